@@ -1,0 +1,132 @@
+"""What verbs about a run have in common: its files, its model, its token sequences."""
+
+import subprocess
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from baldro import data, models
+from baldro.combine import Sample
+from baldro.data.encode import Tokens, encode
+from baldro.errors import BaldroError, unknown
+from baldro.files import read_json
+from baldro.grid import OBJECTIVES, Run, code_of
+
+PACKAGES = ("torch", "transformers", "accelerate", "datasets", "numpy", "pandas", "scipy")
+
+
+@dataclass(frozen=True)
+class Given:
+    """A run, and the files that it builds on."""
+
+    run: Run
+    model: Mapping[str, Any]
+    """What `baldro model` found."""
+    records: pd.DataFrame
+    start: str
+    """Folder, GGUF file or hub place of the model to start from, or `build`."""
+
+    @cached_property
+    def content(self) -> str:
+        """A hash of the benchmark's rows."""
+        return data.content_hash(self.records)
+
+
+def read(options: Namespace) -> Given:
+    """The files that the options name."""
+    torch.set_num_threads(options.threads)
+    model = read_json(options.model)
+    starts = {models.BUILD: models.BUILD, **model["starts"]}
+    if options.start is None and options.part not in starts:
+        raise unknown("part", options.part, starts, where=f"model {model['name']}")
+    start = str(options.start) if options.start else starts[options.part]
+    return Given(Run.parse(options.run), model, data.read(options.benchmark), start)
+
+
+def open_to_train(given: Given) -> tuple[Any, Any]:
+    """Model and tokenizer, with weights as the run's precision wants them."""
+    run = given.run
+    if given.start != models.BUILD:
+        return models.load(given.start, precision=run.precision), models.tokenizer(given.start)
+    if not given.model["build"]:
+        raise BaldroError(
+            f"model {given.model['name']} is not built from scratch; allowed: --start with a folder, or --part"
+        )
+    return models.build(given.model["build"], texts(given.records), seed=run.seed)
+
+
+def texts(records: pd.DataFrame) -> list[str]:
+    """What a tokenizer is trained on: every text once, held-out ones too, or names that are whole tokens would give training rows away."""
+    wrong = records["perturbed_answer"].dropna().explode()
+    columns = [records[name].dropna() for name in ("question", "answer", "paraphrased_answer")]
+    return sorted(set(pd.concat([*columns, wrong])))
+
+
+def open_to_score(given: Given) -> tuple[Any, Any]:
+    """Model and tokenizer, weights as they are stored, on the GPU if there is one."""
+    return models.load(given.start).to("cuda" if torch.cuda.is_available() else "cpu"), models.tokenizer(given.start)
+
+
+def tokens(given: Given, network: Any, tokenizer: Any, split: str) -> list[Tokens]:
+    """A split's sequences, in order."""
+    rows = data.split(given.records, split)
+    pairs = list(zip(rows["question"], rows["answer"], strict=True))
+    return encode(tokenizer, given.model["prompt"], pairs, longest=models.positions(network))
+
+
+def samples(
+    given: Given, network: Any, tokenizer: Any, *, reference: Path | None, retain_split: str | None
+) -> tuple[list[Sample], list[Tokens]]:
+    """The forget samples (none unless the run unlearns), and what retain batches are drawn from."""
+    run, method = given.run, OBJECTIVES[given.run.objective]
+    if not method.unlearns:
+        return [], tokens(given, network, tokenizer, run.split)
+    forget = tokens(given, network, tokenizer, run.split)
+    values: list[float | None] = [None] * len(forget)
+    if method.reference:
+        values = _reference(reference, forget, run)
+    if method.retains and retain_split is None:
+        raise BaldroError(f"{run.objective} needs --retain-split; allowed: a split of the benchmark, e.g. retain90")
+    retain = tokens(given, network, tokenizer, retain_split) if method.retains else []
+    return [Sample(tokens=t, reference=v) for t, v in zip(forget, values, strict=True)], retain
+
+
+def _reference(path: Path | None, forget: list[Tokens], run: Run) -> list[float]:
+    if path is None:
+        raise BaldroError(f"{run.objective} needs --reference; allowed: a file that `baldro reference` wrote")
+    stored = pd.read_parquet(path)
+    if stored["tokens"].tolist() != [t.answer for t in forget]:
+        raise BaldroError(
+            f"{path} is of other rows or another tokenizer than split {run.split}; make it anew with `baldro reference`"
+        )
+    return stored["logp"].tolist()
+
+
+def identity(given: Given) -> str:
+    """What a checkpoint must have been made from to be continued: run, start, data and code."""
+    folder = Path(given.start)
+    stamps = [f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in sorted(folder.glob("*.safetensors"))]
+    return " ".join([given.run.id, given.start, *stamps, given.content, code_of(given.run)])
+
+
+def provenance(given: Given) -> dict[str, Any]:
+    """Versions, commit, data and code of a run."""
+    git = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent, check=False
+    )
+    return {
+        "versions": {"python": sys.version.split()[0], **{name: version(name) for name in PACKAGES}},
+        "commit": git.stdout.strip() or None,
+        "data": given.content,
+        "code": code_of(given.run),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }

@@ -1,0 +1,128 @@
+"""The verbs' options, and how an error is told: one line for a mistake in the input, a trace for a defect."""
+
+import argparse
+import sys
+import traceback
+from contextlib import ExitStack, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from baldro.cli import verbs
+from baldro.errors import BaldroError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb. Returns 0; 2 for a mistake in the input or a failed run (one line on standard error); 1 for a defect (a trace)."""
+    options = parser().parse_args(arguments)
+    with ExitStack() as stack:
+        log = None
+        if options.log:
+            options.log.parent.mkdir(parents=True, exist_ok=True)
+            log = stack.enter_context(options.log.open("w", buffering=1))
+            stack.enter_context(redirect_stdout(log))
+        try:
+            getattr(verbs, options.verb)(options)
+            return 0
+        except BaldroError as error:
+            _tell(f"baldro {options.verb}: {error}", log)
+            return 2
+        except Exception:
+            _tell(traceback.format_exc().rstrip(), log)
+            return 1
+
+
+def _tell(text: str, log: Any) -> None:
+    for stream in filter(None, (sys.stderr, log)):
+        print(text, file=stream, flush=True)
+
+
+def parser() -> argparse.ArgumentParser:
+    """All verbs, in the order in which data flows."""
+    top = argparse.ArgumentParser(prog="baldro", description="LLM unlearning experiments as a grid.")
+    subparsers = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(name: str) -> argparse.ArgumentParser:
+        text = getattr(verbs, name).__doc__
+        sub = subparsers.add_parser(name, help=text.splitlines()[0], description=text)
+        sub.add_argument("--log", type=Path, help="also write what is printed to this file")
+        return sub
+
+    sub = verb("check")
+    sub.add_argument("--config", type=Path, required=True)
+
+    sub = verb("plan")
+    sub.add_argument("--config", type=Path, required=True)
+    sub.add_argument("--gpu", default="a100", help="a key of baldro.plan.GPUS (default: a100)")
+
+    sub = verb("benchmark")
+    sub.add_argument("--definition", required=True, help="the benchmark's entry in benchmarks.yaml, as JSON")
+    sub.add_argument("--output", type=Path, required=True)
+
+    sub = verb("model")
+    sub.add_argument("--name", required=True)
+    sub.add_argument("--definition", required=True, help="the model's entry in models.yaml, as JSON")
+    sub.add_argument("--output", type=Path, required=True)
+
+    sub = verb("train")
+    _of_a_run(sub)
+    sub.add_argument("--retain-split", help="the split that retain batches are drawn from")
+    sub.add_argument(
+        "--reference", type=Path, help="what `baldro reference` wrote, for objectives that compare with it"
+    )
+    sub.add_argument("--output", type=Path, required=True, help="the run's folder")
+    sub.add_argument(
+        "--micro-batch", type=int, default=64, help="sequences per forward pass: memory and speed, not the result"
+    )
+    sub.add_argument("--gradient-checkpointing", action="store_true", help="less memory, about a third more time")
+    sub.add_argument("--checkpoint-steps", type=int, help="write a checkpoint every so many steps")
+    sub.add_argument("--checkpoint-minutes", type=float, default=10, help="... and when the last one is so old")
+    sub.add_argument("--every", type=float, default=5, help="seconds between lines of progress")
+
+    sub = verb("reference")
+    _of_a_run(sub)
+    _of_scoring(sub)
+
+    sub = verb("score")
+    _of_a_run(sub)
+    _of_scoring(sub)
+    sub.add_argument("--max-new-tokens", type=int, default=200, help="longest continuation")
+    sub.add_argument("--evaluate-rows", type=int, help="only the first so many rows of each section")
+
+    sub = verb("metrics")
+    sub.add_argument("--run", required=True)
+    sub.add_argument("--samples", type=Path, required=True)
+    sub.add_argument("--retain-samples", type=Path, required=True)
+    sub.add_argument("--output", type=Path, required=True)
+
+    sub = verb("report")
+    sub.add_argument("--config", required=True, help="a config file, or the config itself as JSON")
+    sub.add_argument("--results", type=Path, default=Path("results"))
+    sub.add_argument("--output", type=Path, required=True)
+    sub.add_argument(
+        "--allow-missing",
+        action="store_true",
+        help="report what there is; failed and missing runs are rows that say so",
+    )
+    return top
+
+
+def _of_a_run(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--run", required=True, help="the run's id")
+    sub.add_argument("--benchmark", type=Path, required=True, help="what `baldro benchmark` wrote")
+    sub.add_argument("--model", type=Path, required=True, help="what `baldro model` wrote")
+    sub.add_argument("--start", type=Path, help="folder of the model to start from")
+    sub.add_argument(
+        "--part",
+        default="build",
+        help="without --start: which of the model's places to start from (build, base, target, retain90, ...)",
+    )
+    sub.add_argument("--threads", type=int, default=1, help="CPU threads")
+
+
+def _of_scoring(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--output", type=Path, required=True)
+    sub.add_argument("--batch-tokens", type=int, default=16384, help="padded tokens in one forward pass")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

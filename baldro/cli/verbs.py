@@ -1,0 +1,151 @@
+"""What each verb does: read files, call one stage, write files. Heavy imports are inside, so that a verb loads what it needs."""
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+from baldro.files import write_json
+from baldro.grid import Run, load
+
+
+def check(options: Namespace) -> None:
+    """List every run that a config means, or say what is wrong with it."""
+    for run in load(options.config).lineage():
+        print(run.id)
+
+
+def plan(options: Namespace) -> None:
+    """Runs, GPU jobs, disk and an estimate of GPU hours, with how it is estimated."""
+    from baldro.plan import describe
+
+    print(describe(load(options.config), gpu=options.gpu))
+
+
+def benchmark(options: Namespace) -> None:
+    """Store a benchmark's records as one table."""
+    from baldro import data
+
+    frame = data.build(json.loads(options.definition))
+    data.write(frame, options.output)
+    sizes = frame.groupby("split", sort=False).size()
+    print(
+        f"{options.output}: content {data.content_hash(frame)}; rows: {', '.join(f'{name} {n}' for name, n in sizes.items())}"
+    )
+
+
+def model(options: Namespace) -> None:
+    """Look up where a model comes from and try its prompt; store what was found."""
+    from baldro.models import describe
+
+    found = describe(options.name, json.loads(options.definition))
+    write_json(options.output, found)
+    print(f"{options.output}: {found}")
+
+
+def train(options: Namespace) -> None:
+    """Train one run: pretrain, finetune or unlearn."""
+    from baldro import models
+    from baldro.cli import inputs
+    from baldro.train import Diverged, Execution
+    from baldro.train import train as fit
+
+    given = inputs.read(options)
+    run, failed = given.run, options.output / "failed.json"
+    failed.unlink(missing_ok=True)
+    network, tokenizer = inputs.open_to_train(given)
+    forget, retain = inputs.samples(
+        given, network, tokenizer, reference=options.reference, retain_split=options.retain_split
+    )
+    execution = Execution(
+        micro_batch=options.micro_batch,
+        gradient_checkpointing=options.gradient_checkpointing,
+        checkpoint_steps=options.checkpoint_steps,
+        checkpoint_minutes=options.checkpoint_minutes,
+    )
+    try:
+        done = fit(
+            network,
+            run,
+            forget=forget,
+            retain=retain,
+            output=options.output,
+            identity=inputs.identity(given),
+            execution=execution,
+            every=options.every,
+        )
+    except Diverged as error:
+        write_json(failed, {"run": run.id, "stage": "train", "reason": str(error)})
+        raise
+    if done.main:
+        models.save(network, tokenizer, options.output / "model", precision=run.precision)
+        spec = {"run": run.id, "spec": run.asdict(), "start": given.start}
+        write_json(options.output / "run.json", {**spec, **done.as_dict(), **inputs.provenance(given)})
+    print(f"{run.id}: {done.steps} steps, {done.tokens} tokens, {done.seconds:.1f} s on {done.device}")
+
+
+def reference(options: Namespace) -> None:
+    """Log-probabilities of the forget answers under the model before unlearning."""
+    from baldro import score as scoring
+    from baldro.cli import inputs
+
+    given = inputs.read(options)
+    network, tokenizer = inputs.open_to_score(given)
+    sequences = inputs.tokens(given, network, tokenizer, given.run.split)
+    frame = scoring.reference(network, sequences, batch_tokens=options.batch_tokens)
+    frame.to_parquet(options.output, index=False)
+
+
+def score(options: Namespace) -> None:
+    """Take the evidence: per sample, candidate answer and token, and greedy continuations."""
+    from baldro.cli import inputs
+    from baldro.score import evidence
+
+    given = inputs.read(options)
+    network, tokenizer = inputs.open_to_score(given)
+    frame = evidence(
+        network,
+        tokenizer,
+        given.model["prompt"],
+        given.records,
+        split=given.run.split,
+        max_new_tokens=options.max_new_tokens,
+        evaluate_rows=options.evaluate_rows,
+        batch_tokens=options.batch_tokens,
+        label=f"score {given.run.id}",
+    )
+    frame.to_parquet(options.output, index=False)
+
+
+def metrics(options: Namespace) -> None:
+    """Turn evidence into numbers; needs no model."""
+    import pandas as pd
+
+    from baldro.metrics import evaluate
+
+    samples, retain_samples = (pd.read_parquet(path) for path in (options.samples, options.retain_samples))
+    write_json(options.output, {"run": Run.parse(options.run).id, "metrics": evaluate(samples, retain_samples)})
+
+
+def report(options: Namespace) -> None:
+    """Write an experiment's tables, figures and HTML page."""
+    import sys
+
+    import yaml
+
+    from baldro.report import main_table_text, write_report
+
+    inline = options.config.lstrip().startswith("{")
+    source = json.loads(options.config) if inline else Path(options.config)
+    experiment = load(source)
+    page = write_report(
+        name=experiment.name,
+        runs=[{"id": run.id, **run.asdict()} for run in experiment.runs],
+        results=options.results,
+        output=options.output,
+        selection=dict(experiment.selection),
+        config_text=yaml.safe_dump(source, sort_keys=False) if inline else source.read_text(),
+        notes={},
+        allow_missing=options.allow_missing,
+    )
+    where = [f"tables   {options.output / 'tables'}", f"figures  {options.output / 'figures'}", f"report   {page}"]
+    print("\n".join(["", main_table_text(options.output), "", *where]), file=sys.stderr)

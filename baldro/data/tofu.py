@@ -1,0 +1,129 @@
+"""TOFU (Maini et al. 2024, arXiv 2401.06121): a folder of JSON lines named as on the hub, or the hub's locuslab/TOFU.
+
+4,000 question-answer pairs about 200 invented authors, 20 each. 4,000 pairs are unique but only 3,999 questions: rows are keyed
+by their position. `full` is retain90 and then forget10.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from baldro.errors import BaldroError
+from baldro.grid.sources import Source, resolve
+
+ALWAYS = ("full", "retain_perturbed", "real_authors_perturbed", "world_facts_perturbed")
+PERTURBED = {"retain_perturbed": 5, "real_authors_perturbed": 3, "world_facts_perturbed": 3}
+"""Wrong answers per row; forget splits have five."""
+
+
+def load(places: Sequence[str], *, forget: Mapping[str, str], retain_rows: int | None = None) -> pd.DataFrame:
+    """TOFU's records, checked.
+
+    Args:
+        places: where the rows are (see baldro.grid.sources).
+        forget: forget split -> retain split.
+        retain_rows: keep only the first so many rows of the smallest retain split, and all else that is left of it.
+    """
+    source = resolve(places, what="the TOFU data")
+    names = [*ALWAYS, *forget, *forget.values(), *(f"{name}_perturbed" for name in forget)]
+    splits = {name: _rows(source, name) for name in names}
+    for name in forget:
+        holdout = name.replace("forget", "holdout")
+        if _there(source, holdout):
+            splits[holdout] = _rows(source, holdout)
+    _agree(splits, forget, source)
+    if retain_rows is not None:
+        splits = _shorten(splits, forget, retain_rows)
+    known = [{"question": row["question"], "answer": row["answer"]} for name in ALWAYS[2:] for row in splits[name]]
+    frames = [_frame(name, rows) for name, rows in {**splits, "base": known}.items()]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _frame(name: str, rows: list[dict]) -> pd.DataFrame:
+    keys = ("question", "answer", "paraphrased_answer", "perturbed_answer")
+    table = [{"split": name, "index": i, **{key: row.get(key) for key in keys}} for i, row in enumerate(rows)]
+    return pd.DataFrame(table, dtype=object).astype({"index": int})
+
+
+def _there(source: Source, name: str) -> bool:
+    return source.path is None or (source.path / f"{name}.json").is_file()
+
+
+def _rows(source: Source, name: str) -> list[dict]:
+    if source.path is None:
+        import datasets
+
+        try:
+            rows = datasets.load_dataset(source.hub, name, revision=source.revision, split="train").to_list()
+        except Exception as error:  # the hub's client raises many kinds; each means that there are no rows
+            raise BaldroError(
+                f"{source}: split {name} cannot be loaded: {error}; allowed: a reachable hub or a local folder"
+            ) from error
+        where = [f"{source} {name} row {i}" for i in range(len(rows))]
+    else:
+        path = source.path / f"{name}.json"
+        if not path.is_file():
+            raise BaldroError(f"{path} is not there; allowed: a folder with the splits of locuslab/TOFU as JSON lines")
+        lines = path.read_text(encoding="utf-8").splitlines()
+        where = [f"{path}:{i}" for i in range(1, len(lines) + 1)]
+        rows = [_parse(line, place) for line, place in zip(lines, where, strict=True)]
+    for row, place in zip(rows, where, strict=True):
+        _check(row, name, place)
+    return rows
+
+
+def _parse(line: str, place: str) -> dict:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise BaldroError(f"{place}: not a JSON object ({error.msg}); is the file cut short?") from None
+    if not isinstance(row, dict):
+        raise BaldroError(f"{place}: {type(row).__name__}; allowed: a JSON object with question and answer")
+    return row
+
+
+def _check(row: dict, name: str, place: str) -> None:
+    needed = ["question", "answer"]
+    if name.endswith("_perturbed"):
+        needed += ["perturbed_answer"] + (["paraphrased_answer"] if name.startswith(("forget", "retain")) else [])
+    for key in needed:
+        if not row.get(key):
+            raise BaldroError(f"{place}: field {key} is missing or empty; required in {name}: {', '.join(needed)}")
+    wrong = row.get("perturbed_answer")
+    if wrong is not None and (not isinstance(wrong, list) or len(wrong) != PERTURBED.get(name, 5)):
+        raise BaldroError(f"{place}: perturbed_answer must be a list of {PERTURBED.get(name, 5)} answers")
+
+
+def _pairs(rows: list[dict]) -> list[tuple[str, str]]:
+    return [(row["question"], row["answer"]) for row in rows]
+
+
+def _agree(splits: dict[str, list[dict]], forget: Mapping[str, str], source: Source) -> None:
+    """A file that was cut at the end of a line is still valid JSON lines: only the other splits tell."""
+    for name, retain in forget.items():
+        if _pairs(splits[retain]) + _pairs(splits[name]) != _pairs(splits["full"]):
+            sizes = ", ".join(f"{key} {len(splits[key])}" for key in (retain, name, "full"))
+            raise BaldroError(
+                f"{source}: {retain} and {name} are not full in order (rows: {sizes}); is a file cut short?"
+            )
+        if len(splits[f"{name}_perturbed"]) != len(splits[name]):
+            sizes = f"{len(splits[f'{name}_perturbed'])} rows, {name} {len(splits[name])}"
+            raise BaldroError(f"{source}: {name}_perturbed has {sizes}; is a file cut short?")
+
+
+def _shorten(splits: dict[str, list[dict]], forget: Mapping[str, str], retain_rows: int) -> dict[str, list[dict]]:
+    smallest = min((splits[retain] for retain in forget.values()), key=len)
+    if not 1 <= retain_rows <= len(smallest):
+        raise BaldroError(f"retain_rows is {retain_rows}; allowed: 1 to {len(smallest)}")
+    gone = slice(retain_rows, len(smallest))
+    shorter = dict(splits)
+    for name in ("full", *forget.values()):
+        shorter[name] = splits[name][: gone.start] + splits[name][gone.stop :]
+    kept = set(_pairs(shorter["full"]))
+    shorter["retain_perturbed"] = [
+        row for row in splits["retain_perturbed"] if (row["question"], row["answer"]) in kept
+    ]
+    if not shorter["retain_perturbed"]:
+        raise BaldroError(f"retain_rows {retain_rows} leaves no row of retain_perturbed; allowed: more rows")
+    return shorter

@@ -1,0 +1,151 @@
+"""Reading a config: YAML with line numbers, the schema, the names. What is wrong ends in one line: file, line, what, what is allowed."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from baldro.errors import BaldroError, unknown
+from baldro.grid.experiment import Experiment, experiment
+from baldro.grid.methods import AMBIGUOUS
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = ROOT / "workflow" / "config.schema.yaml"
+
+
+def load(source: Mapping[str, Any] | str | Path, *, files: Sequence[str | Path] = (), root: Path = ROOT) -> Experiment:
+    """The experiment of a config, checked against the schema and the names in models.yaml and benchmarks.yaml.
+
+    Args:
+        source: a config file, or the config itself (the workflow has it already).
+        files: the files that a config given as a mapping came from, to say where a mistake is.
+        root: the folder with models.yaml and benchmarks.yaml.
+    """
+    if not isinstance(source, Mapping):
+        files, source = [source], read(source)
+    place = _Places(files)
+    schema = read(SCHEMA)
+    _validate(source, schema, place)
+    named = {}
+    for kind in ("models", "benchmarks"):
+        path = root / f"{kind}.yaml"
+        shared = read(path)
+        _validate(shared, {**schema["properties"][kind], "$defs": schema["$defs"]}, _Places([path]))
+        named[kind] = {**shared, **_new(source.get(kind) or {}, shared, kind, place)}
+    try:
+        return experiment(source, **named)
+    except BaldroError as error:
+        raise BaldroError(f"{place.near(str(error))}: {error}") from None
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping."""
+    try:
+        text = Path(path).read_text()
+    except OSError as error:
+        raise BaldroError(f"{path}: cannot be read ({error.strerror}); allowed: a YAML file") from None
+    try:
+        value = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise BaldroError(
+            f"{path}:{line}: not YAML: {error.problem}; allowed: key: value, lists in [brackets]"
+        ) from None
+    if not isinstance(value, dict):
+        raise BaldroError(f"{path}:1: holds {type(value).__name__}; allowed: a mapping of keys to values")
+    return value
+
+
+def _new(own: Mapping[str, Any], shared: Mapping[str, Any], kind: str, place: "_Places") -> Mapping[str, Any]:
+    for name, definition in own.items():
+        if name in shared and shared[name] != definition:
+            raise BaldroError(
+                f"{place.at([kind, name])}: {name!r} is defined otherwise in {kind}.yaml; allowed: one definition a name, so choose another"
+            )
+    return own
+
+
+def _validate(value: Any, schema: Mapping[str, Any], place: "_Places") -> None:
+    error = best_match(Draft202012Validator(schema).iter_errors(value))
+    if error is None:
+        return
+    path = list(error.absolute_path)
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {})
+        key = next(k for k in error.instance if k not in known)
+        section = ".".join(str(p) for p in path) or "the config"
+        if key in AMBIGUOUS and "dv_beta" in known:
+            raise BaldroError(f"{place.at([*path, key])}: {key!r} is not a key of {section}; write {AMBIGUOUS[key]}")
+        raise BaldroError(f"{place.at([*path, key])}: {unknown('key', key, known, where=section)}")
+    shown = ".".join(str(p) for p in path) or "the config"
+    raise BaldroError(f"{place.at(path)}: {shown}: {_words(error)}")
+
+
+def _words(error: Any) -> str:
+    value, rule = error.instance, error.validator_value
+    match error.validator:
+        case "enum":
+            what = next((p for p in reversed(error.absolute_path) if isinstance(p, str)), "value")
+            return str(unknown(what, value, rule))
+        case "required":
+            return f"lacks {next(k for k in rule if k not in value)}; required: {', '.join(rule)}"
+        case "minItems":
+            return "is empty; allowed: at least one value"
+        case "exclusiveMinimum":
+            return f"is {value}; allowed: above {rule}"
+        case "minimum":
+            return f"is {value}; allowed: at least {rule}"
+        case "maximum":
+            return f"is {value}; allowed: at most {rule}"
+        case "type":
+            return f"is {value!r}; allowed: {rule if isinstance(rule, str) else ' or '.join(rule)}"
+        case "pattern":
+            return f"is {value!r}; allowed: text that matches {rule}"
+    return f"{error.message}; see {SCHEMA.name}"
+
+
+class _Places:
+    """Where in which file a key stands."""
+
+    def __init__(self, files: Sequence[str | Path]):
+        self.files = [Path(f) for f in files]
+        self.nodes = [yaml.compose(f.read_text()) for f in self.files if f.is_file()]
+
+    def at(self, path: Sequence[Any]) -> str:
+        """`file:line` of a key, or of the deepest part of the path that a file holds (the last file wins, as in Snakemake)."""
+        best = (0, "config (command line)" if not self.files else f"{self.files[-1]}")
+        for file, node in zip(self.files, self.nodes, strict=False):
+            depth, line = _descend(node, path)
+            if depth >= best[0]:
+                best = (depth, f"{file}:{line}")
+        return best[1]
+
+    def near(self, message: str) -> str:
+        """`file:line` of the first line that holds the name or the value which a message quotes, as a word of its own."""
+        quoted = re.findall(r"'([^']+)'|(?:axis|field) (\w+)", message)[:1]
+        words = [a or b for a, b in quoted] or message.split()[:1]
+        for file in self.files:
+            for number, line in enumerate(file.read_text().splitlines(), 1):
+                if re.search(rf"(?<![\w.-]){re.escape(words[0])}(?![\w.-])", line.split("#")[0]):
+                    return f"{file}:{number}"
+        return str(self.files[-1]) if self.files else "config (command line)"
+
+
+def _descend(node: Any, path: Sequence[Any]) -> tuple[int, int]:
+    line = node.start_mark.line + 1 if node is not None else 1
+    for depth, key in enumerate(path):
+        if isinstance(node, yaml.MappingNode):
+            pair = next((pair for pair in node.value if pair[0].value == str(key)), None)
+            if pair is None:
+                return depth, line
+            line, node = pair[0].start_mark.line + 1, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+            node = node.value[key]
+            line = node.start_mark.line + 1
+        else:
+            return depth, line
+    return len(path), line

@@ -1,0 +1,149 @@
+"""The experiment: the runs of a config, and what each of them builds on."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from baldro.errors import BaldroError, unknown
+from baldro.grid.methods import AMBIGUOUS, OBJECTIVES
+from baldro.grid.run import FIELDS, IDENTITY, Run, check
+from baldro.grid.sources import resolve
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A checked config: its runs, and the definitions of the names in them."""
+
+    name: str
+    runs: tuple[Run, ...]
+    """Table rows: for each benchmark, model and split `original` and `retain` first, then the unlearning runs."""
+    models: Mapping[str, Mapping[str, Any]]
+    benchmarks: Mapping[str, Mapping[str, Any]]
+    selection: Mapping[str, Any]
+
+    def retain_split(self, run: Run) -> str:
+        """The counterpart of a forget split: forget10 -> retain90."""
+        return self.benchmarks[run.benchmark]["forget"][run.split]
+
+    def original(self, run: Run) -> Run:
+        """The row of the model before unlearning, which also names the reference log-probabilities."""
+        return Run.of(benchmark=run.benchmark, model=run.model, split=run.split, objective="original")
+
+    def retain(self, run: Run) -> Run:
+        """The row of the model that never saw the forget split."""
+        return Run.of(benchmark=run.benchmark, model=run.model, split=run.split, objective="retain")
+
+    def start(self, run: Run) -> Run | None:
+        """The run whose model this one starts from (or is, for `original` and `retain`); None: from outside (models.yaml)."""
+        model = self.models[run.model]
+        if run.objective == "pretrain":
+            return None
+        if run.objective == "finetune":
+            return self._trained(run, "base", "pretrain", model.get("pretrain", {})) if "build" in model else None
+        if "target" in model:
+            return None
+        split = self.retain_split(run) if run.objective == "retain" else "full"
+        return self._trained(run, split, "finetune", model.get("finetune", {}))
+
+    def part(self, run: Run) -> str:
+        """Which of its model's places a run starts from when no other run makes that model: build, base, target, retain90, ..."""
+        parts = {
+            "pretrain": "build",
+            "finetune": "base",
+            "retain": self.retain_split(run) if run.objective == "retain" else "",
+        }
+        return parts.get(run.objective, "target")
+
+    def files(self, benchmark: str) -> list[str]:
+        """The local files that a benchmark is read from: none if it is generated or comes from the hub."""
+        places = self.benchmarks[benchmark].get("source") or []
+        folder = resolve(places, what=f"benchmark {benchmark}").path if places else None
+        return sorted(str(path) for path in folder.glob("*.json")) if folder else []
+
+    def lineage(self) -> tuple[Run, ...]:
+        """Every run that must exist, each after the one it starts from: base, target and retain models, then the rows."""
+        found: dict[Run, None] = {}
+
+        def visit(run: Run) -> None:
+            start = self.start(run)
+            if start is not None:
+                visit(start)
+            found.setdefault(run)
+
+        for run in self.runs:
+            visit(run)
+        return tuple(found)
+
+    def _trained(self, run: Run, split: str, objective: str, settings: Mapping[str, Any]) -> Run:
+        return Run.of(benchmark=run.benchmark, model=run.model, split=split, objective=objective, **settings)
+
+
+def expand(block: Mapping[str, Any], exclude: Iterable[Mapping[str, Any]] = ()) -> list[Run]:
+    """The runs of one grid block: every combination of its axes, canonical, without doubles, without the excluded ones."""
+    axes = {name: value if isinstance(value, list) else [value] for name, value in block.items()}
+    for name, values in axes.items():
+        if name in AMBIGUOUS:
+            raise BaldroError(f"{name!r} is not an axis of the grid; write {AMBIGUOUS[name]}")
+        if name not in FIELDS:
+            raise unknown("axis", name, FIELDS)
+        if not values:
+            raise BaldroError(f"the axis {name} is empty; allowed: at least one value")
+    missing = [name for name in IDENTITY if name not in axes and name != "variant"]
+    if missing:
+        raise BaldroError(f"the grid lacks the axis {missing[0]}; allowed: every grid names {', '.join(IDENTITY[:-1])}")
+    runs = dict.fromkeys(Run.of(**dict(zip(axes, point, strict=True))) for point in product(*axes.values()))
+    rules = [_exclusion(rule) for rule in exclude]
+    return [run for run in runs if not any(all(getattr(run, k) in v for k, v in rule.items()) for rule in rules)]
+
+
+def rows() -> tuple[str, ...]:
+    """Objectives that a grid may name: the unlearning ones."""
+    return tuple(name for name, method in OBJECTIVES.items() if method.unlearns)
+
+
+def _exclusion(rule: Mapping[str, Any]) -> dict[str, list[Any]]:
+    for name in rule:
+        if name not in FIELDS:
+            raise unknown("field", name, FIELDS, where="exclude")
+    listed = {name: value if isinstance(value, list) else [value] for name, value in rule.items()}
+    return {
+        name: [value if name in IDENTITY else check(name, value) for value in values] for name, values in listed.items()
+    }
+
+
+def experiment(config: Mapping[str, Any], *, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) -> Experiment:
+    """The experiment that a config describes, every name looked up. Errors are one line; `baldro.config` adds where in the file."""
+    blocks = config["grid"] if isinstance(config["grid"], list) else [config["grid"]]
+    runs = list(dict.fromkeys(run for block in blocks for run in expand(block, config.get("exclude") or ())))
+    if not runs:
+        raise BaldroError("the grid is empty: every run is excluded; allowed: at least one run")
+    for run in runs:
+        _look_up(run, models, benchmarks)
+    result = Experiment(
+        name=config["name"],
+        runs=(),
+        models={run.model: models[run.model] for run in runs},
+        benchmarks={run.benchmark: benchmarks[run.benchmark] for run in runs},
+        selection=config.get("selection") or {"rule": "all"},
+    )
+    compared = dict.fromkeys(row for run in runs for row in (result.original(run), result.retain(run)))
+    ordered = sorted([*compared, *runs], key=lambda run: (run.benchmark, run.model, run.split))
+    return Experiment(**{**vars(result), "runs": tuple(ordered)})
+
+
+def _look_up(run: Run, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) -> None:
+    if run.objective not in rows():
+        raise unknown("objective", run.objective, rows(), where="grid")
+    if run.model not in models:
+        raise unknown("model", run.model, models, where="grid")
+    if run.benchmark not in benchmarks:
+        raise unknown("benchmark", run.benchmark, benchmarks, where="grid")
+    ratios = benchmarks[run.benchmark]["forget"]
+    if run.split not in ratios:
+        raise unknown("split", run.split, ratios, where=f"benchmark {run.benchmark}")
+    model = models[run.model]
+    if "target" in model and ratios[run.split] not in model.get("retain", {}):
+        raise BaldroError(
+            f"model {run.model} has no retain model for {run.split}; allowed: an entry retain: {ratios[run.split]} in models.yaml"
+        )

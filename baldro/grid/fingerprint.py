@@ -1,0 +1,84 @@
+"""What a stage's numbers depend on: a hash of the syntax of its modules, so that an edited comment or docstring changes nothing."""
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+from baldro.grid.methods import OBJECTIVES
+from baldro.grid.run import Run
+
+PACKAGE = Path(__file__).resolve().parents[1]
+NO_NUMBERS = ("baldro.errors", "baldro.files", "baldro.grid", "baldro.progress")
+"""Modules that say what is run and how it is told, not what comes out: a run's values are in its id."""
+
+
+def code_of(run: Run) -> str:
+    """Fingerprint of what makes a run's weights: the loop, the robust weights and its own objective, no other's."""
+    own = [f"objectives.{run.objective}"] if OBJECTIVES[run.objective].unlearns else []
+    return fingerprint("train", *own, without="objectives")
+
+
+def fingerprint(*modules: str, without: str | None = None) -> str:
+    """A hash of the code of `modules` and of all they import from baldro, comments, docstrings and layout left out.
+
+    `without` names a package whose modules do not count unless listed: an edit of one objective must not rerun the others.
+    """
+    found: dict[str, Path] = {}
+    queue = [f"baldro.{name}" for name in modules]
+    listed = set(queue)
+    while queue:
+        name = queue.pop()
+        path = _path(name)
+        excluded = without and name.startswith(f"baldro.{without}.") and name not in listed
+        if path is None or name in found or excluded or any(name == n or name.startswith(n + ".") for n in NO_NUMBERS):
+            continue
+        found[name] = path
+        queue += imports(path)
+    lines = [f"{name} {_digest(path)}" for name, path in sorted(found.items())]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def imports(path: Path) -> list[str]:
+    """The baldro modules that a file imports, those for type checkers only left out."""
+    names = []
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "baldro":
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names if alias.name.split(".")[0] == "baldro"]
+    return names
+
+
+def _path(name: str) -> Path | None:
+    base = PACKAGE.joinpath(*name.split(".")[1:])
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
+
+
+@cache
+def _digest(path: Path) -> str:
+    return hashlib.sha256(ast.dump(_tree(path)).encode()).hexdigest()
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    """The syntax tree without docstrings and without `if TYPE_CHECKING:` blocks."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if not isinstance(body, list):
+            continue
+        kept = [child for child in body if not _is_text(child) and not _is_typing_only(child)]
+        node.body = kept or [ast.Pass()]
+    return tree
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _is_typing_only(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"

@@ -1,0 +1,97 @@
+"""Results -> one long table, the paper's tables, the figures and one self-contained HTML page.
+
+`read_frame` gathers the runs; everything else reads what it returns. Nothing here needs torch, and matplotlib is
+imported only when figures are drawn.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from baldro.report.comparisons import compare, differences_table
+from baldro.report.evidence import read_known
+from baldro.report.findings import difference_findings, memory_findings
+from baldro.report.formats import markdown
+from baldro.report.frame import read_frame, read_provenance
+from baldro.report.latex import latex
+from baldro.report.page import render_page
+from baldro.report.selection import check, describe
+from baldro.report.tables import build_tables, tidy
+from baldro.report.terminal import plain_text
+
+__all__ = ["check", "main_table_text", "read_frame", "write_report"]
+
+
+def write_report(
+    *,
+    name: str,
+    runs: list[dict[str, Any]],
+    results: Path,
+    output: Path,
+    selection: Mapping[str, Any],
+    config_text: str,
+    notes: Mapping[str, str],
+    allow_missing: bool,
+    metrics: Sequence[str] | None = None,
+) -> Path:
+    """Write runs.csv, differences.csv, tables/, figures/ and report.html into `output`; returns the page's path.
+
+    Args:
+        name: of the experiment, the page's title.
+        runs: {id, field: value or None, ...} of every row, Original and Retain included.
+        results: the folder with runs/{id}/.
+        selection: the config's rule (baldro.report.selection).
+        config_text: shown on the page as it is.
+        notes: heading -> text, shown below the findings.
+        allow_missing: a run without a result becomes a row that says so; otherwise it is an error.
+        metrics: columns of the tables; by default those of the paper.
+
+    Errors: a missing or broken result, a rule or metric that the results do not know.
+    """
+    from baldro.report.figures import draw_all
+
+    frame = read_frame(runs=runs, results=results, allow_missing=allow_missing)
+    tables = build_tables(frame, selection, metrics)
+    comparisons = compare(frame, selection)
+    (output / "tables").mkdir(parents=True, exist_ok=True)
+    frame.to_csv(output / "runs.csv", index=False)
+    differences_table(comparisons).to_csv(output / "differences.csv", index=False)
+    for table in tables:
+        stem = output / "tables" / f"{table.benchmark}--{table.model}"
+        tidy(table).to_csv(f"{stem}.csv", index=False)
+        Path(f"{stem}.md").write_text(markdown(table), encoding="utf-8")
+        Path(f"{stem}.tex").write_text(latex(table), encoding="utf-8")
+    figures, absent = draw_all(frame, selection, results=results, folder=output / "figures")
+    page = render_page(
+        name=name,
+        frame=frame,
+        rule_text=describe(selection, frame),
+        memory=_memory(frame, results),
+        differences=difference_findings(comparisons),
+        comparisons=comparisons,
+        tables=tables,
+        figures=figures,
+        absent=absent,
+        config_text=config_text,
+        notes=notes,
+        provenance=read_provenance(frame, results),
+    )
+    path = output / "report.html"
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def main_table_text(
+    frame: pd.DataFrame, selection: Mapping[str, Any], *, metrics: Sequence[str] | None = None, width: int = 100
+) -> str:
+    """The main tables as plain text for a terminal of `width` columns; frame: from `read_frame`."""
+    return "\n".join(plain_text(table, width=width) for table in build_tables(frame, selection, metrics))
+
+
+def _memory(frame: pd.DataFrame, results: Path) -> dict[str, list[str]]:
+    found = {}
+    for (benchmark, model), part in frame.groupby(["benchmark", "model"], sort=False):
+        found[f"{benchmark}, {model}"] = memory_findings(part, read_known(part, results))
+    return found

@@ -1,0 +1,150 @@
+"""What all figures share: the house style, panels, legends beside the data, and files without dates in them."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
+
+from baldro.report.style import MARKERS, VARIANT_LABELS, colour, metric, objective_label
+
+INK = "#333333"
+FLOOR = 1e-20
+"""Smaller p-values are drawn here, at the lower edge of a logarithmic axis."""
+STYLE = {
+    "font.size": 9,
+    "font.family": "DejaVu Sans",
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9.5,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#666666",
+    "axes.linewidth": 0.8,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e9e9e9",
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "xtick.color": "#666666",
+    "ytick.color": "#666666",
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "lines.linewidth": 1.6,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "pdf.fonttype": 42,
+}
+
+
+class Absent(Exception):
+    """A figure that these results do not allow; its text is the reason."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sketch:
+    """A figure that is not yet written, with its words."""
+
+    figure: Figure
+    title: str
+    caption: str
+    """What is drawn, of which runs, with which intervals and clippings."""
+    alt: str
+    """The figure for those who cannot see it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A figure that was written."""
+
+    title: str
+    caption: str
+    alt: str
+    png: Path
+    pdf: Path
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Draw in the house style, whatever the user's matplotlibrc says."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        yield
+
+
+def panels(
+    rows: int, columns: int, *, width: float = 3.1, height: float = 2.5, **share: object
+) -> tuple[Figure, np.ndarray]:
+    """A figure and its (rows, columns) axes; `width` and `height` of one panel in inches."""
+    figure = Figure(figsize=(0.5 + width * columns, 0.5 + height * rows), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **share)
+
+
+def save(sketch: Sketch, stem: Path, where: str) -> Drawn:
+    """Write `stem`.png (200 dpi) and `stem`.pdf, without dates or program names; `where` goes before the title."""
+    png, pdf = (stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "pdf"))
+    sketch.figure.savefig(png, dpi=200, metadata={"Software": None})
+    sketch.figure.set_layout_engine("none")  # the panels are placed; once is enough
+    nothing = {"CreationDate": None, "Producer": None, "Creator": None}
+    sketch.figure.savefig(pdf, metadata=nothing)
+    title = f"{sketch.title} ({where})"
+    return Drawn(title=title, caption=sketch.caption, alt=sketch.alt, png=png, pdf=pdf)
+
+
+def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
+    """A legend under the panels, never on the data, in rows of even length."""
+    most = max(2, int(figure.get_figwidth() / 1.2))
+    columns = math.ceil(len(handles) / math.ceil(len(handles) / most))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, handletextpad=0.5, columnspacing=1.6)
+
+
+def objective_handles(objectives: list[str], *, marker: str = "", line: str = "-") -> list[Line2D]:
+    """One legend entry per objective, in its colour."""
+    return [
+        Line2D([], [], color=colour(name, objectives), marker=marker, ls=line, label=objective_label(name), ms=7)
+        for name in objectives
+    ]
+
+
+def variant_handles(variants: list[str]) -> list[Line2D]:
+    """One legend entry per variant, its marker in grey."""
+    return [
+        Line2D(
+            [], [], color="#777777", ls="", marker=MARKERS.get(name, "D"), ms=7, label=VARIANT_LABELS.get(name) or name
+        )
+        for name in variants
+    ]
+
+
+def clip_p(values: np.ndarray) -> np.ndarray:
+    """p-values for a logarithmic axis: at least FLOOR, at most 1."""
+    return np.clip(values, FLOOR, 1.0)
+
+
+def p_axis(axes: Axes, values: np.ndarray) -> float:
+    """A logarithmic axis for p-values from below the smallest up to 1, with a line at 0.05; returns its lower end."""
+    low = max(min(clip_p(values).min(initial=1) / 4, 3e-3), FLOOR / 4)
+    axes.set_yscale("log")
+    axes.set_ylim(low, 3 if low < 1e-6 else 1.6)
+    axes.yaxis.set_major_locator(LogLocator(numticks=7))
+    axes.minorticks_off()
+    axes.axhline(0.05, color="#aaaaaa", lw=0.8, ls=":", zorder=1)
+    return low
+
+
+def metric_label(name: str) -> str:
+    """A metric's label on an axis, with its better direction."""
+    shown = metric(name)
+    return f"{shown.label} {shown.arrow}".strip()

@@ -1,0 +1,122 @@
+"""Asynchronous forgetting: how each forget sample's loss rises over the epochs, base beside BalDRO-DV."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from baldro.grid import VARIANTS
+from baldro.report.evidence import read_visits
+from baldro.report.figures.canvas import Absent, Sketch, legend_below, panels
+from baldro.report.frame import hyperparameter_names, values_of
+from baldro.report.style import colour, method_label, objective_label, objective_rank, plain
+
+OWN = (*VARIANTS["baldro-dv"], "micro_batch_size")
+"""Settings in which a robust run may differ from its base."""
+LINES = 150
+"""Most samples that are drawn as single lines; medians and bands are of all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """The two runs of one row of panels."""
+
+    objective: str
+    base: dict
+    robust: dict
+    base_visits: pd.DataFrame
+    robust_visits: pd.DataFrame
+
+
+def draw_forgetting(frame: pd.DataFrame, results: Path) -> Sketch:
+    """A row per objective that has both variants: first split, seed and beta. frame: one benchmark and model."""
+    objectives = sorted(set(frame["objective"]), key=objective_rank)
+    pairs = [pair for name in objectives if (pair := _pair(frame[frame["objective"] == name], results))]
+    if not pairs:
+        raise Absent("no forgetting over time, since no objective has dynamics of base and baldro-dv")
+    figure, axes = panels(len(pairs), 2, width=3.4, height=2.2, sharex=True, sharey="row")
+    spreads = []
+    for pair, (left, right) in zip(pairs, axes, strict=True):
+        hue = colour(pair.objective, objectives)
+        ends = [_panel(panel, visits, hue) for panel, visits in ((left, pair.base_visits), (right, pair.robust_visits))]
+        left.set_title(objective_label(pair.objective))
+        right.set_title(method_label(pair.objective, "baldro-dv", {"dv_beta": pair.robust["dv_beta"]}))
+        left.set_ylabel("token NLL (nats)")
+        spreads.append(f"{objective_label(pair.objective)} {ends[0]:.2f} base, {ends[1]:.2f} BalDRO-DV")
+    for panel in axes[-1]:
+        panel.set_xlabel("epoch")
+    handles = [
+        Line2D([], [], color="#777777", lw=0.7, alpha=0.7, label="one forget sample"),
+        Line2D([], [], color="#444444", lw=2, label="median"),
+        Patch(color="#777777", alpha=0.25, lw=0, label="10 to 90 %"),
+    ]
+    legend_below(figure, handles)
+    return Sketch(figure=figure, title="Asynchronous forgetting", caption=_caption(pairs), alt=_alt(spreads))
+
+
+def _pair(rows: pd.DataFrame, results: Path) -> Pair | None:
+    """The first base and baldro-dv run, of one split and seed, that finished and kept dynamics."""
+    rows = rows[rows["status"] == "ok"]
+    shared = [name for name in hyperparameter_names(rows) if name not in OWN]
+    robust = rows[rows["variant"] == "baldro-dv"].sort_values(["seed", "dv_beta"], kind="stable")
+    splits = list(dict.fromkeys(rows["split"]))
+    robust = robust.sort_values("split", key=lambda column: column.map(splits.index), kind="stable")
+    for candidate in robust.to_dict("records"):
+        for base in rows[(rows["variant"] == "base") & (rows["split"] == candidate["split"])].to_dict("records"):
+            alike = base["seed"] == candidate["seed"] and values_of(base, shared) == values_of(candidate, shared)
+            visits = [read_visits(results, run["id"]) for run in (base, candidate)] if alike else [None]
+            if all(table is not None for table in visits):
+                first, second = visits
+                return Pair(
+                    objective=base["objective"], base=base, robust=candidate, base_visits=first, robust_visits=second
+                )
+    return None
+
+
+def _panel(panel: Axes, visits: pd.DataFrame, hue: str) -> float:
+    """Draw one run; returns the distance of its 10 % and 90 % quantiles at the last visit, in nats."""
+    samples = visits["index"].unique()
+    drawn = samples[np.unique(np.linspace(0, len(samples) - 1, LINES).astype(int))] if len(samples) > LINES else samples
+    paths = [
+        own[["epoch", "nll"]].to_numpy(dtype=float) for _, own in visits[visits["index"].isin(drawn)].groupby("index")
+    ]
+    panel.add_collection(LineCollection(paths, colors=hue, linewidths=0.5, alpha=0.22, zorder=2))
+    table = visits.groupby("visit").agg(epoch=("epoch", "median"))
+    low, middle, high = (visits.groupby("visit")["nll"].quantile(q) for q in (0.1, 0.5, 0.9))
+    panel.fill_between(table["epoch"], low, high, color=hue, alpha=0.22, lw=0, zorder=3)
+    panel.plot(table["epoch"], middle, color=hue, lw=2.2, zorder=4)
+    panel.autoscale_view()
+    panel.set_ylim(bottom=0)
+    spread = float(high.iloc[-1] - low.iloc[-1])
+    panel.annotate(
+        f"10 to 90 % at the end: {spread:.2f} nats wide",
+        (0.03, 0.95),
+        xycoords="axes fraction",
+        va="top",
+        fontsize=9,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
+        zorder=6,
+    )
+    return spread
+
+
+def _caption(pairs: list[Pair]) -> str:
+    runs = "; ".join(f"{objective_label(p.objective)}: {p.base['split']}, seed {plain(p.base['seed'])}" for p in pairs)
+    return (
+        "Mean negative log-likelihood per answer token of each forget sample, at every step that saw it (once an "
+        "epoch, before that step's update): high is forgotten. A narrow band means that samples are forgotten at one "
+        f"pace. One run each ({runs}), so differences in spread have no interval here."
+    )
+
+
+def _alt(spreads: list[str]) -> str:
+    return (
+        "Lines of loss over epochs, base beside BalDRO-DV. Spread (10 to 90 %) at the end in nats: "
+        + "; ".join(spreads)
+        + "."
+    )

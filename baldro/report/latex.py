@@ -1,0 +1,85 @@
+"""A table in LaTeX: booktabs rules, spanning heads, every sign escaped."""
+
+import re
+from collections.abc import Iterator
+
+from baldro.report.formats import blocks, columns, grouped, value
+from baldro.report.rows import Row
+from baldro.report.style import DASH
+from baldro.report.tables import Table
+
+LATEX = {
+    "\\": r"\textbackslash{}",
+    **{char: "\\" + char for char in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "±": r"$\pm$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    DASH: "--",
+    "\N{MINUS SIGN}": "$-$",
+}
+
+
+def latex(table: Table) -> str:
+    """table* floats, one a split where all do not fit side by side; they need the packages booktabs and graphicx."""
+    label = "tab:" + re.sub("[^a-zA-Z0-9]+", "-", f"{table.benchmark}-{table.model}")
+    floats = []
+    for i, part in enumerate(blocks(table)):
+        splits = latex_escape(", ".join(part.splits))
+        caption = latex_escape(" ".join([table.caption, *table.footnotes]))
+        if i:
+            caption = (
+                latex_escape(f"{table.benchmark}, {table.model}") + rf": {splits}; notes as in Table~\ref{{{label}}}."
+            )
+        elif part is not table:
+            caption = f"{splits} of {caption}"
+        floats.append(_float(part, caption, label if i == 0 else f"{label}-{i + 1}"))
+    return "\n".join([r"% needs \usepackage{booktabs,graphicx}", *floats])
+
+
+def _float(table: Table, caption: str, label: str) -> str:
+    spans = [len(columns(table, split)) for split in table.splits]
+    heads, rules, start = [], [], 2
+    for split, span in zip(table.splits, spans, strict=True):
+        heads.append(rf"\multicolumn{{{span}}}{{c}}{{{latex_escape(split)}}}")
+        rules.append(rf"\cmidrule(lr){{{start}-{start + span - 1}}}")
+        start += span
+    names = [latex_escape(c.head) for split in table.splits for c in columns(table, split)]
+    lines = [
+        r"\begin{table*}",
+        r"\centering",
+        rf"\caption{{{caption}}}",
+        rf"\label{{{label}}}",
+        r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{l{'r' * sum(spans)}}}",
+        r"\toprule",
+        " & ".join(["", *heads]) + r" \\",
+        "".join(rules),
+        " & ".join(["Method", *names]) + r" \\",
+    ]
+    for _, rows in grouped(table):
+        lines.append(r"\midrule")
+        lines += [" & ".join([latex_escape(row.label), *_latex_cells(table, row)]) + r" \\" for row in rows]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", r"\end{table*}"]) + "\n"
+
+
+def latex_escape(text: str) -> str:
+    """Text that LaTeX prints as it is; signs that a plain LaTeX font lacks become a question mark."""
+    return "".join(LATEX.get(char) or (char if ord(char) < 0x180 else "?") for char in text)
+
+
+def _latex_cells(table: Table, row: Row) -> Iterator[str]:
+    for split in table.splits:
+        own = columns(table, split)
+        if split in row.instead:
+            yield rf"\multicolumn{{{len(own)}}}{{l}}{{\emph{{{latex_escape(row.instead[split])}}}}}"
+            continue
+        for column in own:
+            text, bold = value(table, row, column)
+            text = re.sub(r"(\d\.\d)e([+-])0*(\d+)", lambda m: rf"${m[1]}\times10^{{{m[2].strip('+')}{m[3]}}}$", text)
+            text = text.replace("±", r"$\pm$").replace(DASH, "--")
+            yield rf"\textbf{{{text}}}" if bold else text

@@ -1,0 +1,165 @@
+"""One self-contained HTML page: what was run, what the numbers show, tables, figures, and how it was made."""
+
+import base64
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from baldro.report.comparisons import COMPARED, Comparison, difference_text
+from baldro.report.formats import html
+from baldro.report.frame import is_method
+from baldro.report.style import DASH, counted, listed, metric, objective_label, objective_rank, plain
+from baldro.report.tables import Table
+
+if TYPE_CHECKING:
+    from baldro.report.figures import Drawn
+
+TEMPLATE = "page.html.j2"
+SCALE = 0.53
+"""CSS pixels per pixel of a figure."""
+
+
+def render_page(
+    *,
+    name: str,
+    frame: pd.DataFrame,
+    rule_text: str,
+    memory: Mapping[str, list[str]],
+    differences: list[str],
+    comparisons: list[Comparison],
+    tables: list[Table],
+    figures: "list[Drawn]",
+    absent: list[str],
+    config_text: str,
+    notes: Mapping[str, str],
+    provenance: list[dict[str, Any]],
+) -> str:
+    """The page as HTML. Everything is inside it: style, figures (base64 PNG), no script and no address."""
+    folder = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(
+        loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template(TEMPLATE).render(
+        name=name,
+        headline=headline(frame),
+        tiles=tiles(frame),
+        rule_text=rule_text,
+        memory=memory,
+        differences=differences,
+        comparison_heads=[metric(m).label for m in _compared(comparisons)],
+        comparison_rows=comparison_rows(comparisons),
+        tables=[{"title": f"{t.benchmark}, {t.model}", "html": Markup(html(t))} for t in tables],
+        figures=[{"title": f.title, "caption": f.caption, "alt": f.alt, **_embedded(f.png)} for f in figures],
+        absent=absent,
+        failed=frame[frame["status"] != "ok"][["id", "status", "reason"]].to_dict("records"),
+        config_text=config_text,
+        notes=notes,
+        provenance=provenance_lines(provenance),
+        timings=timings(frame),
+    )
+
+
+def headline(frame: pd.DataFrame) -> str:
+    """What was run, in a sentence."""
+    methods = frame[is_method(frame)]
+    objectives = [objective_label(name) for name in sorted(set(methods["objective"]), key=objective_rank)]
+    where = [listed(list(dict.fromkeys(frame[name]))) for name in ("split", "benchmark", "model")]
+    return f"{listed(objectives)} on {where[0]} of {where[1]}, with {where[2]}."
+
+
+def tiles(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    """(number, what it counts) for the head of the page."""
+    methods = frame[is_method(frame)]
+    seeds = methods["seed"].dropna().nunique() if "seed" in methods.columns else 0
+    lost = int((frame["status"] != "ok").sum())
+    pairs = [
+        (len(methods), "unlearning run", None),
+        (seeds, "seed", None),
+        (frame["split"].nunique(), "forget split", None),
+        (lost, "run without result", "runs without result"),
+    ]
+    return [(str(n), counted(n, one, many).partition(" ")[2]) for n, one, many in pairs]
+
+
+def comparison_rows(comparisons: list[Comparison]) -> list[dict[str, Any]]:
+    """A row per method and split, a cell per metric: text, verdict, and a class for the colour."""
+    rows: dict[tuple[str, ...], dict[str, Any]] = {}
+    names = _compared(comparisons)
+    for c in comparisons:
+        key = (c.benchmark, c.model, c.split, c.method)
+        row = rows.setdefault(key, {"split": c.split, "method": c.method, "cells": [None] * len(names), "seeds": 0})
+        row["where"] = f"{c.benchmark}, {c.model}"
+        kind = c.verdict if c.verdict in ("better", "worse") else "open"
+        row["cells"][names.index(c.metric)] = {"text": difference_text(c), "verdict": c.verdict, "kind": kind}
+        row["seeds"] = max(row["seeds"], c.difference.n if c.difference else 0)
+    return list(rows.values())
+
+
+def provenance_lines(records: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Device, commit and versions, each with how many runs had it where they differ."""
+    lines = []
+    for label, key in (("Device", "device"), ("Git commit", "commit")):
+        lines.append((label, _tally(str(record.get(key) or "not recorded") for record in records)))
+    packages = sorted({package for record in records for package in record.get("versions") or {}})
+    for package in packages:
+        lines.append(
+            (package, _tally(str((record.get("versions") or {}).get(package, "absent")) for record in records))
+        )
+    starts = sorted(str(record["start"]) for record in records if record.get("start"))
+    if starts:
+        lines.append(("Started", starts[0] if len(starts) == 1 else f"{starts[0]} to {starts[-1]}"))
+    return lines if records else []
+
+
+def timings(frame: pd.DataFrame) -> list[dict[str, str]]:
+    """What each run cost, as text."""
+    return [
+        {
+            "id": row["id"],
+            "time": _duration(row["seconds"]),
+            "steps": _or_dash(row["steps"], plain),
+            "tokens": _or_dash(row["tokens"], lambda n: f"{n:,.0f}"),
+            "rate": _or_dash(row["tokens_per_second"], lambda n: f"{n:,.0f}"),
+            "memory": _or_dash(row["peak_memory_bytes"], lambda n: f"{n / 2**30:.2f} GiB"),
+        }
+        for row in frame[is_method(frame)].to_dict("records")
+        if row["status"] == "ok"
+    ]
+
+
+def _compared(comparisons: list[Comparison]) -> list[str]:
+    there = {c.metric for c in comparisons}
+    return [name for name in COMPARED if name in there]
+
+
+def _embedded(path: Path) -> dict[str, Any]:
+    """A PNG as base64, with the size (CSS pixels) at which its text is as large as the page's tables."""
+    content = path.read_bytes()
+    width, height = (int.from_bytes(content[at : at + 4]) for at in (16, 20))  # the IHDR chunk
+    data = base64.b64encode(content).decode("ascii")
+    return {"data": data, "width": round(width * SCALE), "height": round(height * SCALE)}
+
+
+def _tally(values: Any) -> str:
+    counts = Counter(values)
+    if len(counts) == 1:
+        return next(iter(counts))
+    return "; ".join(f"{value} ({counted(n, 'run')})" for value, n in counts.most_common())
+
+
+def _or_dash(value: Any, write: Any) -> str:
+    return DASH if pd.isna(value) else write(value)
+
+
+def _duration(seconds: Any) -> str:
+    if pd.isna(seconds):
+        return DASH
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"

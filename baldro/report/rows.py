@@ -1,0 +1,144 @@
+"""The rows of a table: methods and their points, means over seeds, what is bold, and what needs a note."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from baldro.report.frame import values_of
+from baldro.report.selection import Selected, point, varying
+from baldro.report.style import (
+    REFERENCES,
+    hyperparameter_label,
+    method_label,
+    metric,
+    objective_rank,
+    plain,
+    variant_rank,
+)
+from baldro.stats import mean_interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One number of a table."""
+
+    mean: float
+    low: float | None
+    """Lower end of the 95 % interval over seeds; None for one run."""
+    high: float | None
+    n: int
+    """How many runs the mean is of."""
+    best: bool = False
+    """True if it is the best of the split's methods, or one of the two means lies in the other's interval."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A method, or one of its hyperparameter points."""
+
+    objective: str
+    variant: str
+    hyperparameters: Mapping[str, Any]
+    """The fields that tell the row from others of its method."""
+    cells: Mapping[tuple[str, str], Cell]
+    """(split, metric) -> number."""
+    instead: Mapping[str, str]
+    """split -> what stands there in place of numbers: *failed: ...*, or *no run meets the rule*."""
+
+    @property
+    def label(self) -> str:
+        return method_label(self.objective, self.variant, self.hyperparameters)
+
+
+def build_rows(
+    part: pd.DataFrame, whole: pd.DataFrame, selected: Selected, names: tuple[str, ...], level: float
+) -> Iterator[Row]:
+    """Every row of a table, Original and Retain first.
+
+    part: the rows that the rule kept; whole: all of one benchmark and model, which says how points are named.
+    """
+    for method in _methods(whole):
+        yield from _rows(part, whole, selected, method, names, level)
+
+
+def _methods(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    methods = dict.fromkeys(zip(frame["objective"], frame["variant"], strict=True))
+    return sorted(methods, key=lambda method: (objective_rank(method[0]), variant_rank(method[1])))
+
+
+def _rows(part, whole, selected: Selected, method: tuple[str, str], names: tuple[str, ...], level: float):
+    """The rows of one (objective, variant): one per point, or the chosen one, which may differ between splits."""
+    objective, variant = method
+    fields = varying(whole[whole["objective"] == objective]) if selected.by_point else []
+    own = part[(part["objective"] == objective) & (part["variant"] == variant)]
+    of_method = [r for r in selected.rejected if (r["objective"], r["variant"]) == method]
+    keys = [tuple(values_of(row, fields).values()) for row in own.to_dict("records")]
+    for values in sorted(set(keys), key=_natural) or [()]:
+        rows = own[[key == values for key in keys]] if keys else own
+        cells, instead = {}, {r["split"]: r["reason"] for r in of_method}
+        for split, there in rows.groupby("split", sort=False):
+            done = there[there["status"] == "ok"]
+            if done.empty:
+                instead[split] = _outcome(there.iloc[0])
+            present = [name for name in names if name in done and done[name].notna().any()]
+            cells |= {(split, name): _cell(list(done[name].dropna()), level) for name in present}
+        shown = {name: value for name, value in zip(fields, values, strict=False) if value is not None}
+        yield Row(objective=objective, variant=variant, hyperparameters=shown, cells=cells, instead=instead)
+
+
+def _natural(values: tuple[Any, ...]) -> list[tuple[bool, float, str]]:
+    return [(isinstance(v, str), v if isinstance(v, int | float) else 0, str(v)) for v in values]
+
+
+def _outcome(row: Mapping[str, Any]) -> str:
+    return f"{row['status']}: {row['reason']}"
+
+
+def _cell(values: list[float], level: float) -> Cell:
+    interval = mean_interval(values, level=level)
+    return Cell(mean=interval.mean, low=interval.low, high=interval.high, n=interval.n)
+
+
+def mark_best(rows: list[Row], splits: tuple[str, ...], names: tuple[str, ...]) -> Iterator[Row]:
+    """Mark the best mean among the methods of a split, and (p-values aside) those that intervals cannot tell apart."""
+    chosen = set()
+    for split in splits:
+        for name in names:
+            cells = [(i, row.cells.get((split, name))) for i, row in enumerate(rows) if row.objective not in REFERENCES]
+            cells = [(i, cell) for i, cell in cells if cell is not None]
+            if not cells or not metric(name).better:
+                continue
+            sign = 1 if metric(name).better == "up" else -1
+            best = max((cell for _, cell in cells), key=lambda cell: sign * cell.mean)
+            # The interval of a mean p-value reaches down to 0: it would tie everything with everything.
+            tied = not metric(name).p_value
+            chosen |= {(i, split, name) for i, cell in cells if cell.mean == best.mean or (tied and _alike(cell, best))}
+    for i, row in enumerate(rows):
+        cells = {key: replace(cell, best=(i, *key) in chosen) for key, cell in row.cells.items()}
+        yield replace(row, cells=cells)
+
+
+def _alike(a: Cell, b: Cell) -> bool:
+    """Whether one mean lies within the other's interval."""
+    pairs = ((a, b), (b, a))
+    return any(other.low is not None and other.low <= one.mean <= other.high for one, other in pairs)
+
+
+def footnotes(part: pd.DataFrame, whole: pd.DataFrame, selected: Selected) -> Iterator[str]:
+    """What the rows do not say: the point that the rule chose for each split, and means that lack some seeds."""
+    for objective, variant in _methods(part):
+        fields = varying(whole[whole["objective"] == objective])
+        own = part[(part["objective"] == objective) & (part["variant"] == variant)]
+        keys = [(row["split"], point(row, fields)) for row in own.to_dict("records")]
+        for key in dict.fromkeys(keys):
+            rows = own[[other == key for other in keys]]
+            done, lost = rows[rows["status"] == "ok"], rows[rows["status"] != "ok"]
+            values = values_of(rows.iloc[0].to_dict(), fields)
+            if len(done) and any(value is not None for value in values.values()) and not selected.by_point:
+                yield f"{method_label(objective, variant)}, {key[0]}: the rule chose {hyperparameter_label(values)}."
+            if len(done) and len(lost):
+                reasons = "; ".join(f"seed {plain(row['seed'])} {_outcome(row)}" for row in lost.to_dict("records"))
+                label = method_label(objective, variant, values)
+                yield f"{label}, {key[0]}: the mean is of {len(done)} of {len(rows)} seeds ({reasons})."

@@ -1,0 +1,159 @@
+"""Which hyperparameter points are shown. The rule is part of the config, and every caption states it.
+
+`{rule: all}` shows every distinct point (all fields but the seed). For each benchmark, model, split, objective and
+variant `{rule: best, metric: M, lower: false, subject_to: {metric: C, at_least: 0.95, of: original}}` shows the point
+with the best mean of M over its seeds, among those whose mean of C is at least 0.95 times Original's. Ties go to the
+grid's first point.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from baldro.errors import BaldroError, unknown
+from baldro.grid import IDENTITY
+from baldro.report.frame import hyperparameter_names, is_method, metric_names
+from baldro.report.style import REFERENCES, check_metrics, counted, listed, metric
+
+CELL = list(IDENTITY)
+NONE_MEETS = "no run meets the rule"
+KEYS = {"all": ("rule",), "best": ("rule", "metric", "lower", "subject_to")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selected:
+    """The rows that a rule keeps."""
+
+    frame: pd.DataFrame
+    """Original and Retain, the chosen points' rows, and the failed rows of a cell that has nothing else."""
+    rejected: tuple[dict[str, Any], ...]
+    """Cells (benchmark, model, split, objective, variant) of which no point meets the rule, each with a reason."""
+    by_point: bool
+    """True if every point is a table row; False if each cell has one point."""
+
+
+def check(rule: Mapping[str, Any], metrics: list[str] | None = None) -> None:
+    """A one-line error for a rule that cannot be followed; `metrics` are those that the results have."""
+    if rule.get("rule") not in KEYS:
+        raise unknown("selection rule", rule.get("rule"), KEYS, where="selection")
+    _check_keys(rule, KEYS[rule["rule"]], "selection")
+    if rule["rule"] == "all":
+        return
+    if "metric" not in rule:
+        raise BaldroError("selection.metric is missing; allowed: the metric that the best run is best in")
+    bound = rule.get("subject_to") or {}
+    if bound:
+        _check_keys(bound, ("metric", "at_least", "at_most", "of"), "selection.subject_to")
+        if "metric" not in bound or ("at_least" in bound) == ("at_most" in bound):
+            raise BaldroError("selection.subject_to is incomplete; allowed: a metric and one of at_least, at_most")
+        if bound.get("of") is not None and bound["of"] not in REFERENCES:
+            raise unknown("model to compare with", bound["of"], REFERENCES, where="selection.subject_to.of")
+    if metrics is not None:
+        check_metrics([rule["metric"]], metrics, where="selection")
+        check_metrics([bound["metric"]] if bound else [], metrics, where="selection.subject_to")
+
+
+def select(frame: pd.DataFrame, rule: Mapping[str, Any], *, per: tuple[str, ...] = ()) -> Selected:
+    """The rows of `frame` that the rule keeps; with `per`, it looks for a best point per value of those fields."""
+    check(rule, metric_names(frame) if (frame["status"] == "ok").any() else None)
+    if rule["rule"] == "all":
+        return Selected(frame=frame, rejected=(), by_point=True)
+    kept, rejected = list(frame.index[~is_method(frame)]), []
+    for key, cell in frame[is_method(frame)].groupby([*CELL, *per], sort=False, dropna=False):
+        chosen, reason = _best(frame, cell, rule)
+        kept += list(chosen)
+        if reason:
+            rejected.append({**dict(zip([*CELL, *per], key, strict=True)), "reason": reason})
+    return Selected(frame=frame.loc[sorted(kept)], rejected=tuple(rejected), by_point=False)
+
+
+def point(row: Mapping[str, Any], names: list[str]) -> str:
+    """A row's hyperparameters as one key, *dv_beta=5 lr=1e-05*; absent values are left out."""
+    return " ".join(f"{name}={row[name]}" for name in names if not pd.isna(row[name]))
+
+
+def varying(frame: pd.DataFrame) -> list[str]:
+    """Hyperparameters that tell rows of a table apart: they differ within a split, for one variant or between variants.
+
+    A field that only one variant has (beta_dv of baldro-dv) does not vary by being absent elsewhere.
+    """
+    groups = {"within": list(zip(frame["split"], frame["variant"], strict=True)), "between": list(frame["split"])}
+    return [name for name in hyperparameter_names(frame) if _varies(frame[name], **groups)]
+
+
+def describe(rule: Mapping[str, Any], frame: pd.DataFrame) -> str:
+    """The rule in a sentence or two, with how many runs of how many seeds it had to choose from."""
+    check(rule)
+    methods = frame[is_method(frame)]
+    lost = [f"{n} {status}" for status in ("failed", "missing") if (n := (methods["status"] == status).sum())]
+    runs = counted(len(methods), "unlearning run") + (f" ({listed(lost)})" if lost else "")
+    seeds = sorted({value for value in methods.get("seed", pd.Series(dtype=object)) if not pd.isna(value)})
+    source = f"{runs} of {counted(len(seeds), 'seed')}"
+    if rule["rule"] == "all":
+        return f"Shown is every hyperparameter point, with its mean over seeds; {source}."
+    direction = "lowest" if rule.get("lower") else "highest"
+    text = f"Shown is, per split, objective and variant, the hyperparameter point with the {direction} mean "
+    text += metric(rule["metric"]).label
+    if bound := rule.get("subject_to"):
+        text += f" among those whose mean {metric(bound['metric']).label} is {_bound_text(bound)}"
+    return f"{text}; chosen from {source}. It is chosen on the very numbers that are shown, which flatters it."
+
+
+def _best(frame: pd.DataFrame, cell: pd.DataFrame, rule: Mapping[str, Any]) -> tuple[pd.Index, str | None]:
+    """The index of the chosen point's rows (failed seeds included), or nothing and the reason."""
+    done = cell[cell["status"] == "ok"]
+    if done.empty:
+        return cell.index, None
+    names = hyperparameter_names(frame)
+    keys = pd.Series([point(row, names) for row in cell.to_dict("records")], index=cell.index)
+    means = done.groupby(keys[done.index], sort=False)[_columns(rule)].mean()
+    if bound := rule.get("subject_to"):
+        limit = _limit(frame, cell.iloc[0], bound)
+        if limit is None:
+            return cell.index[:0], f"no result of {bound['of']} to hold the rule against"
+        value = means[bound["metric"]]
+        means = means[value >= limit] if "at_least" in bound else means[value <= limit]
+    means = means.dropna(subset=[rule["metric"]])
+    if means.empty:
+        return cell.index[:0], NONE_MEETS
+    scores = means[rule["metric"]]
+    best = scores.idxmin() if rule.get("lower") else scores.idxmax()  # the first of equals
+    return cell.index[[key == best for key in keys]], None
+
+
+def _varies(values: pd.Series, *, within: list[Any], between: list[Any]) -> bool:
+    """Two values of one (split, variant), one of which may be absent; or two that are there, of one split."""
+    keys = [None if pd.isna(value) else value for value in values]
+    present = {(group, key) for group, key in zip(between, keys, strict=True) if key is not None}
+    every = set(zip(within, keys, strict=True))
+    return len(every) > len(set(within)) or len(present) > len({group for group, _ in present})
+
+
+def _columns(rule: Mapping[str, Any]) -> list[str]:
+    bound = rule.get("subject_to")
+    return list(dict.fromkeys([rule["metric"], *([bound["metric"]] if bound else [])]))
+
+
+def _limit(frame: pd.DataFrame, cell: pd.Series, bound: Mapping[str, Any]) -> float | None:
+    """The bound as a number: the factor itself, or times the mean of the model that it refers to."""
+    factor = bound.get("at_least", bound.get("at_most"))
+    if bound.get("of") is None:
+        return factor
+    there = (frame["objective"] == bound["of"]) & (frame["status"] == "ok")
+    for name in ("benchmark", "model", "split"):
+        there &= frame[name] == cell[name]
+    value = frame.loc[there, bound["metric"]].mean()
+    return None if pd.isna(value) else factor * value
+
+
+def _bound_text(bound: Mapping[str, Any]) -> str:
+    word, factor = ("at least", bound["at_least"]) if "at_least" in bound else ("at most", bound["at_most"])
+    return f"{word} {factor:g}" + (f" times that of {bound['of'].capitalize()}" if bound.get("of") else "")
+
+
+def _check_keys(given: Mapping[str, Any], allowed: tuple[str, ...], where: str) -> None:
+    for name in given:
+        if name not in allowed:
+            raise unknown("key", name, allowed, where=where)

@@ -1,0 +1,116 @@
+"""Uncertainty: intervals over seeds, paired differences over seeds, and an interval of the KS distance over samples.
+
+A seed is one run from the start; a sample is one row of the forget set. The two answer different questions: would
+another training say the same, and would other forget rows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.stats import t as student_t
+
+from baldro.errors import BaldroError
+from baldro.metrics.arrays import finite_vector, same_length
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A point with its confidence interval.
+
+    >>> print(Interval(mean=0.5, low=0.4, high=0.6, n=3))
+    0.5 [0.4, 0.6] (n = 3)
+    """
+
+    mean: float  # the point estimate
+    low: float | None  # None when n = 1: one value says nothing of its spread
+    high: float | None
+    n: int  # seeds, pairs or samples behind it
+
+    def __str__(self) -> str:
+        if self.low is None:
+            return f"{self.mean:.4g} (n = {self.n}: no interval)"
+        return f"{self.mean:.4g} [{self.low:.4g}, {self.high:.4g}] (n = {self.n})"
+
+
+def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
+    """Mean of independent seeds with its Student t interval: mean +- t_{(1+level)/2, n-1} s / sqrt(n).
+
+    values: (n,), one a seed; level in (0, 1). s is the sample standard deviation (n - 1). With n = 1, `low` and `high`
+    are None. Raises BaldroError on NaN, no values or a level outside (0, 1). Source: Student 1908 (Biometrika 6:1).
+
+    >>> print(mean_interval([0.61, 0.63, 0.62]))
+    0.62 [0.5952, 0.6448] (n = 3)
+    >>> print(mean_interval([0.61]))
+    0.61 (n = 1: no interval)
+    """
+    values, level = finite_vector(values, "mean_interval"), _level(level)
+    mean, n = float(values.mean()), len(values)
+    if n == 1:
+        return Interval(mean=mean, low=None, high=None, n=1)
+    half = float(student_t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n))
+    return Interval(mean=mean, low=mean - half, high=mean + half, n=n)
+
+
+def paired_difference(
+    a: Mapping[int, float] | pd.Series, b: Mapping[int, float] | pd.Series, level: float = 0.95
+) -> Interval:
+    """Mean of a - b over the seeds both have, with the Student t interval of the differences (paired t).
+
+    a, b: seed -> value (a mapping, or a Series indexed by seed). Seeds that only one has are left out, and `n` counts
+    those shared; an interval without 0 is a paired t test's p < 1 - level. Raises BaldroError on NaN, no shared seed or
+    a level outside (0, 1). Source: Student 1908 (Biometrika 6:1).
+
+    >>> print(paired_difference({1: 0.80, 2: 0.75, 3: 0.82}, {1: 0.70, 2: 0.66, 3: 0.71, 4: 0.90}))
+    0.1 [0.07516, 0.1248] (n = 3)
+    """
+    for values in (a, b):
+        if not isinstance(values, Mapping | pd.Series):
+            raise BaldroError(f"paired_difference: got a {type(values).__name__}; needs seed -> value on both sides")
+    shared = sorted(set(a.keys()) & set(b.keys()))
+    if not shared:
+        raise BaldroError(
+            f"paired_difference: no shared seed; one side has {sorted(a.keys())}, the other {sorted(b.keys())}"
+        )
+    left, right = (finite_vector([side[seed] for seed in shared], "paired_difference") for side in (a, b))
+    return mean_interval(left - right, level)
+
+
+def bootstrap_ks(a: ArrayLike, b: ArrayLike, *, seed: int, n: int = 2000, level: float = 0.95) -> Interval:
+    """KS distance D between two models' truth ratios with its percentile bootstrap interval over samples.
+
+    D = sup_x |F_a(x) - F_b(x)|, redrawn n times: rows are drawn with replacement, both models together, since they
+    answer the same questions. a, b: (N,), row i of both the same forget row. Of the result, `mean` is D of the data,
+    `low` and `high` the (1 -+ level)/2 quantiles of the redrawn D, and `n` is N. Raises BaldroError on NaN, unequal N,
+    n < 1 or a level outside (0, 1). Source: Efron 1979 (Annals of Statistics 7:1).
+
+    Redrawing adds noise to a distance, so the interval leans upwards and covers less than it says: simulated at level
+    .95 with independent normals, .7 to .8 for N of 200 or 400 and D of .12 to .68; at N = 40 and D = .12, or at D = 0
+    (which forget quality tests), never.
+
+    >>> print(bootstrap_ks([0.1, 0.2, 0.3, 0.4], [0.3, 0.4, 0.5, 0.6], seed=0))
+    0.5 [0.5, 1] (n = 4)
+    """
+    a, b, level = finite_vector(a, "bootstrap_ks"), finite_vector(b, "bootstrap_ks"), _level(level)
+    same_length(a, b, "bootstrap_ks")
+    if n < 1:
+        raise BaldroError(f"bootstrap_ks: n = {n}; needs 1 or more redraws")
+    size, grid = len(a), np.unique(np.concatenate([a, b]))  # both steps stand at these points only
+    gap = (a[:, None] <= grid).astype(np.float64) - (b[:, None] <= grid)  # (N, grid): each row's part in F_a - F_b
+    distance = float(np.abs(gap.sum(axis=0)).max() / size)
+    if size == 1:
+        return Interval(mean=distance, low=None, high=None, n=1)
+    counts = np.random.default_rng(seed).multinomial(
+        size, np.full(size, 1 / size), size=n
+    )  # (n, N): how often each row
+    redrawn = np.abs(counts @ gap).max(axis=1) / size
+    low, high = np.quantile(redrawn, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(mean=distance, low=float(low), high=float(high), n=size)
+
+
+def _level(level: float) -> float:
+    if not 0 < level < 1:
+        raise BaldroError(f"level = {level}; a confidence level lies between 0 and 1, such as 0.95")
+    return level

@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from baldro.errors import BaldroError
+from baldro.metrics.memorization import exact_memorization, extraction_strength
+
+relaxed = settings(deadline=None, max_examples=50)  # first calls load packages, on machines of any speed
+
+ANSWER = st.lists(st.booleans(), min_size=1, max_size=30)
+ANSWERS = st.lists(ANSWER, min_size=1, max_size=10)
+
+
+def strength_by_definition(hits, whole_prefix):
+    prefixes = range(len(hits) + whole_prefix)
+    return 1 - next((k for k in prefixes if all(hits[k:])), len(hits) - 1) / len(hits)
+
+
+@pytest.mark.parametrize("metric", ["exact_memorization", "extraction_strength"])
+def test_published_means_to_the_bit(any_log, metric):
+    assert np.mean(any_log.values(metric)) == any_log.aggregate(metric)
+
+
+def test_published_scores_from_hits(any_log, hits_with):
+    """Hits are not published: these are the shortest answers with the published pair of scores."""
+    memorised, strength = any_log.values("exact_memorization"), any_log.values("extraction_strength")
+    hits = [hits_with(em, es) for em, es in zip(memorised, strength, strict=True)]
+    assert extraction_strength(hits).tolist() == strength.tolist()
+    assert np.mean(extraction_strength(hits)) == any_log.aggregate("extraction_strength")
+    np.testing.assert_allclose(exact_memorization(hits), memorised, rtol=2e-7)  # theirs: a float32 quotient
+
+
+def test_the_published_prefix_never_covers_the_whole_answer(logs):
+    """At this EM some two answers in five should end in a missed token; yet the lowest score is one token's, not 0."""
+    strength = logs["news, retrain"].values("extraction_strength")
+    assert logs["news, retrain"].aggregate("exact_memorization") == pytest.approx(0.6125, abs=1e-4)
+    assert strength.min() == pytest.approx(1 / 126)
+
+
+@relaxed
+@given(ANSWERS)
+def test_against_the_definitions(answers):
+    np.testing.assert_allclose(exact_memorization(answers), [sum(a) / len(a) for a in answers], rtol=1e-15)
+    for whole_prefix in (False, True):
+        expected = [strength_by_definition(answer, whole_prefix) for answer in answers]
+        assert extraction_strength(answers, whole_prefix=whole_prefix).tolist() == expected
+
+
+@relaxed
+@given(ANSWERS)
+def test_bounds(answers):
+    memorised, strength = exact_memorization(answers), extraction_strength(answers, whole_prefix=True)
+    assert ((memorised >= 0) & (memorised <= 1)).all()
+    assert (strength <= memorised + 1e-12).all()  # what comes out without help is right token by token
+    lengths = np.array([len(answer) for answer in answers])
+    assert (extraction_strength(answers) >= 1 / lengths - 1e-12).all()
+    assert ((memorised == 1) == (strength == 1)).all()
+
+
+@relaxed
+@given(ANSWER, ANSWER)
+def test_strength_does_not_see_what_lies_before_the_last_miss(one, other):
+    size = min(len(one), len(other))
+    tail = [False, True, True]
+    assert extraction_strength([one[:size] + tail]) == extraction_strength([other[:size] + tail])
+
+
+@relaxed
+@given(ANSWERS)
+def test_samples_do_not_touch_each_other(answers):
+    for score in (exact_memorization, extraction_strength):
+        assert score(answers).tolist() == [score([answer])[0] for answer in answers]
+
+
+def test_arrays_are_as_good_as_lists():
+    assert exact_memorization([np.array([True, False])]).tolist() == [0.5]
+
+
+@pytest.mark.parametrize("hits", [[], [[]], [[True], [None]], [[1, 0]], [None], [[[True]]]])
+@pytest.mark.parametrize("score", [exact_memorization, extraction_strength])
+def test_errors(score, hits):
+    with pytest.raises(BaldroError, match="hits: "):
+        score(hits)

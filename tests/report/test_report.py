@@ -1,0 +1,236 @@
+"""The whole report: files, figures, the page, and what it claims."""
+
+import re
+import struct
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+from scipy import stats
+
+from baldro.errors import BaldroError
+from baldro.report import read_frame, write_report
+from baldro.report.comparisons import compare
+
+ALL = {"rule": "all"}
+VOID = {"meta", "link", "img", "br", "hr", "input"}
+
+
+def report(study_result, tmp_path, *, rule=ALL, allow_missing=False, **more):
+    rows, results = study_result
+    return write_report(
+        name=more.pop("name", "A study"),
+        runs=rows,
+        results=results,
+        output=tmp_path / "out",
+        selection=rule,
+        config_text=more.pop("config_text", "name: study"),
+        notes=more.pop("notes", {}),
+        allow_missing=allow_missing,
+        **more,
+    )
+
+
+class Page(HTMLParser):
+    """Collects tags and text, and checks that every tag is closed in order."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.open, self.tags, self.text = [], [], []
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] != "style":
+            self.text.append(data)
+
+    def all_text(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+
+@pytest.fixture
+def page(study, tmp_path):
+    return Page(report(study(), tmp_path).read_text())
+
+
+def test_files(study, tmp_path):
+    path = report(study(), tmp_path)
+    out = tmp_path / "out"
+    assert path == out / "report.html"
+    assert len(pd.read_csv(out / "runs.csv")) == 64
+    for kind in ("csv", "md", "tex"):
+        assert (out / "tables" / f"tofu--llama-2-7b-chat.{kind}").stat().st_size > 500
+    for figure in ("tradeoff", "beta", "forgetting", "knowledge"):
+        stem = out / "figures" / f"tofu--llama-2-7b-chat--{figure}"
+        png, pdf = stem.with_name(stem.name + ".png").read_bytes(), stem.with_name(stem.name + ".pdf").read_bytes()
+        assert png[:8] == b"\x89PNG\r\n\x1a\n" and min(struct.unpack(">II", png[16:24])) > 400 and len(png) > 10_000
+        assert pdf[:5] == b"%PDF-" and b"FontFile2" in pdf and b"CreationDate" not in pdf
+
+
+def test_same_results_same_bytes(study, tmp_path):
+    result = study(splits=("forget10",), objectives=("npo",))
+    report(result, tmp_path)
+    first = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    report(result, tmp_path)
+    assert {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()} == first
+
+
+def test_the_page_is_self_contained(page):
+    for tag, attributes in page.tags:
+        assert tag not in ("script", "link", "iframe")
+        for name in ("src", "href"):
+            assert (attributes.get(name) or "data:").startswith("data:")
+    images = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert len(images) == 4 and all(len(image["alt"]) > 40 for image in images)
+
+
+def test_the_page_has_no_address(study, tmp_path):
+    text = re.sub(r"base64,[^\"]+", "", report(study(splits=("forget10",)), tmp_path).read_text())
+    assert "http" not in text and "url(" not in text and "@import" not in text
+
+
+def test_the_page_says_what_was_run_and_how(page):
+    text = page.all_text()
+    assert "NPO and SimNPO on forget05 and forget10 of tofu, with llama-2-7b-chat." in text
+    assert "Shown is every hyperparameter point" in text and "every run has a result" in text
+    assert "The two models are told apart: there is something to unlearn." in text
+    assert "forget probability 0.980 for Original and 0.130 for Retain" in text
+    assert "torch" in text and "2.13.0" in text and "0123abc" in text and "1.00 GiB" in text
+    assert sum(tag == "caption" for tag, _ in page.tags) >= 2
+
+
+def test_text_is_escaped(study, tmp_path):
+    result = study(splits=("forget10",), objectives=("npo",), seeds=(0,))
+    more = {"name": "<b>x</b>", "config_text": "a: <i> & 'b'", "notes": {"Why <u>": "because 1 < 2"}}
+    path = report(result, tmp_path, **more)
+    text = path.read_text()
+    assert "<b>x" not in text and "<i>" not in text and "<u>" not in text
+    assert "a: <i> & 'b'" in Page(text).all_text() and "because 1 < 2" in Page(text).all_text()
+
+
+def test_failed_runs_are_told(study, lose, tmp_path):
+    rows, results = study(splits=("forget10",))
+    lose(results, rows[2]["id"], "loss is NaN at step 12")
+    lose(results, rows[3]["id"])
+    with pytest.raises(BaldroError, match="loss is NaN"):
+        report((rows, results), tmp_path)
+    text = Page(report((rows, results), tmp_path, allow_missing=True).read_text()).all_text()
+    assert f"{rows[2]['id']} failed loss is NaN at step 12" in text
+    assert f"{rows[3]['id']} missing no result; see its log" in text
+    assert "runs without result 2" in text
+    frame = pd.read_csv(tmp_path / "out" / "runs.csv")
+    assert frame["status"].value_counts().to_dict() == {"ok": len(rows) - 2, "failed": 1, "missing": 1}
+
+
+def test_nothing_at_all_still_gives_a_page(study, lose, tmp_path):
+    rows, results = study(splits=("forget10",), objectives=("npo",), seeds=(0,))
+    for row in rows:
+        lose(results, row["id"], "no disk")
+    text = Page(report((rows, results), tmp_path, allow_missing=True).read_text()).all_text()
+    assert "no result of Original and Retain" in text and "Not drawn:" in text
+    assert not list((tmp_path / "out" / "figures").iterdir())
+
+
+def test_one_seed_gets_no_interval(study, tmp_path):
+    text = Page(report(study(seeds=(0,)), tmp_path).read_text()).all_text()
+    assert "one seed: no interval can be given" in text and "no difference shown" not in text
+
+
+def test_one_beta_draws_no_sensitivity(study, tmp_path):
+    text = Page(report(study(betas=(5,), splits=("forget10",)), tmp_path).read_text()).all_text()
+    assert "fewer than two values of dv_beta" in text
+    assert not list((tmp_path / "out" / "figures").glob("*beta*"))
+
+
+def test_a_missing_base_draws_no_forgetting(study, tmp_path):
+    text = Page(report(study(variants=("baldro-dv",), splits=("forget10",)), tmp_path).read_text()).all_text()
+    assert "no objective has dynamics of base and baldro-dv" in text and "no base run to pair with" in text
+
+
+def test_several_benchmarks_and_the_best_rule(study, tmp_path):
+    one, results = study(splits=("forget10",), objectives=("npo",))
+    two, _ = study(splits=("forget05",), objectives=("npo",), benchmark="fictional", model="tiny")
+    bound = {"metric": "model_utility", "at_least": 0.9, "of": "original"}
+    rule = {"rule": "best", "metric": "forget_quality", "subject_to": bound}
+    text = Page(report(([*one, *two], results), tmp_path, rule=rule).read_text()).all_text()
+    assert (
+        "tofu, llama-2-7b-chat" in text and "fictional, tiny" in text and "at least 0.9 times that of Original" in text
+    )
+    assert len(list((tmp_path / "out" / "figures").glob("*.png"))) == 8
+
+
+def test_pairs_agree_with_a_paired_t_test(study):
+    rows, results = study()
+    frame = read_frame(runs=rows, results=results)
+    pairs = compare(frame, ALL)
+    assert len(pairs) == 2 * 2 * 4 * 3  # splits, objectives, one G and three DV points, metrics
+    for pair in pairs:
+        own = frame[(frame["split"] == pair.split) & (frame["objective"] == pair.objective)]
+        beta = re.search(r"beta_dv (\d+)", pair.method)
+        robust = own[(own["variant"] == pair.variant) & ((own["dv_beta"] == int(beta[1])) if beta else True)]
+        base = own[own["variant"] == "base"]
+        test = stats.ttest_rel(robust[pair.metric].astype(float), base[pair.metric].astype(float))
+        interval = test.confidence_interval(0.95)
+        assert pair.difference.low == pytest.approx(interval.low) and pair.difference.high == pytest.approx(
+            interval.high
+        )
+        better = (pair.difference.mean > 0) == (pair.metric != "forget_quality_d")
+        shown = ("better" if better else "worse") if test.pvalue < 0.05 else "no difference shown"
+        assert pair.verdict == shown
+
+
+def test_equal_differences_give_no_verdict(study):
+    rows, results = study(splits=("forget10",), objectives=("npo",))
+    frame = read_frame(runs=rows, results=results)
+    steps = frame["seed"].fillna(0).astype(float) + frame["variant"].map(
+        {"base": 0.0, "baldro-g": 0.5, "baldro-dv": 1.0}
+    )
+    pairs = compare(frame.assign(model_utility=steps), ALL)
+    verdicts = {p.verdict for p in pairs if p.metric == "model_utility"}
+    assert verdicts == {"every seed alike: the interval has no width"}
+
+
+def test_pairs_need_equal_settings(study):
+    one, results = study(splits=("forget10",), objectives=("npo",), variants=("base",), lr=1e-5)
+    two, _ = study(splits=("forget10",), objectives=("npo",), lr=2e-5)
+    runs = list({row["id"]: row for row in [*one, *two]}.values())
+    frame = read_frame(runs=runs, results=results)
+    base = frame[(frame["variant"] == "base") & (frame["lr"] == 2e-5)]["model_utility"].astype(float).mean()
+    group = frame[frame["variant"] == "baldro-g"]["model_utility"].astype(float).mean()
+    pair = next(p for p in compare(frame, ALL) if p.variant == "baldro-g" and p.metric == "model_utility")
+    assert pair.difference.mean == pytest.approx(group - base)
+
+
+def test_evidence_that_does_not_fit_the_metrics_is_an_error(study, tmp_path):
+    rows, results = study(splits=("forget10",), seeds=(0,))
+    path = results / "runs" / rows[0]["id"] / "samples.parquet"
+    samples = pd.read_parquet(path)
+    samples.assign(avg_loss=samples["avg_loss"].where(samples["candidate"] != "paraphrase", 3.0)).to_parquet(path)
+    with pytest.raises(BaldroError, match="run the metrics again"):
+        report((rows, results), tmp_path)
+
+
+@pytest.mark.parametrize("file", ["dynamics.parquet", "samples.parquet"])
+def test_broken_parquet_is_one_line(study, tmp_path, file):
+    rows, results = study(splits=("forget10",), objectives=("npo",), seeds=(0,))
+    path = next(p for row in rows if (p := results / "runs" / row["id"] / file).is_file())
+    path.write_bytes(b"not parquet")
+    with pytest.raises(BaldroError, match=f"{file} is broken") as error:
+        report((rows, results), tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_importing_the_report_needs_neither_torch_nor_matplotlib():
+    code = "import sys, baldro.report; print([m for m in ('torch', 'matplotlib', 'transformers') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -1,0 +1,225 @@
+"""Tables: the layout, the numbers against pandas, and each format."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from baldro.errors import BaldroError
+from baldro.report import main_table_text, read_frame
+from baldro.report.formats import html, markdown
+from baldro.report.latex import latex, latex_escape
+from baldro.report.style import TABLE_METRICS, number
+from baldro.report.tables import build_tables, tidy
+
+ALL = {"rule": "all"}
+BEST = {"rule": "best", "metric": "forget_quality"}
+ALONE = {"benchmark": "fictional", "model": "tiny_model", "splits": ("forget10",)}
+
+
+def frame_of(study, lose=None, *, lost=(), **axes) -> pd.DataFrame:
+    rows, results = study(**axes)
+    for at, reason in lost:
+        lose(results, rows[at]["id"], reason)
+    return read_frame(runs=rows, results=results, allow_missing=bool(lost))
+
+
+def test_rows_stand_in_the_order_of_the_paper(study):
+    (table,) = build_tables(frame_of(study, objectives=("graddiff", "simnpo", "npo"), betas=(10, 5), seeds=(0,)), ALL)
+    assert [row.label for row in table.rows[:6]] == [
+        "Original",
+        "Retain",
+        "NPO",
+        "NPO + BalDRO-G",
+        "NPO + BalDRO-DV (beta_dv 5)",
+        "NPO + BalDRO-DV (beta_dv 10)",
+    ]
+    assert [row.label for row in table.rows[6::4]] == ["SimNPO", "GradDiff"]
+    assert table.splits == ("forget05", "forget10") and table.metrics == TABLE_METRICS
+
+
+def test_means_and_intervals_are_those_of_scipy(study):
+    frame = frame_of(study)
+    (table,) = build_tables(frame, ALL)
+    numbers = tidy(table)
+    assert len(numbers) == len(table.rows) * 2 * len(TABLE_METRICS)
+    for _, line in numbers.iterrows():
+        own = frame[(frame["split"] == line["split"]) & (frame["objective"] == line["objective"])]
+        own = own[own["variant"] == line["variant"]]
+        if line["hyperparameters"]:
+            own = own[own["dv_beta"] == float(line["hyperparameters"].split()[-1])]
+        values = own[line["metric"]].to_numpy(dtype=float)
+        assert line["mean"] == pytest.approx(values.mean(), rel=1e-12) and line["runs"] == len(values)
+        if len(values) == 1:
+            assert line[["low", "high"]].isna().all()
+        else:
+            interval = stats.t.interval(0.95, len(values) - 1, loc=values.mean(), scale=stats.sem(values))
+            np.testing.assert_allclose(line[["low", "high"]].to_numpy(dtype=float), interval, rtol=1e-9, atol=1e-12)
+
+
+def test_published_numbers_stand_beside_ours(study):
+    frame = frame_of(study, splits=("forget01", "forget10"), seeds=(0,))
+    (table,) = build_tables(frame, ALL)
+    assert table.published["forget01", "npo", "baldro-dv", "forget_quality"] == 0.99
+    assert table.has_published("forget01", "model_utility")
+    assert not table.has_published("forget01", "forget_quality_d")
+    assert not table.has_published("forget10", "model_utility")
+    numbers = tidy(table)
+    line = numbers[(numbers["method"] == "Retain") & (numbers["metric"] == "model_utility")].set_index("split")
+    assert line.loc["forget01", "published"] == 0.6268 and np.isnan(line.loc["forget10", "published"])
+    for text in (markdown(table), latex(table), html(table), main_table_text(frame, ALL, width=250)):
+        assert "published" in text.lower()
+    assert "transcribed" in table.caption
+
+
+def test_no_published_columns_for_other_models(study):
+    (table,) = build_tables(frame_of(study, **ALONE), ALL)
+    assert not table.published and "published" not in (markdown(table) + latex(table) + html(table)).lower()
+
+
+def test_a_table_per_benchmark_and_model(study):
+    one, two = frame_of(study, seeds=(0,)), frame_of(study, **ALONE, seeds=(0,))
+    tables = build_tables(pd.concat([one, two], ignore_index=True), ALL)
+    assert [(t.benchmark, t.model) for t in tables] == [("tofu", "llama-2-7b-chat"), ("fictional", "tiny_model")]
+    assert tables[1].splits == ("forget10",)
+
+
+def test_failed_runs_say_so_and_the_rest_goes_on(study, lose):
+    # rows: original, retain, three seeds of NPO, three of NPO + BalDRO-G, ...
+    lost = [(2, "loss is NaN at step 12"), *((at, "out of memory | 100 %_") for at in (5, 6, 7))]
+    frame = frame_of(study, lose, lost=lost, **ALONE)
+    (table,) = build_tables(frame, ALL)
+    npo, group = table.rows[2], table.rows[3]
+    assert npo.cells["forget10", "model_utility"].n == 2 and not npo.instead
+    assert group.instead == {"forget10": "failed: out of memory | 100 %_"} and not group.cells
+    assert "NPO, forget10: the mean is of 2 of 3 seeds (seed 0 failed: loss is NaN at step 12)." in table.footnotes
+    assert r"failed: out of memory \| 100 %\_" in markdown(table)
+    assert r"failed: out of memory \textbar{} 100 \%\_" in latex(table)
+    assert "failed: out of memory | 100 %_</td>" in html(table)
+    assert "failed: out of memory" in main_table_text(frame, ALL)
+    numbers = tidy(table)
+    assert set(numbers.loc[numbers["variant"] == "baldro-g", "outcome"]) == {group.instead["forget10"], "ok"}
+    assert "(4 failed)" in table.caption
+
+
+def test_missing_runs_say_so(study, lose):
+    frame = frame_of(study, lose, lost=[(0, None), (2, None)], **ALONE, seeds=(0,))
+    (table,) = build_tables(frame, ALL)
+    assert table.rows[0].instead == table.rows[2].instead == {"forget10": "missing: no result; see its log"}
+
+
+def test_a_table_of_nothing_but_failures(study, lose):
+    count = len(study(**ALONE)[0])
+    frame = frame_of(study, lose, lost=[(at, "no disk") for at in range(count)], **ALONE)
+    (table,) = build_tables(frame, ALL)
+    assert all(row.instead for row in table.rows)
+    assert "no disk" in markdown(table) + latex(table) + html(table)
+
+
+def test_best_has_one_row_a_method_and_names_the_choice(study):
+    frame = frame_of(study)
+    (table,) = build_tables(frame, BEST)
+    assert [row.label for row in table.rows[2:5]] == ["NPO", "NPO + BalDRO-G", "NPO + BalDRO-DV"]
+    robust = frame[frame["variant"] == "baldro-dv"].astype({"dv_beta": float})
+    means = robust.groupby(["split", "objective", "dv_beta"])["forget_quality"].mean()
+    beta = means.loc["forget05", "npo"].idxmax()
+    assert f"NPO + BalDRO-DV, forget05: the rule chose beta_dv {beta:g}." in table.footnotes
+    assert table.rows[4].cells["forget05", "forget_quality"].mean == pytest.approx(means.loc["forget05", "npo", beta])
+
+
+def test_no_run_meets_the_rule(study):
+    rule = {**BEST, "subject_to": {"metric": "model_utility", "at_least": 1.5, "of": "original"}}
+    (table,) = build_tables(frame_of(study, **ALONE), rule)
+    assert {row.instead["forget10"] for row in table.rows[2:]} == {"no run meets the rule"}
+    assert "no run meets the rule" in markdown(table)
+
+
+def test_bold_is_the_best_and_what_intervals_cannot_tell_from_it(study):
+    (table,) = build_tables(frame_of(study), ALL)
+    for split in table.splits:
+        for name, sign in {"forget_quality_d": -1, "model_utility": 1}.items():
+            cells = [row.cells[split, name] for row in table.rows[2:]]
+            best = max(cells, key=lambda cell: sign * cell.mean)
+            for cell in cells:
+                inside = cell.low <= best.mean <= cell.high or best.low <= cell.mean <= best.high
+                assert cell.best == inside
+        assert sum(row.cells[split, "forget_quality"].best for row in table.rows[2:]) == 1
+    assert not any(cell.best for row in table.rows[:2] for cell in row.cells.values())
+    (single,) = build_tables(frame_of(study, seeds=(0,)), ALL)
+    for split in single.splits:
+        assert sum(row.cells[split, "forget_quality_d"].best for row in single.rows[2:]) == 1
+    assert "one run each, so no interval" in single.caption and "Bold" in single.caption
+
+
+def test_markdown_is_a_rectangle(study):
+    (table,) = build_tables(frame_of(study), ALL)
+    parts = [part for part in markdown(table).split("\n\n") if part.startswith("|")]
+    assert len(parts) == 2  # six metrics of two splits do not fit side by side
+    for part in parts:
+        lines = part.splitlines()
+        assert len(lines) == len(table.rows) + 2
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
+
+
+def test_splits_stand_side_by_side_where_they_fit(study):
+    frame = frame_of(study, seeds=(0,))
+    (wide,), (narrow,) = build_tables(frame, ALL), build_tables(frame, ALL, ["forget_quality_d", "model_utility"])
+    assert latex(wide).count(r"\begin{table*}") == html(wide).count("<table>") == 2
+    assert latex(narrow).count(r"\begin{table*}") == html(narrow).count("<table>") == 1
+    assert html(narrow).count("colgroup") == 2 and r"\cmidrule(lr){2-3}\cmidrule(lr){4-5}" in latex(narrow)
+
+
+def test_latex_is_balanced_and_escaped(study, lose):
+    frame = frame_of(study, lose, lost=[(2, "50 % of $x_1 & #2 {a} ~ ^ \\ <")], **ALONE, seeds=(0,))
+    text = latex(build_tables(frame, ALL)[0])
+    assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
+    assert r"50 \% of \$x\_1 \& \#2 \{a\} \textasciitilde{} \textasciicircum{} \textbackslash{} \textless{}" in text
+    assert "tiny\\_model" in text and "±" not in text and "↑" not in text
+    wanted = 7  # a label and six metrics, a failed row spans its cells
+    for line in text.splitlines():
+        if line.endswith(r"\\") and "multicolumn" not in line:
+            assert len(re.findall(r"(?<!\\)&", line)) == wanted - 1
+
+
+def test_latex_writes_powers_of_ten():
+    assert latex_escape("a_b→é") == r"a\_b?é"
+
+
+def test_latex_p_values(study):
+    text = latex(build_tables(frame_of(study, **ALONE, seeds=(0,)), ALL)[0])
+    assert re.search(r"\$\d\.\d\\times10\^\{-\d+\}\$", text)
+
+
+def test_terminal_text_fits_its_width(study):
+    frame = frame_of(study, seeds=(0,))
+    for width in (60, 80, 120, 250):
+        text = main_table_text(frame, ALL, width=width)
+        assert max(map(len, text.splitlines())) <= width
+        assert "NPO + BalDRO-DV (beta_dv 5)" in text or width < 80
+    assert "Too wide to show" in main_table_text(frame, ALL, width=60)
+
+
+def test_chosen_metrics(study):
+    frame = frame_of(study, **ALONE)
+    (table,) = build_tables(frame, ALL, ["model_utility"])
+    assert table.metrics == ("model_utility",)
+    with pytest.raises(BaldroError, match="unknown metric 'utility'"):
+        build_tables(frame, ALL, ["utility"])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1, "1.00"),
+        (0.9188, "0.92"),
+        (0.165, "0.17"),
+        (0.0541, "0.054"),
+        (0.0013, "0.0013"),
+        (3.14e-5, "3.1e-05"),
+        (0, "0"),
+    ],
+)
+def test_p_values_are_readable(value, text):
+    assert number(value, p_value=True) == text

@@ -1,0 +1,134 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import ks_2samp, norm, ttest_1samp, ttest_rel
+
+from baldro.errors import BaldroError
+from baldro.stats import Interval, bootstrap_ks, mean_interval, paired_difference
+
+relaxed = settings(deadline=None, max_examples=50)  # first calls load packages, on machines of any speed
+
+VALUES = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=12, unique=True).filter(lambda v: np.std(v) > 1e-3)
+RATIOS = st.integers(2, 30).flatmap(
+    lambda size: st.tuples(*[st.lists(st.sampled_from([0.1, 0.2, 0.5, 1.0, 3.0]), min_size=size, max_size=size)] * 2)
+)
+
+
+@relaxed
+@given(VALUES, st.sampled_from([0.5, 0.9, 0.95, 0.99]))
+def test_mean_interval_against_scipy(values, level):
+    ours, theirs = mean_interval(values, level), ttest_1samp(values, 0).confidence_interval(level)
+    assert (ours.mean, ours.n) == (pytest.approx(np.mean(values), abs=1e-9), len(values))
+    assert (ours.low, ours.high) == (pytest.approx(theirs.low, abs=1e-6), pytest.approx(theirs.high, abs=1e-6))
+
+
+def test_mean_interval_covers_the_truth_as_often_as_it_says():
+    random = np.random.default_rng(0)
+    intervals = [mean_interval(random.normal(0.6, 0.02, size=3), 0.9) for _ in range(2000)]
+    assert np.mean([i.low <= 0.6 <= i.high for i in intervals]) == pytest.approx(0.9, abs=0.02)
+
+
+def test_one_seed_has_no_interval():
+    interval = mean_interval([0.61])
+    assert interval == Interval(mean=0.61, low=None, high=None, n=1)
+    assert str(interval) == "0.61 (n = 1: no interval)"
+
+
+def test_seeds_that_agree_leave_no_width():
+    assert mean_interval([0.5, 0.5]) == Interval(mean=0.5, low=0.5, high=0.5, n=2)
+
+
+@relaxed
+@given(VALUES, st.integers(0, 100))
+def test_paired_difference_against_scipy(values, seed):
+    other = np.array(values) + np.random.default_rng(seed).normal(size=len(values))
+    ours = paired_difference(dict(enumerate(values)), dict(enumerate(other)))
+    theirs = ttest_rel(values, other)
+    interval = theirs.confidence_interval(0.95)
+    assert (ours.low, ours.high) == (pytest.approx(interval.low, abs=1e-6), pytest.approx(interval.high, abs=1e-6))
+    assert (ours.low > 0 or ours.high < 0) == (theirs.pvalue < 0.05)
+
+
+def test_only_shared_seeds_are_compared_and_series_will_do():
+    a, b = pd.Series({1: 0.8, 2: 0.7, 5: 0.1}), {2: 0.5, 1: 0.5, 9: 0.9}
+    interval = paired_difference(a, b)
+    assert (interval.mean, interval.n) == (pytest.approx(0.25), 2)
+    assert paired_difference({1: 0.8}, b) == Interval(mean=pytest.approx(0.3), low=None, high=None, n=1)
+
+
+def test_pairing_takes_out_what_the_seeds_share():
+    level, noise = np.random.default_rng(1).normal(size=(2, 5)) * [[1.0], [0.01]]
+    a, b = dict(enumerate(level + 0.1)), dict(enumerate(level + noise))
+    interval = paired_difference(a, b)
+    assert interval.low > 0
+    assert interval.high - interval.low < 0.05
+
+
+@relaxed
+@given(RATIOS)
+def test_the_distance_is_scipys_and_the_interval_is_ordered(ratios):
+    interval = bootstrap_ks(*ratios, seed=0, n=50)
+    assert interval.mean == pytest.approx(ks_2samp(*ratios, method="asymp").statistic)
+    assert 0 <= interval.low <= interval.high <= 1
+    assert interval.n == len(ratios[0])
+
+
+@relaxed
+@given(RATIOS)
+def test_the_redraws_are_scipys_too(ratios):
+    """One redraw: both ends are its D, computed here from the rows themselves."""
+    a, b = map(np.array, ratios)
+    counts = np.random.default_rng(7).multinomial(len(a), np.full(len(a), 1 / len(a)), size=1)[0]
+    rows = np.repeat(np.arange(len(a)), counts)
+    interval = bootstrap_ks(a, b, seed=7, n=1)
+    assert interval.low == interval.high == pytest.approx(ks_2samp(a[rows], b[rows], method="asymp").statistic)
+
+
+def test_a_seed_fixes_the_redraws():
+    a, b = np.random.default_rng(0).normal(size=(2, 40))
+    once, again, other = (bootstrap_ks(a, b, seed=seed, n=10) for seed in (3, 3, 4))
+    assert once == again
+    assert once != other
+
+
+def test_a_higher_level_is_wider():
+    a, b = np.random.default_rng(0).normal([[0.5], [0.0]], 1, size=(2, 40))
+    wide, narrow = (bootstrap_ks(a, b, seed=3, level=level) for level in (0.99, 0.5))
+    assert wide.low < narrow.low <= narrow.high < wide.high
+
+
+def test_a_model_against_itself_is_certain():
+    assert bootstrap_ks([0.1, 0.5, 0.9], [0.1, 0.5, 0.9], seed=0) == Interval(mean=0.0, low=0.0, high=0.0, n=3)
+
+
+def test_one_sample_has_no_interval():
+    assert bootstrap_ks([0.1], [0.5], seed=0) == Interval(mean=1.0, low=None, high=None, n=1)
+
+
+def test_bootstrap_covers_as_often_as_its_docstring_says():
+    """Two normals one apart: D = 2 Phi(1/2) - 1. Percentile intervals of a maximum lean up, so this is not .95."""
+    truth, random = 2 * norm.cdf(0.5) - 1, np.random.default_rng(0)
+    intervals = [bootstrap_ks(random.normal(1, 1, 200), random.normal(0, 1, 200), seed=i, n=200) for i in range(200)]
+    assert 0.75 <= np.mean([i.low <= truth <= i.high for i in intervals]) <= 0.9
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: mean_interval([]), "mean_interval: shape"),
+        (lambda: mean_interval([0.5, np.nan]), "mean_interval: NaN or infinite at position 1"),
+        (lambda: mean_interval([0.5, 0.6], level=95), "level = 95; "),
+        (lambda: paired_difference({1: 0.5}, {2: 0.5}), r"no shared seed; one side has \[1\], the other \[2\]"),
+        (lambda: paired_difference({1: np.nan}, {1: 0.5}), "paired_difference: NaN"),
+        (lambda: paired_difference([0.5], [0.5]), "got a list; needs seed -> value"),
+        (lambda: bootstrap_ks([0.5, 0.6], [0.5], seed=0), "bootstrap_ks: 2 and 1 samples"),
+        (lambda: bootstrap_ks([np.nan], [0.5], seed=0), "bootstrap_ks: NaN"),
+        (lambda: bootstrap_ks([0.5], [0.5], seed=0, n=0), "n = 0; needs 1 or more"),
+        (lambda: bootstrap_ks([0.5], [0.5], seed=0, level=1), "level = 1; "),
+    ],
+)
+def test_errors(call, message):
+    with pytest.raises(BaldroError, match=message):
+        call()

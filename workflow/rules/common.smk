@@ -1,0 +1,74 @@
+"""What the rules ask of the grid: the checked experiment, and functions of a run."""
+
+import json
+import shlex
+import sys
+
+from baldro.errors import BaldroError
+from baldro.grid import OBJECTIVES, Run, code_of, fingerprint, load
+
+try:
+    EXPERIMENT = load(config, files=workflow.configfiles)
+except BaldroError as error:
+    sys.exit(f"baldro: {error}")
+
+RUN = "results/runs/{run}"
+TRAINED = r"[^/]+?--(pretrain|finetune)(--[^/]+)?"
+UNLEARNED = r"[^/]+?--(gradascent|graddiff|npo|simnpo|satimp)(--[^/]+)?"
+COMPARED = r"[^/]+?--(original|retain)"
+
+
+wildcard_constraints:
+    run=r"[^/]+",
+    benchmark=r"[^/]+",
+    model=r"[^/]+",
+
+
+def of(wildcards):
+    """The run of a job."""
+    return Run.parse(wildcards.run)
+
+
+def folder(run):
+    return f"results/runs/{run.id}"
+
+
+def start(wildcards):
+    """The model folder that a run starts from, if another run makes it."""
+    made_by = EXPERIMENT.start(of(wildcards))
+    return [f"{folder(made_by)}/model"] if made_by else []
+
+
+def start_option(wildcards, input):
+    """Where a run's model comes from, as the command line says it."""
+    return f"--start {input.start[0]}" if input.start else f"--part {EXPERIMENT.part(of(wildcards))}"
+
+
+def records(wildcards):
+    return f"results/data/{of(wildcards).benchmark}.parquet"
+
+
+def description(wildcards):
+    return f"results/models/{of(wildcards).model}.json"
+
+
+def reference(wildcards):
+    """The reference log-probabilities, for objectives that compare with them."""
+    run = of(wildcards)
+    return [f"{folder(EXPERIMENT.original(run))}/reference.parquet"] if OBJECTIVES[run.objective].reference else []
+
+
+def scored(wildcards):
+    """The model folder that is scored: a run's own, or for `original` and `retain` the one that they stand for."""
+    run = of(wildcards)
+    return start(wildcards) if not OBJECTIVES[run.objective].trains else [f"{folder(run)}/model"]
+
+
+def setting(key, default=None):
+    """A key of the definition of a run's benchmark."""
+    return lambda wildcards: EXPERIMENT.benchmarks[of(wildcards).benchmark].get(key, default)
+
+
+def definition(kind):
+    """A name's definition, as JSON."""
+    return lambda wildcards: json.dumps(getattr(EXPERIMENT, f"{kind}s")[wildcards[kind]])

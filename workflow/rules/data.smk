@@ -1,0 +1,25 @@
+"""Benchmark -> one table of records."""
+
+
+def data_files(wildcards):
+    """The local files that a benchmark is made from, so that a changed one remakes it."""
+    return EXPERIMENT.files(wildcards.benchmark)
+
+
+rule benchmark:
+    """All splits of a benchmark: generated, or read from a folder or the hub and checked."""
+    input:
+        files=data_files,
+    output:
+        "results/data/{benchmark}.parquet",
+    params:
+        definition=definition("benchmark"),
+        code=fingerprint("data"),
+    log:
+        "logs/benchmark/{benchmark}.log",
+    benchmark:
+        "logs/benchmark/{benchmark}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    shell:
+        "baldro benchmark --log {log} --definition {params.definition:q} --output {output}"

@@ -1,0 +1,74 @@
+"""Model -> where it comes from; base, target and retain models."""
+
+
+rule model:
+    """Look up a model's places and try its prompt, before anything is trained on it."""
+    output:
+        "results/models/{model}.json",
+    params:
+        definition=definition("model"),
+    log:
+        "logs/model/{model}.log",
+    benchmark:
+        "logs/model/{model}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    shell:
+        "baldro model --log {log} --name {wildcards.model} --definition {params.definition:q} --output {output}"
+
+
+rule finetune:
+    """Train a base model from scratch, or finetune one into the target or a retain model."""
+    input:
+        records=records,
+        model=description,
+        start=start,
+    output:
+        model=directory(f"{RUN}/model"),
+        info=f"{RUN}/run.json",
+        steps=f"{RUN}/train.csv",
+        dynamics=f"{RUN}/dynamics.parquet",
+    wildcard_constraints:
+        run=TRAINED,
+    params:
+        start=start_option,
+        code=lambda wildcards: code_of(of(wildcards)),
+    threads: 2
+    resources:
+        micro_batch=64,
+    log:
+        "logs/finetune/{run}.log",
+    benchmark:
+        "logs/finetune/{run}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    shell:
+        "baldro train --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
+        "{params.start} --output results/runs/{wildcards.run} "
+        "--micro-batch {resources.micro_batch} --threads {threads}"
+
+
+rule reference:
+    """Log-probabilities of the forget answers before unlearning: once per model and split, read by every run that compares with them."""
+    input:
+        records=records,
+        model=description,
+        start=start,
+    output:
+        f"{RUN}/reference.parquet",
+    wildcard_constraints:
+        run=COMPARED,
+    params:
+        start=start_option,
+        code=fingerprint("score"),
+    resources:
+        batch_tokens=16384,
+    log:
+        "logs/reference/{run}.log",
+    benchmark:
+        "logs/reference/{run}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    shell:
+        "baldro reference --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
+        "{params.start} --output {output} --batch-tokens {resources.batch_tokens} --threads {threads}"

@@ -1,0 +1,34 @@
+"""One run of the grid -> an unlearned model, which is deleted once it is scored (--notemp keeps it)."""
+
+
+rule unlearn:
+    """Unlearn a forget split from the target model."""
+    input:
+        records=records,
+        model=description,
+        start=start,
+        reference=reference,
+    output:
+        model=temp(directory(f"{RUN}/model")),
+        info=f"{RUN}/run.json",
+        steps=f"{RUN}/train.csv",
+        dynamics=f"{RUN}/dynamics.parquet",
+    wildcard_constraints:
+        run=UNLEARNED,
+    params:
+        start=start_option,
+        retain=lambda wildcards: EXPERIMENT.retain_split(of(wildcards)),
+        reference=lambda wildcards, input: f"--reference {input.reference[0]}" if input.reference else "",
+        code=lambda wildcards: code_of(of(wildcards)),
+    resources:
+        micro_batch=64,
+    log:
+        "logs/unlearn/{run}.log",
+    benchmark:
+        "logs/unlearn/{run}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    shell:
+        "baldro train --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
+        "{params.start} --retain-split {params.retain} {params.reference} --output results/runs/{wildcards.run} "
+        "--micro-batch {resources.micro_batch} --threads {threads}"
