@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,3 +22,20 @@ def shared() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return folder
+
+
+@pytest.fixture
+def tiny_model() -> Any:
+    """A Llama of two layers and 64 tokens with random weights, in float64 all through; its likelihoods differ from token to token."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    shape = dict(vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2, max_position_embeddings=64)
+    heads = dict(num_attention_heads=4, num_key_value_heads=2)
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(LlamaConfig(**shape, **heads, tie_word_embeddings=True, initializer_range=0.25)).double()
+    for layer in (model.model, *model.model.layers):
+        for name in ("norm", "input_layernorm", "post_attention_layernorm"):
+            if hasattr(layer, name):  # Llama's own goes through float32
+                setattr(layer, name, torch.nn.RMSNorm(32, eps=1e-6, dtype=torch.float64))
+    return model

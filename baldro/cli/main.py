@@ -95,14 +95,15 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--output", type=Path, required=True)
 
     sub = verb("report")
-    sub.add_argument("--config", required=True, help="a config file, or the config itself as JSON")
-    sub.add_argument("--results", type=Path, default=Path("results"))
-    sub.add_argument("--output", type=Path, required=True)
+    _of_an_experiment(sub)
     sub.add_argument(
         "--allow-missing",
         action="store_true",
-        help="report what there is; failed and missing runs are rows that say so",
+        help="report what there is; a failed or missing run is a row that says so",
     )
+
+    sub = verb("summary")
+    _of_an_experiment(sub)
     return top
 
 
@@ -117,6 +118,13 @@ def _of_a_run(sub: argparse.ArgumentParser) -> None:
         help="without --start: which of the model's places to start from (build, base, target, retain90, ...)",
     )
     sub.add_argument("--threads", type=int, default=1, help="CPU threads")
+
+
+def _of_an_experiment(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--config", required=True, help="a config file, or the config itself as JSON")
+    sub.add_argument(
+        "--results", type=Path, default=Path("results"), help="folder with runs/ and reports/ (default: results)"
+    )
 
 
 def _of_scoring(sub: argparse.ArgumentParser) -> None:

@@ -4,8 +4,11 @@ import json
 from argparse import Namespace
 from pathlib import Path
 
+import yaml
+
+from baldro.errors import BaldroError
 from baldro.files import write_json
-from baldro.grid import Run, load
+from baldro.grid import Experiment, Run, load
 
 
 def check(options: Namespace) -> None:
@@ -128,24 +131,37 @@ def metrics(options: Namespace) -> None:
 
 def report(options: Namespace) -> None:
     """Write an experiment's tables, figures and HTML page."""
-    import sys
+    from baldro.report import write_report
 
-    import yaml
-
-    from baldro.report import main_table_text, write_report
-
-    inline = options.config.lstrip().startswith("{")
-    source = json.loads(options.config) if inline else Path(options.config)
-    experiment = load(source)
-    page = write_report(
+    experiment, text = _config(options.config)
+    write_report(
         name=experiment.name,
         runs=[{"id": run.id, **run.asdict()} for run in experiment.runs],
         results=options.results,
-        output=options.output,
+        output=options.results / "reports" / experiment.name,
         selection=dict(experiment.selection),
-        config_text=yaml.safe_dump(source, sort_keys=False) if inline else source.read_text(),
+        config_text=text,
         notes={},
         allow_missing=options.allow_missing,
     )
-    where = [f"tables   {options.output / 'tables'}", f"figures  {options.output / 'figures'}", f"report   {page}"]
-    print("\n".join(["", main_table_text(options.output), "", *where]), file=sys.stderr)
+
+
+def summary(options: Namespace) -> None:
+    """Print an experiment's main table and where its tables, figures and report are."""
+    from baldro.report import main_table_text
+
+    folder = options.results / "reports" / _config(options.config)[0].name
+    if not (folder / "report.html").is_file():
+        raise BaldroError(
+            f"{folder} has no report yet; run the experiment, or `baldro report --allow-missing` for what there is"
+        )
+    where = [f"tables   {folder / 'tables'}", f"figures  {folder / 'figures'}", f"report   {folder / 'report.html'}"]
+    print("\n".join([main_table_text(folder), "", *where]))
+
+
+def _config(option: str) -> tuple[Experiment, str]:
+    """The experiment of a config file, or of a config given as JSON, and its text."""
+    if not option.lstrip().startswith("{"):
+        return load(option), Path(option).read_text()
+    config = json.loads(option)
+    return load(config), yaml.safe_dump(config, sort_keys=False)

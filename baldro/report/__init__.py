@@ -4,6 +4,8 @@
 imported only when figures are drawn.
 """
 
+import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,14 +16,14 @@ from baldro.report.comparisons import compare, differences_table
 from baldro.report.evidence import read_known
 from baldro.report.findings import difference_findings, memory_findings
 from baldro.report.formats import markdown
-from baldro.report.frame import read_frame, read_provenance
+from baldro.report.frame import read_frame, read_json, read_provenance
 from baldro.report.latex import latex
 from baldro.report.page import render_page
 from baldro.report.selection import check, describe
 from baldro.report.tables import build_tables, tidy
 from baldro.report.terminal import plain_text
 
-__all__ = ["check", "main_table_text", "read_frame", "write_report"]
+__all__ = ["check", "main_table_text", "read_frame", "tables_text", "write_report"]
 
 
 def write_report(
@@ -36,7 +38,7 @@ def write_report(
     allow_missing: bool,
     metrics: Sequence[str] | None = None,
 ) -> Path:
-    """Write runs.csv, differences.csv, tables/, figures/ and report.html into `output`; returns the page's path.
+    """Write runs.csv, differences.csv, report.json, tables/, figures/ and report.html into `output`; returns the page.
 
     Args:
         name: of the experiment, the page's title.
@@ -57,6 +59,8 @@ def write_report(
     comparisons = compare(frame, selection)
     (output / "tables").mkdir(parents=True, exist_ok=True)
     frame.to_csv(output / "runs.csv", index=False)
+    recorded = {"selection": dict(selection), "metrics": metrics and list(metrics)}
+    (output / "report.json").write_text(json.dumps(recorded, indent=2) + "\n", encoding="utf-8")
     differences_table(comparisons).to_csv(output / "differences.csv", index=False)
     for table in tables:
         stem = output / "tables" / f"{table.benchmark}--{table.model}"
@@ -83,11 +87,26 @@ def write_report(
     return path
 
 
-def main_table_text(
-    frame: pd.DataFrame, selection: Mapping[str, Any], *, metrics: Sequence[str] | None = None, width: int = 100
+def main_table_text(output: Path, *, width: int | None = None) -> str:
+    """The tables of a written report as plain text, `width` columns wide (by default as wide as the terminal).
+
+    Errors: `output` holds no report.
+    """
+    recorded = read_json(output / "report.json")
+    frame = pd.read_csv(output / "runs.csv")
+    return tables_text(frame, recorded["selection"], metrics=recorded["metrics"], width=width)
+
+
+def tables_text(
+    frame: pd.DataFrame,
+    selection: Mapping[str, Any],
+    *,
+    metrics: Sequence[str] | None = None,
+    width: int | None = None,
 ) -> str:
-    """The main tables as plain text for a terminal of `width` columns; frame: from `read_frame`."""
-    return "\n".join(plain_text(table, width=width) for table in build_tables(frame, selection, metrics))
+    """As `main_table_text`, of a frame from `read_frame`."""
+    columns = width or shutil.get_terminal_size((100, 24)).columns
+    return "\n".join(plain_text(table, width=columns) for table in build_tables(frame, selection, metrics))
 
 
 def _memory(frame: pd.DataFrame, results: Path) -> dict[str, list[str]]:

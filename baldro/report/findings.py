@@ -89,11 +89,11 @@ def _verdicts(own: list[Comparison]) -> str:
         seeds = f" over {only.difference.n} shared seeds" if only.difference.n > 1 else ""
         return f"{name} differs by {difference_text(only)} on {only.split}{seeds} ({only.verdict})"
     counts = Counter(c.verdict for c in own)
-    words = [f"{verdict} in {n}" if verdict in ORDER else f"{n} with {verdict}" for verdict, n in counts.items()]
-    words = [w for _, w in sorted(zip(map(_place, counts), words, strict=True))]
+    words = [f"{v} in {n}" if v in ORDER else f"no verdict in {n} ({v})" for v, n in counts.items()]
+    words = [word for _, word in sorted(zip(map(_place, counts), words, strict=True))]
     values = [c.difference.mean for c in own if c.difference]
-    span = f" (by {min(values):+.3f} to {max(values):+.3f})" if values else ""
-    return f"{name} {', '.join(words)} of {len(own)} comparisons{span}"
+    span = f"; differences {min(values):+.3f} to {max(values):+.3f}" if values else ""
+    return f"{name} ({len(own)} comparisons{span}): {', '.join(words)}"
 
 
 def _place(verdict: str) -> int:

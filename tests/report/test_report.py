@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from baldro.errors import BaldroError
-from baldro.report import read_frame, write_report
+from baldro.report import main_table_text, read_frame, tables_text, write_report
 from baldro.report.comparisons import compare
 
 ALL = {"rule": "all"}
@@ -31,6 +31,17 @@ def report(study_result, tmp_path, *, rule=ALL, allow_missing=False, **more):
         allow_missing=allow_missing,
         **more,
     )
+
+
+def test_the_terminal_shows_the_written_report(study, lose, tmp_path):
+    rows, results = study()
+    lose(results, rows[4]["id"], "loss is NaN")
+    rule = {"rule": "best", "metric": "forget_quality"}
+    report((rows, results), tmp_path, rule=rule, allow_missing=True)
+    frame = read_frame(runs=rows, results=results, allow_missing=True)
+    assert main_table_text(tmp_path / "out", width=90) == tables_text(frame, rule, width=90)
+    with pytest.raises(BaldroError, match=r"report\.json is not readable"):
+        main_table_text(tmp_path)
 
 
 class Page(HTMLParser):

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from baldro.errors import BaldroError
-from baldro.report import main_table_text, read_frame
+from baldro.report import read_frame, tables_text
 from baldro.report.formats import html, markdown
 from baldro.report.latex import latex, latex_escape
 from baldro.report.style import TABLE_METRICS, number
@@ -69,7 +69,7 @@ def test_published_numbers_stand_beside_ours(study):
     numbers = tidy(table)
     line = numbers[(numbers["method"] == "Retain") & (numbers["metric"] == "model_utility")].set_index("split")
     assert line.loc["forget01", "published"] == 0.6268 and np.isnan(line.loc["forget10", "published"])
-    for text in (markdown(table), latex(table), html(table), main_table_text(frame, ALL, width=250)):
+    for text in (markdown(table), latex(table), html(table), tables_text(frame, ALL, width=250)):
         assert "published" in text.lower()
     assert "transcribed" in table.caption
 
@@ -98,7 +98,7 @@ def test_failed_runs_say_so_and_the_rest_goes_on(study, lose):
     assert r"failed: out of memory \| 100 %\_" in markdown(table)
     assert r"failed: out of memory \textbar{} 100 \%\_" in latex(table)
     assert "failed: out of memory | 100 %_</td>" in html(table)
-    assert "failed: out of memory" in main_table_text(frame, ALL)
+    assert "failed: out of memory" in tables_text(frame, ALL)
     numbers = tidy(table)
     assert set(numbers.loc[numbers["variant"] == "baldro-g", "outcome"]) == {group.instead["forget10"], "ok"}
     assert "(4 failed)" in table.caption
@@ -195,10 +195,10 @@ def test_latex_p_values(study):
 def test_terminal_text_fits_its_width(study):
     frame = frame_of(study, seeds=(0,))
     for width in (60, 80, 120, 250):
-        text = main_table_text(frame, ALL, width=width)
+        text = tables_text(frame, ALL, width=width)
         assert max(map(len, text.splitlines())) <= width
         assert "NPO + BalDRO-DV (beta_dv 5)" in text or width < 80
-    assert "Too wide to show" in main_table_text(frame, ALL, width=60)
+    assert "Too wide to show" in tables_text(frame, ALL, width=60)
 
 
 def test_chosen_metrics(study):

@@ -15,6 +15,15 @@ except BaldroError as error:
 RUN = "results/runs/{run}"
 TRAINED = r"[^/]+?--(pretrain|finetune)(--[^/]+)?"
 UNLEARNED = r"[^/]+?--(gradascent|graddiff|npo|simnpo|satimp)(--[^/]+)?"
+READ_ELSEWHERE = (
+    "pretrain",
+    "finetune",
+    "max_new_tokens",
+    "evaluate_rows",
+    "parameters",
+    "rows",
+    "tokens_per_row",
+)
 COMPARED = r"[^/]+?--(original|retain)"
 
 
@@ -41,7 +50,11 @@ def start(wildcards):
 
 def start_option(wildcards, input):
     """Where a run's model comes from, as the command line says it."""
-    return f"--start {input.start[0]}" if input.start else f"--part {EXPERIMENT.part(of(wildcards))}"
+    return (
+        f"--start {input.start[0]}"
+        if input.start
+        else f"--part {EXPERIMENT.part(of(wildcards))}"
+    )
 
 
 def records(wildcards):
@@ -55,20 +68,37 @@ def description(wildcards):
 def reference(wildcards):
     """The reference log-probabilities, for objectives that compare with them."""
     run = of(wildcards)
-    return [f"{folder(EXPERIMENT.original(run))}/reference.parquet"] if OBJECTIVES[run.objective].reference else []
+    return (
+        [f"{folder(EXPERIMENT.original(run))}/reference.parquet"]
+        if OBJECTIVES[run.objective].reference
+        else []
+    )
 
 
 def scored(wildcards):
     """The model folder that is scored: a run's own, or for `original` and `retain` the one that they stand for."""
     run = of(wildcards)
-    return start(wildcards) if not OBJECTIVES[run.objective].trains else [f"{folder(run)}/model"]
+    return (
+        start(wildcards)
+        if not OBJECTIVES[run.objective].trains
+        else [f"{folder(run)}/model"]
+    )
 
 
 def setting(key, default=None):
     """A key of the definition of a run's benchmark."""
-    return lambda wildcards: EXPERIMENT.benchmarks[of(wildcards).benchmark].get(key, default)
+    return lambda wildcards: EXPERIMENT.benchmarks[of(wildcards).benchmark].get(
+        key, default
+    )
 
 
 def definition(kind):
-    """A name's definition, as JSON."""
-    return lambda wildcards: json.dumps(getattr(EXPERIMENT, f"{kind}s")[wildcards[kind]])
+    """A name's definition, as JSON, without the keys that only other rules or `baldro plan` read."""
+
+    def of_name(wildcards):
+        entry = getattr(EXPERIMENT, f"{kind}s")[wildcards[kind]]
+        return json.dumps(
+            {key: value for key, value in entry.items() if key not in READ_ELSEWHERE}
+        )
+
+    return of_name

@@ -12,14 +12,14 @@ rule benchmark:
         files=data_files,
     output:
         "results/data/{benchmark}.parquet",
-    params:
-        definition=definition("benchmark"),
-        code=fingerprint("data"),
     log:
         "logs/benchmark/{benchmark}.log",
     benchmark:
         "logs/benchmark/{benchmark}.tsv"
     conda:
         "../../envs/data.yaml"
+    params:
+        definition=definition("benchmark"),
+        code=fingerprint("data"),
     shell:
         "baldro benchmark --log {log} --definition {params.definition:q} --output {output}"

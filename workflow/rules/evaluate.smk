@@ -9,23 +9,27 @@ rule score:
         weights=scored,
     output:
         f"{RUN}/samples.parquet",
-    params:
-        start=lambda wildcards, input: (
-            f"--start {input.weights[0]}" if input.weights else f"--part {EXPERIMENT.part(of(wildcards))}"
-        ),
-        max_new_tokens=setting("max_new_tokens", 200),
-        rows=lambda wildcards: "--evaluate-rows {}".format(setting("evaluate_rows")(wildcards))
-        if setting("evaluate_rows")(wildcards)
-        else "",
-        code=fingerprint("score"),
-    resources:
-        batch_tokens=16384,
     log:
         "logs/score/{run}.log",
     benchmark:
         "logs/score/{run}.tsv"
     conda:
         "../../envs/train.yaml"
+    resources:
+        batch_tokens=16384,
+    params:
+        start=lambda wildcards, input: (
+            f"--start {input.weights[0]}"
+            if input.weights
+            else f"--part {EXPERIMENT.part(of(wildcards))}"
+        ),
+        max_new_tokens=setting("max_new_tokens", 200),
+        rows=lambda wildcards: (
+            "--evaluate-rows {}".format(setting("evaluate_rows")(wildcards))
+            if setting("evaluate_rows")(wildcards)
+            else ""
+        ),
+        code=fingerprint("score"),
     shell:
         "baldro score --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} --max-new-tokens {params.max_new_tokens} {params.rows} --output {output} "
@@ -39,14 +43,14 @@ rule metrics:
         retain=lambda wildcards: f"{folder(EXPERIMENT.retain(of(wildcards)))}/samples.parquet",
     output:
         f"{RUN}/metrics.json",
-    params:
-        code=fingerprint("metrics"),
     log:
         "logs/metrics/{run}.log",
     benchmark:
         "logs/metrics/{run}.tsv"
     conda:
         "../../envs/report.yaml"
+    params:
+        code=fingerprint("metrics"),
     shell:
         "baldro metrics --log {log} --run {wildcards.run} --samples {input.samples} "
         "--retain-samples {input.retain} --output {output}"

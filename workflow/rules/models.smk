@@ -5,14 +5,14 @@ rule model:
     """Look up a model's places and try its prompt, before anything is trained on it."""
     output:
         "results/models/{model}.json",
-    params:
-        definition=definition("model"),
     log:
         "logs/model/{model}.log",
     benchmark:
         "logs/model/{model}.tsv"
     conda:
         "../../envs/train.yaml"
+    params:
+        definition=definition("model"),
     shell:
         "baldro model --log {log} --name {wildcards.model} --definition {params.definition:q} --output {output}"
 
@@ -28,20 +28,20 @@ rule finetune:
         info=f"{RUN}/run.json",
         steps=f"{RUN}/train.csv",
         dynamics=f"{RUN}/dynamics.parquet",
-    wildcard_constraints:
-        run=TRAINED,
-    params:
-        start=start_option,
-        code=lambda wildcards: code_of(of(wildcards)),
-    threads: 2
-    resources:
-        micro_batch=64,
     log:
         "logs/finetune/{run}.log",
     benchmark:
         "logs/finetune/{run}.tsv"
+    wildcard_constraints:
+        run=TRAINED,
     conda:
         "../../envs/train.yaml"
+    threads: 2
+    resources:
+        micro_batch=64,
+    params:
+        start=start_option,
+        code=lambda wildcards: code_of(of(wildcards)),
     shell:
         "baldro train --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} --output results/runs/{wildcards.run} "
@@ -56,19 +56,19 @@ rule reference:
         start=start,
     output:
         f"{RUN}/reference.parquet",
-    wildcard_constraints:
-        run=COMPARED,
-    params:
-        start=start_option,
-        code=fingerprint("score"),
-    resources:
-        batch_tokens=16384,
     log:
         "logs/reference/{run}.log",
     benchmark:
         "logs/reference/{run}.tsv"
+    wildcard_constraints:
+        run=COMPARED,
     conda:
         "../../envs/train.yaml"
+    resources:
+        batch_tokens=16384,
+    params:
+        start=start_option,
+        code=fingerprint("score"),
     shell:
         "baldro reference --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} --output {output} --batch-tokens {resources.batch_tokens} --threads {threads}"

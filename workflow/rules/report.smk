@@ -1,7 +1,6 @@
 """All runs of the experiment -> tables, figures and one page. After a failure too: what failed is a row that says so."""
 
-REPORT = f"results/reports/{EXPERIMENT.name}"
-REPORT_COMMAND = "baldro report --log {log} --config {params.config:q} --output {params.output}"
+CONFIG = shlex.quote(json.dumps(config))
 
 
 rule report:
@@ -9,20 +8,25 @@ rule report:
     input:
         [f"{folder(run)}/metrics.json" for run in EXPERIMENT.runs],
     output:
-        f"{REPORT}/report.html",
-    params:
-        config=json.dumps(config),
-        output=REPORT,
-        code=fingerprint("report"),
+        f"results/reports/{EXPERIMENT.name}/report.html",
     log:
         f"logs/report/{EXPERIMENT.name}.log",
     benchmark:
         f"logs/report/{EXPERIMENT.name}.tsv"
     conda:
         "../../envs/report.yaml"
+    params:
+        config=json.dumps(config),
+        code=fingerprint("report"),
     shell:
-        REPORT_COMMAND
+        "baldro report --log {log} --config {params.config:q}"
+
+
+onsuccess:
+    shell("baldro summary --config {CONFIG}")
 
 
 onerror:
-    shell(f"baldro report --config {shlex.quote(json.dumps(config))} --output {REPORT} --allow-missing || true")
+    shell(
+        "baldro report --config {CONFIG} --allow-missing && baldro summary --config {CONFIG}"
+    )

@@ -13,21 +13,23 @@ rule unlearn:
         info=f"{RUN}/run.json",
         steps=f"{RUN}/train.csv",
         dynamics=f"{RUN}/dynamics.parquet",
-    wildcard_constraints:
-        run=UNLEARNED,
-    params:
-        start=start_option,
-        retain=lambda wildcards: EXPERIMENT.retain_split(of(wildcards)),
-        reference=lambda wildcards, input: f"--reference {input.reference[0]}" if input.reference else "",
-        code=lambda wildcards: code_of(of(wildcards)),
-    resources:
-        micro_batch=64,
     log:
         "logs/unlearn/{run}.log",
     benchmark:
         "logs/unlearn/{run}.tsv"
+    wildcard_constraints:
+        run=UNLEARNED,
     conda:
         "../../envs/train.yaml"
+    resources:
+        micro_batch=64,
+    params:
+        start=start_option,
+        retain=lambda wildcards: EXPERIMENT.retain_split(of(wildcards)),
+        reference=lambda wildcards, input: (
+            f"--reference {input.reference[0]}" if input.reference else ""
+        ),
+        code=lambda wildcards: code_of(of(wildcards)),
     shell:
         "baldro train --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} --retain-split {params.retain} {params.reference} --output results/runs/{wildcards.run} "

@@ -91,7 +91,7 @@ def _panel(panel: Axes, visits: pd.DataFrame, hue: str) -> float:
     panel.fill_between(table["epoch"], low, high, color=hue, alpha=0.22, lw=0, zorder=3)
     panel.plot(table["epoch"], middle, color=hue, lw=2.2, zorder=4)
     panel.autoscale_view()
-    panel.set_ylim(bottom=0)
+    panel.set_ylim(0, max(panel.get_ylim()[1], 1.17 * visits["nll"].max()))  # room for the label above the lines
     spread = float(high.iloc[-1] - low.iloc[-1])
     panel.annotate(
         f"10 to 90 % at the end: {spread:.2f} nats wide",

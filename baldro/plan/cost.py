@@ -1,0 +1,151 @@
+"""What a run costs on a GPU: seconds, memory, disk. Estimates from counts; every assumption is a constant of this file."""
+
+import math
+from dataclasses import dataclass
+
+from baldro.grid import OBJECTIVES, Experiment, Run
+from baldro.plan import sizes
+
+TRAIN_SHARE, SCORE_SHARE, BANDWIDTH_SHARE = 0.4, 0.3, 0.6
+"""Assumed shares of the peak: arithmetic in training and in scoring, memory traffic in decoding and in the optimiser."""
+LAUNCH = 6e-4
+"""Assumed seconds that a layer's kernels take to be launched, at least: what bounds small models and decoding."""
+MICRO_BATCH, BATCH_TOKENS, SEQUENCES = 64, 16384, 256
+"""Defaults of the workflow: sequences per training pass; padded tokens and sequences per scoring pass."""
+STATE = {"fp32": 16, "bf16": 18, "bf16-only": 8}
+"""Bytes per parameter in training: weights, gradients and Adam's two moments; bf16 also keeps a copy to compute with."""
+STORED = {"fp32": 4, "bf16": 2, "bf16-only": 2}
+"""Bytes per parameter of a saved model."""
+CHECKPOINT = {"fp32": 12, "bf16": 12, "bf16-only": 6}
+"""Bytes per parameter of a checkpoint: weights and Adam's moments."""
+ACTIVATION = 34
+"""Bytes per token, layer and unit of width kept for the backward pass in 16 bits (Korthikanti et al. 2022, without attention scores)."""
+PADDING = 1.5
+"""Assumed ratio of padded to real tokens in a batch of mixed lengths."""
+OVERHEAD = 2e9
+"""Assumed bytes of the GPU's context and of the logits in memory at a time."""
+EVIDENCE = 12
+"""Bytes of evidence per token of a candidate with its question, compressed (measured: 17 per answer token, two thirds of the tokens)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GPU:
+    """A GPU as its data sheet has it (dense arithmetic, without sparsity)."""
+
+    bf16: float
+    """FLOP/s in bf16 with fp32 accumulation."""
+    fp32: float
+    """FLOP/s in fp32 (PyTorch's default for matrices, no TF32)."""
+    memory: float
+    """Bytes."""
+    bandwidth: float
+    """Bytes/s of its memory."""
+
+
+GPUS = {
+    "a100": GPU(bf16=312e12, fp32=19.5e12, memory=80e9, bandwidth=2039e9),  # SXM, 80 GB
+    "h100": GPU(bf16=989e12, fp32=67e12, memory=80e9, bandwidth=3350e9),  # SXM
+    "h200": GPU(bf16=989e12, fp32=67e12, memory=141e9, bandwidth=4800e9),  # SXM
+    "l40s": GPU(bf16=362e12, fp32=91.6e12, memory=48e9, bandwidth=864e9),
+    "rtx4090": GPU(bf16=165e12, fp32=82.6e12, memory=24e9, bandwidth=1008e9),
+}
+
+
+def precision(experiment: Experiment, run: Run) -> str:
+    """What a run computes in; a model that is only scored, in what it is stored in (published ones: bf16)."""
+    if OBJECTIVES[run.objective].trains:
+        return run.precision
+    start = experiment.start(run)
+    return start.precision if start else "bf16"
+
+
+def train_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
+    """6 FLOP per parameter and token forward and backward, and what the optimiser reads and writes."""
+    P, depth = _model(experiment, run)
+    steps, taken = sizes.training(run, _rows(experiment, run))
+    flops = 2 * P * taken * sizes.passes_per_row(run) * _tokens(experiment, run)
+    traffic = steps * P * (28 if run.precision != "bf16-only" else 14)  # weight, gradient, two moments; three written
+    arithmetic = flops / (TRAIN_SHARE * _peak(gpu, run.precision))
+    return max(arithmetic, steps * 3 * depth * LAUNCH) + traffic / (BANDWIDTH_SHARE * gpu.bandwidth)
+
+
+def reference_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
+    """One forward pass over the forget split."""
+    return _forward(experiment, run, _rows(experiment, run), gpu)
+
+
+def candidates_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
+    """One forward pass over every candidate answer with its question."""
+    return _forward(experiment, run, candidates(experiment, run), gpu)
+
+
+def generation_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
+    """Greedy decoding: every step reads the weights; a batch goes to the longest generation, as one row that does not stop suffices."""
+    P, depth = _model(experiment, run)
+    benchmark = experiment.benchmarks[run.benchmark]
+    longest = benchmark.get("max_new_tokens", 200)
+    batch = min(SEQUENCES, max(1, int(BATCH_TOKENS / (_tokens(experiment, run) + longest))))
+    batches = math.ceil(sum(sizes.scored_rows(run.benchmark, benchmark, run.split).values()) / batch)
+    reading = P * STORED[precision(experiment, run)] / (BANDWIDTH_SHARE * gpu.bandwidth)
+    return batches * longest * max(reading, depth * LAUNCH)
+
+
+def candidates(experiment: Experiment, run: Run) -> int:
+    """Sequences that are scored."""
+    found = sizes.scored_rows(run.benchmark, experiment.benchmarks[run.benchmark], run.split)
+    return sum(count * sizes.CANDIDATES[section] for section, count in found.items())
+
+
+def memory(experiment: Experiment, run: Run, *, precision: str | None = None, micro_batch: int = MICRO_BATCH) -> float:
+    """Bytes on the GPU while a run trains: state by precision, and activations of one pass, roughly.
+
+    Args:
+        precision: instead of the run's own.
+        micro_batch: sequences in one pass.
+    """
+    P, _ = _model(experiment, run)
+    width, depth = sizes.shape(run.model, experiment.models[run.model])
+    precision = precision or run.precision
+    sequences = min(micro_batch, run.batch_size * (2 if OBJECTIVES[run.objective].retains else 1))
+    kept = ACTIVATION * width * depth * (2 if precision == "fp32" else 1)
+    return P * STATE[precision] + sequences * PADDING * _tokens(experiment, run) * kept + OVERHEAD
+
+
+def model_bytes(experiment: Experiment, run: Run) -> float:
+    """A saved model."""
+    return _model(experiment, run)[0] * STORED[precision(experiment, run)]
+
+
+def running_bytes(experiment: Experiment, run: Run) -> float:
+    """What a run has on disk at most: two checkpoints (the last one, and the next while it is written), then its model."""
+    checkpoint = _model(experiment, run)[0] * CHECKPOINT[run.precision]
+    return max(2 * checkpoint, model_bytes(experiment, run))
+
+
+def evidence_bytes(experiment: Experiment, run: Run) -> float:
+    """What scoring a model leaves."""
+    return candidates(experiment, run) * _tokens(experiment, run) * EVIDENCE
+
+
+def _model(experiment: Experiment, run: Run) -> tuple[int, int]:
+    model = experiment.models[run.model]
+    return sizes.parameters(run.model, model), sizes.shape(run.model, model)[1]
+
+
+def _rows(experiment: Experiment, run: Run) -> int:
+    return sizes.rows_of(run.benchmark, experiment.benchmarks[run.benchmark], run.split)
+
+
+def _tokens(experiment: Experiment, run: Run) -> float:
+    return sizes.tokens_per_row(run.benchmark, experiment.benchmarks[run.benchmark])
+
+
+def _peak(gpu: GPU, precision: str) -> float:
+    return gpu.fp32 if precision == "fp32" else gpu.bf16
+
+
+def _forward(experiment: Experiment, run: Run, sequences: int, gpu: GPU) -> float:
+    P, depth = _model(experiment, run)
+    tokens = sequences * _tokens(experiment, run)
+    arithmetic = 2 * P * tokens / (SCORE_SHARE * _peak(gpu, precision(experiment, run)))
+    return max(arithmetic, math.ceil(tokens / BATCH_TOKENS) * depth * LAUNCH)

@@ -1,0 +1,226 @@
+"""A mistake in a config is one line: file, line, what, what is allowed. And the schema says what the code does."""
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from baldro.errors import BaldroError
+from baldro.grid import FIELDS, HYPERPARAMETERS, IDENTITY, OBJECTIVES, VARIANTS, load
+from baldro.grid.config import ROOT, SCHEMA
+from baldro.grid.experiment import rows
+from baldro.grid.run import Run
+from baldro.grid.sources import resolve
+
+GOOD = {
+    "benchmark": "benchmark: fictional",
+    "model": "model: tiny",
+    "split": "split: [forget05, forget10]",
+    "objective": "objective: [npo, simnpo]",
+    "variant": "variant: [base, baldro-dv]",
+}
+
+
+def text(grid: str = "", after: str = "", before: str = "", **lines: str) -> str:
+    """A config with some lines of its grid replaced, lines added to the grid, and lines before and after it."""
+    axes = [*(GOOD | lines).values(), *([grid] if grid else [])]
+    return "\n".join(["name: t", *([before] if before else []), "grid:", *(f"  {axis}" for axis in axes), after, ""])
+
+
+ONE_OF = "allowed: exactly one of build, source, target"
+NANO = "models:\n  nano:\n    build: {hidden_size: 16, num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 32}\n"
+RATIOS = "    forget: {forget05: retain95, forget10: retain90}\n"
+TINY = NANO.replace("nano:", "tiny: # here")
+BAD = {
+    "unknown key": (text(after="grids: 3 # here"), "unknown key 'grids' in the config (did you mean grid?); allowed: "),
+    "unknown key before": (text(before="descripton: x # here"), "(did you mean description?)"),
+    "unknown axis": (text("dvbeta: 3 # here"), "unknown key 'dvbeta' in grid (did you mean dv_beta?); allowed: "),
+    "unknown key of a model": (text(after=NANO + "    finetun: {lr: 1} # here"), "models.nano (did you mean finetune?)"),
+    "unknown setting": (text(after=NANO + "    finetune:\n      beta: 3 # here"), "'beta' is not a key of"),
+    "ambiguous beta": (text("beta: 5 # here"), "'beta' is not a key of grid; write dv_beta"),
+    "ambiguous lambda": (text("lambda: 5 # here"), "write retain_weight"),
+    "objective": (text(objective="objective: [npo, npoo] # here"), "'npoo'", "did you mean npo?", "allowed: "),
+    "objective alone": (text(objective="objective: simnpoo # here"), "'simnpoo'", "did you mean simnpo?", "allowed: "),
+    "objective of a model": (text(objective="objective: finetune # here"), "'finetune'", "allowed: gradascent, graddiff"),
+    "variant": (text(variant="variant: [base, baldro-d] # here"), "'baldro-d'", "allowed: baldro-dv, baldro-g, base"),
+    "split": (
+        text(split="split: [forget05, forget01] # here"),
+        "unknown split 'forget01' in benchmark fictional",
+        "allowed: forget05, forget10",
+    ),
+    "model": (text(model="model: tinny # here"), "unknown model 'tinny' in grid (did you mean tiny?); allowed: "),
+    "benchmark": (text(benchmark="benchmark: fictionel # here"), "did you mean fictional?); allowed: "),
+    "empty axis": (text("lr: [] # here"), "grid.lr: is empty; allowed: at least one value"),
+    "dv_beta 0": (text("dv_beta: 0 # here"), "grid.dv_beta: is 0; allowed: above 0"),
+    "dv_beta 0 in a list": (text("dv_beta: [1, 0] # here"), "is 0; allowed: above 0"),
+    "dv_beta '0'": (text('dv_beta: "0" # here'), "dv_beta is '0'; allowed: a number above 0"),
+    "dv_beta below 0 as text": (text("dv_beta: [2, -1e-3] # here"), "dv_beta is '-1e-3'", "allowed: a number above 0"),
+    "lr as a word": (text("lr: abc # here"), "lr is 'abc'; allowed: a number above 0"),
+    "lr true": (text("lr: true # here"), "grid.lr: is True; allowed: number or string or array"),
+    "batch size": (text("batch_size: 2.5 # here"), "batch_size is 2.5; allowed: a whole number of at least 1"),
+    "fraction": (text("g_fraction: 1.5 # here", variant="variant: baldro-g"), "is 1.5; allowed: at most 1"),
+    "scope": (text("robust_scope: bach # here"), "'bach'", "did you mean batch?", "allowed: batch, micro-batch"),
+    "scope in a list": (text("robust_scope: [bach] # here"), "'bach'", "allowed: batch, micro-batch"),
+    "dv_level": (text("dv_level: token # here"), "dv_level token", "npo", "allowed: gradascent, graddiff, satimp"),
+    "no name": (text().replace("name: t", "description: t # here"), "lacks name; required: name, grid"),
+    "no split": (text().replace("grid:", "grid: # here").replace("split:", "seed: 1 #"), "lacks split; required: "),
+    "name with a slash": (text().replace("name: t", "name: a/b # here"), "allowed: text that matches"),
+    "no grid": ("name: t # here\n", "lacks grid; required: name, grid"),
+    "grid of nothing": ("name: t\ngrid: [] # here\n", "grid: is empty; allowed: at least one value"),
+    "grid as text": ("name: t\ngrid: npo # here\n", "grid", "allowed: object"),
+    "not YAML": ("name: t\ngrid: {benchmark: [fictional # here\n", "not YAML"),
+    "a list": ("- name: t # here\n", "holds list; allowed: a mapping"),
+    "nothing": ("# here", "allowed: a mapping"),
+    "a tab": ("name: t\n\tgrid: 3 # here\n", "not YAML"),
+    "model redefined": (text(after=TINY), "'tiny' is defined otherwise in models.yaml; allowed: one definition a name"),
+    "model without weights": (text(after="models:\n  nano: # here\n    prompt: chat"), "models.nano", ONE_OF),
+    "model of two sorts": (text(after=NANO.replace("nano:", "nano: # here") + "    source: [x]"), ONE_OF),
+    "benchmark that is nowhere": (
+        text(benchmark="benchmark: few", after="benchmarks:\n  few:\n    kind: tofu\n    source: [no/where] # here\n" + RATIOS),
+        "benchmark few is not to be found; looked at: no/where",
+    ),
+    "model that is nowhere": (
+        text(model="model: nano", after="models:\n  nano:\n    source: [$NO_SUCH/w, no/where] # here\n"),
+        "model nano is not to be found; looked at: $NO_SUCH/w, no/where",
+    ),
+    "width": (text(after=NANO.replace("16,", "1,").replace("32}", "32} # here")), "hidden_size: is 1; allowed: at least 8"),
+    "selection rule": (text(after="selection: {rule: bst} # here"), "'bst'", "did you mean best?", "allowed: all, best"),
+    "selection without rule": (text(after="selection: {metric: model_utility} # here"), "lacks rule"),
+    "exclude field": (text(after="exclude:\n  - {objetive: npo} # here"), "unknown field 'objetive' in exclude (did you mean objective?)"),
+    "exclude value": (text(after="exclude:\n  - {lr: fast} # here"), "lr is 'fast'; allowed: a number above 0"),
+    "exclude misspelt objective": (text(after="exclude:\n  - {objective: npoo} # here"), "'npoo'", "allowed: "),
+    "exclude misspelt model": (text(after="exclude:\n  - {model: tinny} # here"), "'tinny'", "allowed: "),
+    "exclude all": (text(after="exclude: # here\n  - {benchmark: fictional}"), "every run is excluded; allowed: at least one run"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_mistake_is_one_line_with_its_place(case, tmp_path):
+    written, *said = BAD[case]
+    path = tmp_path / "bad.yaml"
+    path.write_text(written)
+    with pytest.raises(BaldroError) as caught:
+        load(path)
+    message = str(caught.value)
+    line = next(n for n, line in enumerate(written.splitlines(), 1) if "# here" in line)
+    assert message.startswith(f"{path}:"), message
+    for part in said:
+        assert part in message, message
+    assert "\n" not in message
+    assert message.startswith(f"{path}:{line}: "), message
+
+
+def test_a_config_that_is_not_there_is_one_line(tmp_path):
+    with pytest.raises(
+        BaldroError, match=r"no\.yaml: cannot be read \(No such file or directory\); allowed: a YAML file"
+    ):
+        load(tmp_path / "no.yaml")
+
+
+def test_the_workflow_hands_over_a_mapping_and_its_files(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text(text("beta: 5"))
+    with pytest.raises(BaldroError, match=rf"^{path}:8: 'beta' is not"):
+        load(yaml.safe_load(path.read_text()), files=[path])
+    with pytest.raises(BaldroError, match=r"^config \(command line\): 'beta' is not"):
+        load(yaml.safe_load(path.read_text()))
+
+
+def test_a_published_target_without_its_retain_model_is_refused(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text(
+        "name: t\ngrid: {benchmark: tofu, model: hub, split: [forget10, forget05], objective: npo}\n"
+        "models:\n  hub:\n    target: [hub:a/b@main]\n    retain: {retain90: [hub:a/c@main]}\n"
+    )
+    with pytest.raises(
+        BaldroError, match=rf"^{path}:\d+: model hub has no retain model for forget05; allowed: .*retain95"
+    ):
+        load(path)
+
+
+def test_a_source_that_is_nowhere_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.delenv("BALDRO_NOWHERE", raising=False)
+    places = ["$BALDRO_NOWHERE/tofu", str(tmp_path / "none")]
+    with pytest.raises(BaldroError) as caught:
+        resolve(places, what="benchmark tofu")
+    assert str(caught.value) == f"benchmark tofu is not to be found; looked at: {', '.join(places)}"
+    with pytest.raises(BaldroError, match="allowed: hub:owner/name@revision"):
+        resolve(["hub:locuslab/TOFU"], what="benchmark tofu")
+    assert resolve([*places, str(tmp_path), "hub:a/b@c"], what="x").path == tmp_path
+    assert str(resolve([*places, "hub:a/b@c"], what="x")) == "hub:a/b@c"
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "config.yaml", *sorted((ROOT / "experiments").glob("*.yaml"))], ids=lambda p: p.name
+)
+def test_every_experiment_of_the_repository_loads(path):
+    experiment = load(path)
+    assert experiment.lineage()
+    assert all(Run.parse(run.id) == run for run in experiment.lineage())
+    assert all(len(run.id) < 200 for run in experiment.lineage())
+
+
+def test_experiments_have_names_of_their_own():
+    paths = [ROOT / "config.yaml", *sorted((ROOT / "experiments").glob("*.yaml"))]
+    names = [load(path).name for path in paths]
+    assert len(set(names)) == len(names)
+
+
+# The schema
+
+
+def schema() -> dict:
+    return yaml.safe_load(SCHEMA.read_text())
+
+
+def keys(node, path=()):
+    """Every property of a schema, with its path."""
+    if isinstance(node, dict):
+        for name, child in (node.get("properties") or {}).items():
+            yield (*path, name), child
+        for name, child in node.items():
+            yield from keys(child, (*path, name))
+
+
+def test_the_schema_is_one_and_describes_every_key():
+    whole = schema()
+    Draft202012Validator.check_schema(whole)
+    found = list(keys(whole))
+    assert len(found) > 60
+    for path, child in found:
+        described = child if "$ref" not in child else whole["$defs"][child["$ref"].rsplit("/", 1)[1]]
+        assert child.get("description") or described.get("description"), ".".join(path)
+
+
+def test_every_object_of_the_schema_refuses_unknown_keys():
+    def objects(node):
+        if isinstance(node, dict):
+            if node.get("type") == "object" and "properties" in node:
+                yield node
+            for child in node.values():
+                yield from objects(child)
+
+    assert all(node.get("additionalProperties") is False for node in objects(schema()))
+
+
+def test_the_schemas_axes_are_the_runs_fields():
+    definitions = schema()["$defs"]
+    assert list(definitions["settings"]["properties"]) == list(HYPERPARAMETERS)
+    assert set(definitions["axes"]["properties"]) == set(FIELDS) == {*IDENTITY, *HYPERPARAMETERS}
+
+
+@pytest.mark.parametrize("name", HYPERPARAMETERS)
+def test_a_fields_default_choices_and_bounds_are_the_codes(name):
+    spec, given = FIELDS[name], schema()["$defs"]["settings"]["properties"][name]
+    assert given.get("default") == spec["default"]
+    bounds = {"exclusiveMinimum": "above", "minimum": "at_least", "maximum": "at_most"}
+    for node in (given, given["items"]):
+        assert {key: node.get(key) for key in bounds} == {key: spec.get(mine) for key, mine in bounds.items()}
+    assert tuple(given["items"].get("enum", ())) == spec.get("choices", ())
+    assert given["type"] == (["string", "array"] if "choices" in spec else ["number", "string", "array"])
+    assert given["minItems"] == 1
+
+
+def test_the_schemas_objectives_and_variants_are_the_codes():
+    axes = schema()["$defs"]["axes"]["properties"]
+    assert axes["objective"]["items"]["enum"] == list(rows()) == [n for n, m in OBJECTIVES.items() if m.unlearns]
+    assert axes["variant"]["items"]["enum"] == list(VARIANTS)

@@ -1,0 +1,126 @@
+"""A config's runs: united, without doubles, each after the one it starts from."""
+
+import time
+from itertools import product
+
+import pytest
+
+from baldro.errors import BaldroError
+from baldro.grid import OBJECTIVES, Run, load
+from baldro.grid.experiment import expand
+
+BLOCK = dict(benchmark="fictional", model="tiny", split="forget10", objective="npo")
+
+
+def of(*blocks, **more):
+    return load({"name": "t", "grid": list(blocks) if len(blocks) > 1 else blocks[0], **more})
+
+
+def unlearned(experiment) -> list[Run]:
+    return [run for run in experiment.runs if OBJECTIVES[run.objective].unlearns]
+
+
+def test_base_has_no_dv_beta_so_five_make_one_run():
+    runs = unlearned(of(BLOCK | dict(variant=["base", "baldro-g", "baldro-dv"], dv_beta=[0.5, 1, 2, 5, 10])))
+    assert [run.variant for run in runs] == ["base", "baldro-g"] + ["baldro-dv"] * 5
+
+
+def test_any_field_may_be_a_list():
+    runs = unlearned(
+        of(BLOCK | dict(lr=["1e-4", 2e-4], seed=[0, 1, 2], weight_decay=[0, 0.1], split=["forget05", "forget10"]))
+    )
+    expected = product(["forget05", "forget10"], [1e-4, 2e-4], [0, 1, 2], [0, 0.1])
+    assert {(r.split, r.lr, r.seed, r.weight_decay) for r in runs} == set(expected)
+    assert len(runs) == 24
+
+
+def test_blocks_are_united_without_doubles():
+    experiment = of(BLOCK | dict(seed=[0, 1]), BLOCK | dict(seed=[1, 2], lr="0.00001"), BLOCK)
+    assert [run.seed for run in unlearned(experiment)] == [0, 1, 2]
+
+
+def test_exclude_leaves_out_runs_that_have_all_of_an_entry():
+    grid = BLOCK | dict(objective=["npo", "simnpo"], variant=["base", "baldro-dv"], dv_beta=[1, 5], lr=[1e-4, 1e-3])
+    whole = unlearned(of(grid))
+    kept = unlearned(of(grid, exclude=[dict(objective="npo", lr="1e-3"), dict(dv_beta=[5.0], objective="simnpo")]))
+    out = [r for r in whole if (r.objective == "npo" and r.lr == 1e-3) or (r.objective == "simnpo" and r.dv_beta == 5)]
+    assert out
+    assert kept == [run for run in whole if run not in out]
+
+
+def test_every_compared_group_has_its_original_and_retain_once_and_first():
+    experiment = of(BLOCK | dict(benchmark=["fictional", "tofu-800"], split=["forget05", "forget10"], seed=[0, 1]))
+    groups = {}
+    for run in experiment.runs:
+        groups.setdefault((run.benchmark, run.model, run.split), []).append(run)
+    assert len(groups) == 4
+    for rows in groups.values():
+        assert [run.objective for run in rows] == ["original", "retain", "npo", "npo"]
+        assert [experiment.original(rows[-1]), experiment.retain(rows[-1])] == rows[:2]
+
+
+def test_every_run_comes_after_the_one_it_starts_from():
+    experiment = of(BLOCK | dict(split=["forget05", "forget10"], objective=["npo", "gradascent"]))
+    lineage = experiment.lineage()
+    assert len(set(lineage)) == len(lineage)
+    for run in lineage:
+        start = experiment.start(run)
+        assert start is None or lineage.index(start) < lineage.index(run)
+    made = [f"{run.split} {run.objective}" for run in lineage if run.objective in ("pretrain", "finetune")]
+    assert sorted(made) == ["base pretrain", "full finetune", "retain90 finetune", "retain95 finetune"]
+    assert made[0] == "base pretrain"
+    assert set(experiment.runs) < set(lineage)
+
+
+def test_the_models_own_settings_make_its_target():
+    experiment = of(BLOCK)
+    original, retain, run = experiment.runs
+    assert experiment.start(run) == experiment.start(original) != experiment.start(retain)
+    settings = experiment.models["tiny"]["finetune"]
+    assert experiment.start(run).epochs == settings["epochs"]
+    assert experiment.start(retain).split == experiment.retain_split(run) == "retain90"
+
+
+def test_published_target_and_retain_models_need_no_training():
+    experiment = of(BLOCK | dict(benchmark="tofu", model="llama-2-7b-chat", split=["forget01", "forget10"]))
+    assert {run.objective for run in experiment.lineage()} == {"original", "retain", "npo"}
+    assert {run.objective: experiment.part(run) for run in experiment.runs if run.split == "forget01"} == {
+        "original": "target",
+        "retain": "retain99",
+        "npo": "target",
+    }
+
+
+def test_a_pretrained_base_is_finetuned_but_not_pretrained():
+    experiment = of(BLOCK | dict(benchmark="tofu-smoke", model="smollm2-135m"))
+    made = [run for run in experiment.lineage() if run.objective in ("pretrain", "finetune")]
+    assert [run.split for run in made] == ["full", "retain90"]
+    assert {experiment.part(run) for run in made} == {"base"}
+
+
+def test_the_papers_grid_expands_at_once():
+    grid = dict(
+        benchmark="tofu", model="llama-2-7b-chat", split=["forget01", "forget05", "forget10"],
+        objective=["npo", "simnpo", "satimp"], variant=["base", "baldro-g", "baldro-dv"], dv_beta=[1, 2, 5, 10],
+        lr=[1e-5, 2e-5, 5e-5, 1e-4], batch_size=[8, 16, 32], retain_weight=[0.25, 0.5, 1, 2],
+    )  # fmt: skip
+    began = time.process_time()
+    experiment = of(grid)
+    experiment.lineage()
+    assert len({run.id for run in unlearned(experiment)}) == 3 * 3 * (1 + 1 + 4) * 4 * 3 * 4 == 2592
+    assert len(experiment.runs) == 2592 + 3 * 2
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        (dict(BLOCK, betas=1), "unknown axis 'betas'"),
+        (dict(BLOCK, beta=1), "write dv_beta"),
+        (dict(BLOCK, lr=[]), "the axis lr is empty"),
+        (dict(benchmark="fictional"), "the grid lacks the axis model"),
+    ],
+)
+def test_expand_by_itself_refuses_what_is_no_grid(block, said):
+    with pytest.raises(BaldroError, match=said):
+        expand(block)

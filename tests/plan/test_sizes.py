@@ -1,0 +1,85 @@
+"""Counts from definitions, against a real Llama, the generator's and TOFU's real rows, and the training loop's own steps."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from baldro import data
+from baldro.data.fictional import generate
+from baldro.grid import Run
+from baldro.plan import sizes
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@settings(deadline=None, max_examples=25, derandomize=True)
+@given(
+    vocabulary=st.integers(300, 900), heads=st.integers(1, 4), layers=st.integers(1, 3), intermediate=st.integers(8, 99)
+)
+def test_parameters_are_a_llamas(vocabulary, heads, layers, intermediate):
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    shape = dict(hidden_size=16 * heads, num_hidden_layers=layers, num_attention_heads=heads)
+    shape |= dict(intermediate_size=intermediate, vocab_size=vocabulary)
+    with torch.device("meta"):
+        model = LlamaForCausalLM(LlamaConfig(tie_word_embeddings=True, **shape))
+    assert sizes.parameters("m", {"build": shape, "parameters": 7}) == model.num_parameters()
+
+
+@settings(deadline=None, max_examples=10, derandomize=True)
+@given(
+    authors=st.integers(10, 30),
+    questions=st.integers(1, 8),
+    known=st.integers(4, 6),
+    background=st.integers(1, 9),
+    world=st.integers(4, 20),
+)
+def test_rows_are_the_generators(authors, questions, known, background, world):
+    given_sizes = dict(authors=authors, questions=questions, known_authors=known, background_authors=background)
+    definition = {**given_sizes, "world_facts": world, "forget": {"forget05": "retain95", "forget10": "retain90"}}
+    real = generate(**definition).groupby("split").size()
+    found = sizes.rows("b", {"kind": "fictional", **definition})
+    assert found == {split: real[split] for split in found}
+    assert {"full", "base", "forget10", "retain95"} <= set(found)
+
+
+def test_rows_of_the_default_benchmark_are_the_generators_defaults():
+    found = sizes.rows("b", {"kind": "fictional", "forget": {"forget05": "retain95", "forget10": "retain90"}})
+    real = generate().groupby("split").size()
+    assert found == {split: real[split] for split in found}
+
+
+@pytest.mark.parametrize("name", ["tofu", "tofu-800", "tofu-smoke"])
+def test_rows_in_benchmarks_yaml_are_the_datas(shared, name, monkeypatch):
+    monkeypatch.setenv("BALDRO_TOFU", str(shared / "data" / "tofu"))
+    definition = yaml.safe_load((ROOT / "benchmarks.yaml").read_text())[name]
+    real = data.build(definition).groupby("split").size()
+    assert definition["rows"] == {split: real[split] for split in definition["rows"]}
+
+
+def test_shape_is_llama_2s():
+    width, depth = sizes.shape("m", {"parameters": 6.74e9})
+    assert (width, depth) == (pytest.approx(4096, rel=0.02), 32)
+
+
+@pytest.mark.parametrize(
+    ("axes", "expected"),
+    [
+        ({"batch_size": 32}, (4, 80)),  # two steps an epoch, the second of 8
+        ({"epochs": 0.2}, (1, 8)),
+        ({"max_steps": 3}, (3, 24)),
+        ({"max_steps": 99}, (10, 80)),
+        ({"batch_size": 64}, (2, 80)),
+    ],
+)
+def test_steps_are_the_loops(axes, expected):
+    from baldro.train import Plan
+
+    settled = {"batch_size": 8, "epochs": 2, **axes}
+    run = Run.of(benchmark="b", model="m", split="forget10", objective="npo", **settled)
+    assert sizes.training(run, 40) == expected
+    assert Plan.of(run, 40).total == expected[0]

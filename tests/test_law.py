@@ -1,0 +1,84 @@
+"""Who may know whom: the rooms stand in the order in which data flows, and a room imports only from rooms before it."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ORDER = """
+errors files progress grid plan data models objectives robust combine train score metrics stats report cli
+"""
+ROOMS = ORDER.split()
+MODULES = sorted((ROOT / "baldro").rglob("*.py"))
+
+
+def imported(source: str) -> set[str]:
+    """Every module that a source imports, wherever in it; relative imports keep their dots."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            names |= {f"baldro.{alias.name}" for alias in node.names} if base == "baldro" else {base}
+    return names
+
+
+def room(path: Path) -> str:
+    return path.relative_to(ROOT / "baldro").with_suffix("").parts[0]
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_the_order_names_the_rooms_that_there_are():
+    there = {room(path) for path in MODULES} - {"__init__"}
+    assert there - set(ROOMS) == set()
+    assert set(ROOMS) - there <= {"plan"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_a_room_imports_only_from_rooms_before_it(path):
+    names = imported(path.read_text())
+    assert not [each for each in names if each.startswith(".")], "written out, so that fingerprints see it"
+    assert not [each for each in names if each.split(".")[0].startswith("snakemake")]
+    rooms = {each.split(".")[1] for each in names if each.startswith("baldro.")}
+    here = room(path)
+    earlier = ROOMS[: ROOMS.index(here) + 1] if here != "__init__" else []
+    assert rooms <= set(earlier)
+
+
+def test_every_module_can_be_found_by_its_fingerprint():
+    """A package with the name of a module beside it would be passed over."""
+    assert not [name(path) for path in MODULES if path.with_suffix("").is_dir()]
+
+
+def test_the_workflow_imports_the_grid_only():
+    pattern = re.compile(r"^\s*(?:from|import)\s+(baldro[\w.]*)", re.MULTILINE)
+    files = [ROOT / "Snakefile", *(ROOT / "workflow").rglob("*.smk")]
+    found = {module for path in files for module in pattern.findall(path.read_text())}
+    assert found == {"baldro.grid", "baldro.errors"}
+
+
+def test_rules_are_calls_of_verbs_without_python_of_their_own():
+    for path in (ROOT / "workflow").rglob("*.smk"):
+        assert not re.search(r"^ +(run|script|notebook|wrapper):", path.read_text(), re.MULTILINE), path
+
+
+@pytest.mark.parametrize("module", ["grid", "plan", "data", "metrics", "stats", "report", "cli.main"])
+def test_what_needs_no_model_loads_none(module):
+    if not list((ROOT / "baldro").glob(f"{module.replace('.', '/')}*")):
+        pytest.skip(f"no baldro.{module} yet")
+    heavy = "{'torch', 'transformers', 'matplotlib', 'datasets', 'snakemake'}"
+    code = f"import sys, baldro.{module}; print(sorted({heavy} & set(sys.modules)))"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert process.stdout.strip() == "[]", process.stderr
+
+
+def test_the_snakefile_is_a_table_of_contents():
+    assert len((ROOT / "Snakefile").read_text().splitlines()) <= 60

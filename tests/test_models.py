@@ -1,0 +1,212 @@
+"""Models: built, stored, loaded, described; and the forward pass that all share, against transformers' own."""
+
+import contextlib
+import json
+import socket
+
+import pytest
+import torch
+import transformers
+
+from baldro import models
+from baldro.data.batches import collate
+from baldro.data.encode import Tokens
+from baldro.errors import BaldroError
+
+SHAPE = dict(vocab_size=300, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2)
+TEXTS = ["Who wrote it?", "Chika wrote it in 1963.", "Nobody knows who wrote it."]
+IDS = torch.tensor([[5, 9, 30, 41, 7, 100]])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "built"
+    models.save(*models.build(SHAPE, TEXTS, seed=3), path, precision="fp32")
+    return path
+
+
+def logits(model):
+    with torch.no_grad():
+        return model.eval()(input_ids=IDS).logits
+
+
+@contextlib.contextmanager
+def refused(pattern):
+    with pytest.raises(BaldroError, match=pattern) as caught:
+        yield
+    assert "\n" not in str(caught.value)
+
+
+def test_a_build_is_a_function_of_its_seed():
+    (a, coder), (b, other), (c, _) = (models.build(SHAPE, TEXTS, seed=s) for s in (3, 3, 4))
+    assert torch.equal(logits(a), logits(b)) and not torch.equal(logits(a), logits(c))
+    assert coder.get_vocab() == other.get_vocab() and len(coder) <= 300
+    assert a.config.vocab_size == len(coder) and a.config.hidden_size == 16
+    assert models.positions(a) == 512
+
+
+def test_a_built_tokenizer_keeps_every_text():
+    coder = models.build(SHAPE, TEXTS, seed=3)[1]
+    for text in ("Zoë — 東京 \U0001f600\ttab", "  two  spaces ", "line\n\nbreak"):
+        ids = coder(text)["input_ids"]
+        assert ids[0] == coder.bos_token_id and coder.decode(ids[1:], clean_up_tokenization_spaces=False) == text
+
+
+def test_stored_and_loaded_is_the_same(folder):
+    model, coder = models.build(SHAPE, TEXTS, seed=3)
+    assert torch.equal(logits(models.load(str(folder))), logits(model))
+    assert models.tokenizer(str(folder))(TEXTS)["input_ids"] == coder(TEXTS)["input_ids"]
+    assert models.tokenizer(str(folder)).eos_token_id == coder.eos_token_id
+
+
+def test_types_of_stored_and_loaded_weights(tmp_path, folder):
+    def kinds(model):
+        return {p.dtype for p in model.parameters()}
+
+    models.save(*models.build(SHAPE, TEXTS, seed=3), tmp_path / "bf16", precision="bf16")
+    assert kinds(models.load(str(tmp_path / "bf16"))) == {torch.bfloat16}
+    assert kinds(models.load(str(tmp_path / "bf16"), precision="bf16")) == {torch.float32}
+    assert kinds(models.load(str(folder))) == {torch.float32}
+    assert kinds(models.load(str(folder), precision="bf16-only")) == {torch.bfloat16}
+
+
+def test_no_such_folder(tmp_path):
+    for part in (models.load, models.tokenizer):
+        with refused("nowhere: no model there; allowed: a folder with config.json, or a .gguf file"):
+            part(str(tmp_path / "nowhere"))
+
+
+def test_a_folder_without_a_config(tmp_path, folder):
+    (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    with refused("no model there; allowed: a folder with config.json"):
+        models.load(str(tmp_path))
+
+
+def test_a_folder_without_weights(tmp_path, folder):
+    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    with refused("cannot be loaded: .*allowed: a transformers folder"):
+        models.load(str(tmp_path))
+
+
+def test_weights_cut_short(tmp_path, folder):
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:2000])
+    with refused("cannot be loaded: .*allowed: a transformers folder"):
+        models.load(str(tmp_path))
+
+
+def test_a_config_that_is_cut_short(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "lla')
+    with refused("cannot be loaded: .*allowed: a transformers folder"):
+        models.load(str(tmp_path))
+
+
+def test_the_hub_out_of_reach(monkeypatch):
+    """Offline as HF_HUB_OFFLINE=1 makes it; a socket would be a defect, and fails."""
+
+    def no_network(*_):
+        raise AssertionError("the network was tried")
+
+    import huggingface_hub.constants
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(socket.socket, "connect", no_network)
+    for part in (models.load, models.tokenizer):
+        with refused("hub:nobody/nothing@main: cannot be loaded: .*a reachable hub repository"):
+            part("hub:nobody/nothing@main")
+    with refused("'hub:nothing' is not a place on the hub; allowed: hub:owner/name@revision"):
+        models.load("hub:nothing")
+
+
+def softcapped(spread):
+    torch.manual_seed(0)
+    shape = dict(
+        hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1
+    )
+    config = transformers.Gemma2Config(
+        vocab_size=64, head_dim=8, bos_token_id=1, eos_token_id=2, pad_token_id=0, initializer_range=spread, **shape
+    )
+    return transformers.Gemma2ForCausalLM(config)
+
+
+@pytest.mark.parametrize("spread", [1.0, 0.02])
+def test_an_architecture_that_changes_its_logits(tmp_path, spread):
+    """With small weights the soft cap does nothing yet, but it will."""
+    softcapped(spread).save_pretrained(tmp_path)
+    with refused("Gemma2ForCausalLM changes its logits behind the output head; allowed: architectures that do not"):
+        models.load(str(tmp_path))
+
+
+def test_a_model_without_a_cap_is_not_refused(tmp_path):
+    torch.manual_seed(0)
+    config = transformers.Qwen2Config(
+        vocab_size=64, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1, initializer_range=1.0, bos_token_id=1, eos_token_id=2,
+    )  # fmt: skip
+    transformers.Qwen2ForCausalLM(config).save_pretrained(tmp_path)
+    assert models.load(str(tmp_path)).config.model_type == "qwen2"
+
+
+def test_token_logp_is_that_of_the_whole_logits(monkeypatch):
+    model = models.build({**SHAPE, "initializer_range": 0.3}, TEXTS, seed=3)[0].eval()
+    data = [
+        Tokens(ids=(0, 5, 9, 30, 41, 1), start=3),
+        Tokens(ids=(0, 8, 1), start=2),
+        Tokens(ids=(0, 7, 7, 9, 1), start=1),
+    ]
+    results = []
+    for elements in (10**9, 300 * 2):  # the head at once, and two positions at a time
+        monkeypatch.setattr(models, "HEAD_ELEMENTS", elements)
+        model.zero_grad()
+        logp_BT, mask_BT = models.token_logp(model, collate(data))
+        logp_BT.sum().backward()
+        results.append((logp_BT.detach(), {name: p.grad.clone() for name, p in model.named_parameters()}))
+    assert mask_BT.tolist() == [[True, True, True, False], [True, False, False, False], [True] * 4]
+    for b, tokens in enumerate(data):
+        whole = torch.log_softmax(model(input_ids=torch.tensor([tokens.ids])).logits[0].detach().double(), -1)
+        expected = [float(whole[t - 1, tokens.ids[t]]) for t in range(tokens.start, len(tokens.ids))]
+        assert logp_BT[b].tolist() == pytest.approx(expected + [0.0] * (4 - len(expected)), abs=1e-4)
+    for name, gradient in results[0][1].items():
+        assert torch.allclose(gradient, results[1][1][name], atol=1e-4, rtol=1e-4), name
+
+
+def test_described_from_scratch():
+    found = models.describe("tiny", {"build": SHAPE, "prompt": "{question}\n"})
+    assert found == {"name": "tiny", "prompt": "{question}\n", "build": SHAPE, "starts": {}}
+    json.dumps(found)
+
+
+def test_described_from_places(tmp_path, folder):
+    places = [str(tmp_path / "nowhere"), "$BALDRO_UNSET_VARIABLE/x", str(folder)]
+    found = models.describe("m", {"target": places, "retain": {"retain90": [str(folder)]}, "prompt": "{question} "})
+    assert found["starts"] == {"target": str(folder), "retain90": str(folder)} and found["build"] is None
+
+
+@pytest.mark.parametrize("prompt", ["Q\n", "chat"])
+def test_prompts_that_cannot_work_are_refused_before_training(folder, prompt):
+    with refused(r"^model m: prompt .* allowed for a model built from scratch: "):
+        models.describe("m", {"build": SHAPE, "prompt": prompt})
+    with refused(rf"^model m \({folder}\): .*allowed: text with {{question}} in it"):
+        models.describe("m", {"source": [str(folder)], "prompt": prompt})
+
+
+def test_a_source_that_is_nowhere(tmp_path):
+    with refused(r"model m \(retain90\) is not to be found; looked at: .*nowhere"):
+        models.describe("m", {"retain": {"retain90": [str(tmp_path / "nowhere")]}})
+
+
+def test_a_gguf_file(tmp_path):
+    """A real file of quantised weights: set BALDRO_GGUF to one (see weights/ in the README)."""
+    import os
+    from pathlib import Path
+
+    root = Path(__file__).resolve().parents[1] / "weights"
+    files = [Path(os.environ["BALDRO_GGUF"])] if "BALDRO_GGUF" in os.environ else sorted(root.glob("*.gguf"))
+    if not files:
+        pytest.skip("no .gguf file in weights/ (set BALDRO_GGUF)")
+    pytest.importorskip("gguf")
+    model = models.load(str(files[0]), precision="fp32")
+    models.save(model, models.tokenizer(str(files[0])), tmp_path / "saved", precision="bf16")
+    assert torch.allclose(logits(models.load(str(tmp_path / "saved"))).float(), logits(model).float(), atol=1.0)

@@ -1,0 +1,199 @@
+"""The plan against arithmetic by hand and the figures in the project's notes; larger means more; what is unknown is said."""
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from baldro.errors import BaldroError
+from baldro.grid import load
+from baldro.plan import GPUS, cost, describe, hours, jobs, sizes
+
+ROOT = Path(__file__).resolve().parents[1]
+PAPER = ROOT / "experiments" / "paper-tofu.yaml"
+MODEL = {"target": ["hub:a/b@main"], "retain": {"retain90": ["hub:a/c@main"]}, "parameters": 1e9}
+BENCHMARK = {
+    "kind": "tofu",
+    "source": ["nowhere"],
+    "forget": {"forget10": "retain90"},
+    "max_new_tokens": 100,
+    "rows": {"forget10": 40, "retain_perturbed": 30, "real_authors_perturbed": 20, "world_facts_perturbed": 10},
+    "tokens_per_row": 50,
+}
+
+
+def small(*, model=MODEL, benchmark=BENCHMARK, **axes):
+    """An experiment of one invented model and benchmark; 40 rows in 5 steps an epoch, two epochs."""
+    settled = {"objective": "npo", "batch_size": 8, "epochs": 2, "precision": "bf16", **axes}
+    grid = {"benchmark": "b", "model": "m", "split": "forget10", **settled}
+    return load({"name": "x", "grid": grid, "models": {"m": model}, "benchmarks": {"b": benchmark}})
+
+
+def unlearn(**axes):
+    experiment = small(**axes)
+    return experiment, jobs(experiment)["unlearn"][0]
+
+
+# By hand -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("axes", "passes"),  # forward passes' worth per forget row
+    [
+        ({}, 3 + 3),
+        ({"objective": "gradascent"}, 3),
+        ({"variant": "baldro-dv"}, 3 + 3),
+        ({"variant": "baldro-g"}, 1 + 1.5 + 3),
+        ({"variant": "baldro-g", "g_retain": "cut"}, 1 + 1.5 + 1.5),
+        ({"variant": "baldro-g", "g_fraction": 0.25}, 1 + 0.75 + 3),
+    ],
+)
+def test_seconds_of_unlearning_by_hand(axes, passes):
+    arithmetic = 2 * 1e9 * passes * (2 * 40) * 500 / (0.4 * 312e12)
+    optimiser = 10 * 28 * 1e9 / (0.6 * 2039e9)
+    long = unlearn(benchmark={**BENCHMARK, "tokens_per_row": 500}, **axes)  # so that launches are not the bound
+    assert cost.train_seconds(*long, GPUS["a100"]) == pytest.approx(arithmetic + optimiser, rel=1e-12)
+
+
+def test_hours_of_scoring_by_hand():
+    found = hours(small(), gpu="a100")
+    forward = 2 * 1e9 * 50 / (0.3 * 312e12) / 3600
+    assert found["reference"] == pytest.approx(40 * forward, rel=1e-12)
+    assert found["score, answers"] == pytest.approx(3 * (40 * 7 + 30 * 7 + 20 * 4 + 10 * 4) * forward, rel=1e-12)
+    # 100 answers, 16384 // (50 + 100) = 109 at a time: one batch of 100 steps; three models; 17 layers bound it, not 2 GB of weights
+    assert found["score, generation"] == pytest.approx(3 * 100 * 17 * 6e-4 / 3600, rel=1e-12)
+
+
+def test_memory_and_disk_by_hand():
+    experiment, run = unlearn()
+    width, depth = sizes.shape("m", MODEL)
+    activations = 16 * 1.5 * 50 * 34 * width * depth
+    assert cost.memory(experiment, run) == pytest.approx(18e9 + activations + 2e9)
+    assert cost.memory(experiment, run, precision="bf16-only", micro_batch=4) == pytest.approx(10e9 + activations / 4)
+    assert cost.model_bytes(experiment, run) == 2e9
+    assert cost.running_bytes(experiment, run) == 24e9
+
+
+# The paper's grid ----------------------------------------------------------------------------------------------------
+
+
+def test_the_paper():
+    """2,592 runs: 98 h on an A100, 245 h for 6,480 of them. The project's notes say 210-300 h at the optimum (2,200-3,800 as released).
+
+    Ours is an estimate of the same kind, so that it lies there is a check of the arithmetic, not of the GPU: the shares are assumptions,
+    and moving the weights (105 TB, 29 h at 1 GB/s; 73 h for 6,480 runs) would come on top.
+    """
+    experiment = load(PAPER)
+    by_rule = jobs(experiment)
+    assert {rule: len(runs) for rule, runs in by_rule.items()} == dict(
+        finetune=0, reference=3, unlearn=2592, score=2598, metrics=2598
+    )
+    assert 210 < sum(hours(experiment, gpu="a100").values()) / 2592 * 6480 < 300
+    kept = sum(cost.model_bytes(experiment, run) for run in by_rule["unlearn"])
+    assert kept / 2592 * 6480 == pytest.approx(87e12, rel=0.01)  # the notes: 87 TB
+    text = describe(experiment, gpu="a100")
+    for part in (
+        "2,592 unlearning runs",
+        "7,795 jobs",
+        "35 TB" if kept > 34.95e12 else "34.9 TB",
+        "WARNING",
+        "GPU hours",
+    ):
+        assert part in text
+
+
+# Larger means more ---------------------------------------------------------------------------------------------------
+
+
+def total(gpu="a100", **axes):
+    return sum(hours(small(**axes), gpu=gpu).values())
+
+
+@settings(deadline=None, max_examples=12, derandomize=True)
+@given(
+    epochs=st.integers(1, 20),
+    parameters=st.floats(1e6, 1e11),
+    tokens=st.floats(5, 500),
+    rows=st.integers(1, 500),
+    objective=st.sampled_from(["npo", "simnpo", "gradascent"]),
+)
+def test_more_work_takes_longer(epochs, parameters, tokens, rows, objective):
+    def of(*, epochs=epochs, parameters=parameters, tokens=tokens, rows=rows, gpu="a100"):
+        model = {**MODEL, "parameters": parameters}
+        counts = {**BENCHMARK["rows"], "forget10": rows}
+        benchmark = {**BENCHMARK, "tokens_per_row": tokens, "rows": counts}
+        return total(gpu, model=model, benchmark=benchmark, epochs=epochs, objective=objective)
+
+    here = of()
+    assert math.isfinite(here) and here > 0
+    assert of(epochs=epochs + 1) > here
+    assert of(parameters=2 * parameters) > here
+    assert of(tokens=2 * tokens) >= here  # short ones are bound by launches
+    assert of(rows=rows + 8) > here  # at least one step more an epoch
+    assert of(gpu="h200") <= here
+
+
+def test_a_field_that_does_not_matter_makes_no_run():
+    assert len(jobs(small(variant=["base", "baldro-dv"], dv_beta=[1, 2, 5]))["unlearn"]) == 4
+
+
+# What is not known ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "benchmark", "said"),
+    [
+        (("parameters",), (), "unknown: add parameters to m in models.yaml"),
+        ((), ("rows",), "unknown: add rows to b in benchmarks.yaml"),
+        ((), ("tokens_per_row",), "unknown: add tokens_per_row to b in benchmarks.yaml"),
+    ],
+)
+def test_what_is_unknown_is_said_and_the_rest_shown(model, benchmark, said):
+    experiment = small(
+        model={key: value for key, value in MODEL.items() if key not in model},
+        benchmark={key: value for key, value in BENCHMARK.items() if key not in benchmark},
+    )
+    text = describe(experiment, gpu="a100")
+    assert said in text
+    assert "1 unlearning runs" in text and "jobs:" in text
+    assert all(value == said for value in hours(experiment, gpu="a100").values() if value)
+
+
+def test_a_split_without_rows_is_named():
+    rows = {**BENCHMARK["rows"]}
+    del rows["retain_perturbed"]
+    text = describe(small(benchmark={**BENCHMARK, "rows": rows}), gpu="a100")
+    assert "add rows: {retain_perturbed: ...} to b in benchmarks.yaml" in text
+
+
+def test_an_unknown_gpu_is_one_line():
+    with pytest.raises(BaldroError, match=r"unknown GPU 'h10'.*allowed: a100"):
+        describe(small(), gpu="h10")
+
+
+# The text ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "config", ["config.yaml", *(str(p.relative_to(ROOT)) for p in ROOT.glob("experiments/*.yaml"))]
+)
+def test_every_experiment_has_a_plan(config):
+    text = describe(load(ROOT / config), gpu="a100")
+    for part in ("unlearning runs", "jobs:", "Disk", "evidence", "GPU memory", "GPU hours", "total", "Assumed"):
+        assert part in text
+    assert "unknown" not in text
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_no_warning_where_memory_suffices():
+    assert "WARNING" not in describe(small(), gpu="a100")
+    assert "WARNING" in describe(small(model={**MODEL, "parameters": 6e9}), gpu="a100")
+
+
+def test_torch_is_not_imported():
+    code = "import sys, baldro.plan; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,142 @@
+"""What Snakemake would do next after an edit: dry runs on the finished small experiment."""
+
+import pytest
+import yaml
+
+BASE = "few--nano--forget10--npo--lr=0.001--epochs=2--batch_size=2"
+DV = "few--nano--forget10--npo--baldro-dv--lr=0.001--epochs=2--batch_size=2"
+TRAINING = {"benchmark", "model", "finetune", "reference", "unlearn", "score"}
+
+
+def one_run(*runs: str) -> dict[str, list[str]]:
+    """The jobs of some new runs."""
+    return {rule: sorted(runs) for rule in ("unlearn", "score", "metrics")} | {"report": [""]}
+
+
+def test_the_copy_is_what_runs(finished):
+    said = finished.run("python", "-c", "import baldro.train; print(baldro.train.__file__)").stdout.strip()
+    assert said == str(finished.folder / "baldro" / "train.py")
+
+
+def test_from_nothing_each_model_is_made_once(fresh):
+    assert fresh.rules() == {
+        "benchmark": 1, "model": 1, "finetune": 3, "reference": 1, "unlearn": 2, "score": 4, "metrics": 4, "report": 1,
+    }  # fmt: skip
+
+
+def test_after_a_run_there_is_nothing_to_do(finished):
+    assert finished.planned() == {}
+
+
+@pytest.mark.parametrize(
+    ("axes", "new"),
+    [
+        ({"dv_beta": [2, 5]}, [f"{DV}--dv_beta=5"]),
+        ({"lr": ["1e-3", "2e-3"]}, [run.replace("0.001", "0.002") for run in (BASE, DV)]),
+        ({"seed": [0, 1]}, [f"{BASE}--seed=1", f"{DV}--seed=1"]),
+        ({"variant": ["base", "baldro-dv", "baldro-g"]}, [DV.replace("-dv", "-g")]),
+        ({"objective": ["npo", "simnpo"], "variant": "base"}, [BASE.replace("npo", "simnpo")]),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_an_axis_adds_the_new_runs_and_the_report(checkout, axes, new):
+    assert checkout.planned(checkout.write("more.yaml", **axes)) == one_run(*new)
+
+
+def test_a_default_written_out_is_the_same_run(checkout):
+    config = checkout.write("same.yaml", dv_beta="2.0", npo_beta=0.1, weight_decay="1e-2", lr=0.001, satimp_beta1=7)
+    assert checkout.planned(config) == {"report": [""]}  # the report shows the config's text
+
+
+def test_another_experiment_shares_the_runs_that_it_has_in_common(checkout):
+    config = checkout.write("other.yaml", name="other", variant="baldro-dv", seed=[0, 3])
+    assert checkout.planned(config) == one_run(f"{DV}--seed=3")
+    assert checkout.planned(checkout.write("other.yaml", name="other", variant="base")) == {"report": [""]}
+
+
+def test_words_and_what_makes_no_numbers_rerun_nothing(checkout):
+    checkout.edit("baldro/train.py", "import csv\n", "# a comment\nimport csv\n")
+    checkout.edit("baldro/train.py", '"""The loop that', '"""A loop that')
+    checkout.edit("baldro/score.py", '"""Sequences per batch, at most."""', '"""At most."""')
+    checkout.edit("baldro/cli/main.py", "default=64", "default=32")
+    checkout.edit("baldro/progress.py", "every: float = 5.0", "every: float = 9.0")
+    checkout.edit("snakemake_logger_plugin_baldro/__init__.py", "LOG_TAIL_LINES = 3", "LOG_TAIL_LINES = 4")
+    checkout.edit("profiles/default/config.yaml", "cores: all", "cores: 2")
+    checkout.edit("models.yaml", "tiny:", "tinier:")
+    checkout.edit("benchmarks.yaml", "tofu-smoke:", "tofu-smokes:")
+    (checkout.folder / "README.md").write_text("Another.\n")
+    (checkout.folder / "config.yaml").touch()
+    (checkout.folder / "small.yaml").touch()
+    assert checkout.planned() == {}
+
+
+def test_a_plot_reruns_the_report_only(checkout):
+    checkout.edit("baldro/report/figures/tradeoff.py", "import ", "import math as _m\nimport ")
+    assert checkout.rules() == {"report": 1}
+
+
+def test_a_page_template_or_a_published_number_reruns_the_report_only(checkout):
+    checkout.edit("baldro/report/page.html.j2", "</body>", "<hr></body>")
+    assert checkout.rules() == {"report": 1}
+
+
+def test_a_metric_reruns_metrics_and_report_only(checkout):
+    checkout.edit("baldro/metrics/utility.py", "import ", "import math as _m\nimport ")
+    assert checkout.rules() == {"metrics": 4, "report": 1}
+
+
+def test_an_objective_reruns_its_own_runs_and_no_other(checkout):
+    checkout.edit("baldro/objectives/satimp.py", "(1 - p_BT)", "(2 - p_BT)")
+    assert checkout.planned() == {}
+    checkout.edit("baldro/objectives/npo.py", "-2 / npo_beta", "-3 / npo_beta")
+    assert checkout.planned() == one_run(BASE, DV)
+
+
+def test_the_robust_weights_belong_to_the_loop_so_finetuning_is_done_again_too(checkout):
+    """Coarser than it must be: train imports combine imports robust, and finetuning uses the same loop."""
+    checkout.edit("baldro/robust.py", "+ 1e-9", "+ 1e-8")
+    found = checkout.rules()
+    assert (found["finetune"], found["unlearn"]) == (3, 2)
+    assert "benchmark" not in found and "model" not in found
+
+
+def test_what_scores_reruns_no_finetune(checkout):
+    """Unlearning is done again all the same: its models were deleted after the first scoring."""
+    checkout.edit("baldro/score.py", "SEQUENCES = 256", "SEQUENCES = 128")
+    assert checkout.rules() == {"reference": 1, "unlearn": 2, "score": 4, "metrics": 4, "report": 1}
+
+
+def changed_definition(checkout, kind: str, **values) -> dict[str, int]:
+    definitions = yaml.safe_load((checkout.folder / "small.yaml").read_text())[kind]
+    (name,) = definitions
+    return checkout.rules(checkout.write("other.yaml", **{kind: {name: definitions[name] | values}}))
+
+
+def test_what_only_a_plan_reads_trains_and_scores_nothing(checkout):
+    assert not TRAINING & set(changed_definition(checkout, "models", parameters=5000))
+    assert not TRAINING & set(changed_definition(checkout, "benchmarks", tokens_per_row=30))
+
+
+def test_a_longer_generation_makes_no_data_and_finetunes_nothing(checkout):
+    found = changed_definition(checkout, "benchmarks", max_new_tokens=9)
+    assert found["score"] == 4
+    assert not {"benchmark", "finetune", "reference"} & set(found)
+
+
+def test_another_size_of_model_or_benchmark_reruns_what_was_made_from_it(checkout):
+    found = changed_definition(checkout, "benchmarks", seed=1)
+    assert (found["benchmark"], found["finetune"], found["unlearn"], found["score"]) == (1, 3, 2, 4)
+
+
+def test_the_order_of_keys_means_nothing(checkout):
+    definitions = yaml.safe_load((checkout.folder / "small.yaml").read_text())
+    turned = {
+        kind: {k: dict(reversed(v.items())) for k, v in definitions[kind].items()} for kind in ("models", "benchmarks")
+    }
+    assert not TRAINING & set(checkout.rules(checkout.write("other.yaml", **turned)))
+
+
+def test_a_source_that_has_gone_is_no_reason_to_take_old_rows_of_another_definition(checkout):
+    tofu = {"kind": "tofu", "source": ["nowhere/tofu"], "forget": {"forget10": "retain90"}}
+    process = checkout.snakemake(checkout.write("gone.yaml", benchmarks={"few": tofu}), "--dry-run", code=1)
+    assert "benchmark few is not to be found; looked at: nowhere/tofu" in process.stdout + process.stderr

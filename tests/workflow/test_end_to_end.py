@@ -1,0 +1,128 @@
+"""One small experiment from config to report, by the real Snakemake; and one of which a run fails."""
+
+import json
+import math
+import shutil
+
+import pandas as pd
+import pytest
+
+from baldro.grid import Run, load
+
+TARGET = "few--nano--full--finetune--lr=0.002--epochs=2"
+LOST = "few--nano--forget10--npo--lr=1000000000000000019884624838656--epochs=2--batch_size=2"
+
+
+def of(folder):
+    return {path.name: path for path in (folder / "results" / "runs").iterdir()}
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+@pytest.fixture(scope="module")
+def experiment(finished):
+    return load(finished.folder / "small.yaml", root=finished.folder)
+
+
+def test_every_run_has_finite_metrics_and_says_what_it_was(finished, experiment):
+    folders = of(finished.folder)
+    assert set(folders) == {run.id for run in experiment.lineage()}
+    for run in experiment.runs:
+        stored = read(folders[run.id] / "metrics.json")
+        assert stored["run"] == run.id
+        assert all(math.isfinite(value) for value in stored["metrics"].values())
+        assert {"forget_quality", "forget_quality_d", "model_utility"} <= set(stored["metrics"])
+    for name, folder in folders.items():
+        run = Run.parse(name)
+        if run.hyperparameters():
+            info = read(folder / "run.json")
+            assert (info["run"], Run.of(**info["spec"])) == (name, run)
+            assert info["versions"]["torch"] and info["seconds"] > 0 and info["tokens"] > 0
+
+
+def test_the_loop_left_its_rows(finished, experiment):
+    for run in experiment.runs[2:]:
+        folder = of(finished.folder)[run.id]
+        steps, dynamics = pd.read_csv(folder / "train.csv"), pd.read_parquet(folder / "dynamics.parquet")
+        assert steps["step"].tolist() == [1, 2, 3, 4]  # 4 rows, 2 a batch, 2 epochs
+        assert steps["lr"].max() <= run.lr
+        assert dynamics.groupby("step")["weight"].sum().tolist() == pytest.approx([1] * 4)
+        assert all(sorted(part["index"]) == [0, 1, 2, 3] for _, part in dynamics.groupby(dynamics["step"] > 2))
+        assert not (folder / "checkpoint").exists()
+
+
+def test_unlearned_models_are_deleted_and_target_and_retain_models_stay(finished):
+    kept = {name for name, folder in of(finished.folder).items() if (folder / "model").exists()}
+    assert {Run.parse(name).objective for name in kept} == {"pretrain", "finetune"}
+    assert len(kept) == 3
+    assert TARGET in kept
+
+
+def test_runs_share_one_reference(finished):
+    (reference,) = (finished.folder / "results").rglob("reference.parquet")
+    assert reference.parent.name == "few--nano--forget10--original"
+    assert [path.name for path in (finished.folder / "logs" / "reference").glob("*.log")] == [
+        "few--nano--forget10--original.log"
+    ]
+
+
+def test_retain_is_its_own_measure(finished):
+    stored = read(of(finished.folder)["few--nano--forget10--retain"] / "metrics.json")["metrics"]
+    assert (stored["forget_quality"], stored["forget_quality_d"]) == (1, 0)
+
+
+def test_tables_figures_and_report_are_there(finished, experiment):
+    report = finished.folder / "results" / "reports" / "small"
+    rows = pd.read_csv(report / "runs.csv")
+    assert rows["id"].tolist() == [run.id for run in experiment.runs]
+    assert set(rows["status"]) == {"ok"}
+    for kind in ("csv", "md", "tex"):
+        (table,) = (report / "tables").glob(f"*.{kind}")
+        assert table.stat().st_size > 100
+    drawn = {kind: {path.stem for path in (report / "figures").glob(f"*.{kind}")} for kind in ("pdf", "png")}
+    assert drawn["pdf"] == drawn["png"] != set()
+    page = (report / "report.html").read_text()
+    assert "NPO + BalDRO-DV" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_the_terminal_shows_the_table_and_ends_in_one_line(finished):
+    lines = (finished.folder / "output.txt").read_text().splitlines()
+    assert any(line.split()[:3] == ["NPO", "+", "BalDRO-DV"] for line in lines)
+    assert lines[-1].startswith("18 of 18 jobs done in ")
+
+
+@pytest.fixture(scope="module")
+def partly_failed(finished, tmp_path_factory):
+    """The finished checkout, after an experiment with a run that diverges, one that is done already and a new one."""
+    folder = tmp_path_factory.mktemp("failed") / "checkout"
+    shutil.copytree(finished.folder, folder)
+    checkout = type(finished)(folder)
+    grid = dict(benchmark="few", model="nano", split="forget10", epochs=2, batch_size=2)
+    blocks = [grid | dict(objective="npo", lr=["1e30", "1e-3"]), grid | dict(objective="simnpo", lr="1e-3")]
+    checkout.write("failing.yaml", name="failing", grid=blocks)
+    process = checkout.snakemake("failing.yaml", "--cores", "2", code=1)
+    return checkout, process.stdout + process.stderr
+
+
+def test_a_run_that_diverges_is_a_row_and_the_others_go_on(partly_failed):
+    checkout, output = partly_failed
+    assert f"FAILED  unlearn  run={LOST}" in output
+    assert "Traceback" not in output
+    rows = pd.read_csv(checkout.folder / "results/reports/failing/runs.csv").set_index("id")
+    assert rows.loc[LOST, "status"] == "failed"
+    assert "at step" in rows.loc[LOST, "reason"]
+    assert (rows.drop(LOST)["status"] == "ok").all() and len(rows) == 5
+    page = (checkout.folder / "results/reports/failing/report.html").read_text()
+    assert rows.loc[LOST, "reason"] in page
+    failure = read(of(checkout.folder)[LOST] / "failed.json")
+    assert (failure["run"], failure["stage"]) == (LOST, "train")
+
+
+def test_after_a_failure_only_what_failed_is_done_again(partly_failed):
+    checkout, _ = partly_failed
+    alone = {rule: [LOST] for rule in ("unlearn", "score", "metrics")}
+    assert checkout.planned("failing.yaml") == alone | {"report": [""]}
+    assert checkout.planned("small.yaml") == {}
