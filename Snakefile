@@ -5,9 +5,7 @@ from snakemake.utils import min_version
 min_version("9.10")
 
 
-if (
-    not workflow.config_settings.configfiles
-):  # an experiment replaces config.yaml, it does not add to it
+if not workflow.config_settings.configfiles:  # an experiment replaces config.yaml, it does not add to it
 
     configfile: "config.yaml"
 

@@ -86,7 +86,10 @@ class Step:
         self.by_token = run.dv_level == "token"
 
     def accumulate(self, forget: Sequence[Sample], retain: Sequence[Tokens]) -> Seen:
-        """Adds gamma * g_forget + lambda * g_retain, summed over devices; either batch may be empty."""
+        """Leaves gamma * g_forget + lambda * g_retain, summed over devices, in `.grad`, which must be empty before.
+
+        Either batch may be empty.
+        """
         seen = Seen(len(forget))
         if self.run.robust_scope == "micro-batch":
             retain = self._scoped(forget, retain, seen)

@@ -74,4 +74,4 @@ def _exponents(losses_B: Tensor, dv_beta: float, dv_direction: str) -> Tensor:
         raise BaldroError(f"dv_beta is {dv_beta}; allowed: above 0")
     if dv_direction not in ("hard", "easy"):
         raise BaldroError(f"dv_direction is {dv_direction!r}; allowed: hard, easy")
-    return (losses_B if dv_direction == "hard" else -losses_B) / dv_beta
+    return (losses_B if dv_direction == "hard" else -losses_B).double() / dv_beta

@@ -38,10 +38,14 @@ def columns(table: Table, split: str) -> list[Column]:
 
 
 def cell_text(cell: Cell, name: str) -> str:
-    """*0.412*, or *0.412 ± 0.010* with half the width of the interval over seeds."""
+    """*0.412*, *0.412 ± 0.010* with half the width of the interval over seeds, or for p its range: *0.47 (0.36-0.58)*."""
     p_value = metric(name).p_value
     text = number(cell.mean, p_value=p_value)
-    return text if cell.low is None else f"{text} ± {number((cell.high - cell.low) / 2, p_value=p_value)}"
+    if cell.low is None:
+        return text
+    if p_value:
+        return f"{text} ({number(cell.low, p_value=True)}-{number(cell.high, p_value=True)})"
+    return f"{text} ± {number((cell.high - cell.low) / 2)}"
 
 
 def value(table: Table, row: Row, column: Column) -> tuple[str, bool]:

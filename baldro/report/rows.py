@@ -26,7 +26,7 @@ class Cell:
 
     mean: float
     low: float | None
-    """Lower end of the 95 % interval over seeds; None for one run."""
+    """Lower end of the 95 % interval over seeds, for a p-value the smallest; None for one run."""
     high: float | None
     n: int
     """How many runs the mean is of."""
@@ -83,7 +83,7 @@ def _rows(part, whole, selected: Selected, method: tuple[str, str], names: tuple
             if done.empty:
                 instead[split] = _outcome(there.iloc[0])
             present = [name for name in names if name in done and done[name].notna().any()]
-            cells |= {(split, name): _cell(list(done[name].dropna()), level) for name in present}
+            cells |= {(split, name): _cell(list(done[name].dropna()), name, level) for name in present}
         shown = {name: value for name, value in zip(fields, values, strict=False) if value is not None}
         yield Row(objective=objective, variant=variant, hyperparameters=shown, cells=cells, instead=instead)
 
@@ -96,7 +96,9 @@ def _outcome(row: Mapping[str, Any]) -> str:
     return f"{row['status']}: {row['reason']}"
 
 
-def _cell(values: list[float], level: float) -> Cell:
+def _cell(values: list[float], name: str, level: float) -> Cell:
+    if metric(name).p_value and len(values) > 1:  # a t-interval of a p-value would leave [0, 1]
+        return Cell(mean=sum(values) / len(values), low=min(values), high=max(values), n=len(values))
     interval = mean_interval(values, level=level)
     return Cell(mean=interval.mean, low=interval.low, high=interval.high, n=interval.n)
 

@@ -12,9 +12,17 @@ try:
 except BaldroError as error:
     sys.exit(f"baldro: {error}")
 
+
+def ids(wanted):
+    """A pattern of the ids of runs whose objective is wanted."""
+    names = "|".join(name for name, method in OBJECTIVES.items() if wanted(method))
+    return rf"[^/]+?--({names})(--[^/]+)?"
+
+
 RUN = "results/runs/{run}"
-TRAINED = r"[^/]+?--(pretrain|finetune)(--[^/]+)?"
-UNLEARNED = r"[^/]+?--(gradascent|graddiff|npo|simnpo|satimp)(--[^/]+)?"
+TRAINED = ids(lambda method: method.trains and not method.unlearns)
+UNLEARNED = ids(lambda method: method.unlearns)
+COMPARED = ids(lambda method: not method.trains)
 READ_ELSEWHERE = (
     "pretrain",
     "finetune",
@@ -24,7 +32,6 @@ READ_ELSEWHERE = (
     "rows",
     "tokens_per_row",
 )
-COMPARED = r"[^/]+?--(original|retain)"
 
 
 wildcard_constraints:
@@ -50,11 +57,7 @@ def start(wildcards):
 
 def start_option(wildcards, input):
     """Where a run's model comes from, as the command line says it."""
-    return (
-        f"--start {input.start[0]}"
-        if input.start
-        else f"--part {EXPERIMENT.part(of(wildcards))}"
-    )
+    return f"--start {input.start[0]}" if input.start else f"--part {EXPERIMENT.part(of(wildcards))}"
 
 
 def records(wildcards):
@@ -68,28 +71,18 @@ def description(wildcards):
 def reference(wildcards):
     """The reference log-probabilities, for objectives that compare with them."""
     run = of(wildcards)
-    return (
-        [f"{folder(EXPERIMENT.original(run))}/reference.parquet"]
-        if OBJECTIVES[run.objective].reference
-        else []
-    )
+    return [f"{folder(EXPERIMENT.original(run))}/reference.parquet"] if OBJECTIVES[run.objective].reference else []
 
 
 def scored(wildcards):
     """The model folder that is scored: a run's own, or for `original` and `retain` the one that they stand for."""
     run = of(wildcards)
-    return (
-        start(wildcards)
-        if not OBJECTIVES[run.objective].trains
-        else [f"{folder(run)}/model"]
-    )
+    return start(wildcards) if not OBJECTIVES[run.objective].trains else [f"{folder(run)}/model"]
 
 
 def setting(key, default=None):
     """A key of the definition of a run's benchmark."""
-    return lambda wildcards: EXPERIMENT.benchmarks[of(wildcards).benchmark].get(
-        key, default
-    )
+    return lambda wildcards: EXPERIMENT.benchmarks[of(wildcards).benchmark].get(key, default)
 
 
 def definition(kind):
@@ -97,8 +90,11 @@ def definition(kind):
 
     def of_name(wildcards):
         entry = getattr(EXPERIMENT, f"{kind}s")[wildcards[kind]]
-        return json.dumps(
-            {key: value for key, value in entry.items() if key not in READ_ELSEWHERE}
-        )
+        return json.dumps({key: value for key, value in entry.items() if key not in READ_ELSEWHERE})
 
     return of_name
+
+
+def data_files(wildcards):
+    """The local files that a benchmark is made from, so that a changed one remakes it."""
+    return EXPERIMENT.files(wildcards.benchmark)

@@ -1,11 +1,6 @@
 """Benchmark -> one table of records."""
 
 
-def data_files(wildcards):
-    """The local files that a benchmark is made from, so that a changed one remakes it."""
-    return EXPERIMENT.files(wildcards.benchmark)
-
-
 rule benchmark:
     """All splits of a benchmark: generated, or read from a folder or the hub and checked."""
     input:

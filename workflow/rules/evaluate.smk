@@ -19,9 +19,7 @@ rule score:
         batch_tokens=16384,
     params:
         start=lambda wildcards, input: (
-            f"--start {input.weights[0]}"
-            if input.weights
-            else f"--part {EXPERIMENT.part(of(wildcards))}"
+            f"--start {input.weights[0]}" if input.weights else f"--part {EXPERIMENT.part(of(wildcards))}"
         ),
         max_new_tokens=setting("max_new_tokens", 200),
         rows=lambda wildcards: (

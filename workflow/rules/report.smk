@@ -27,6 +27,4 @@ onsuccess:
 
 
 onerror:
-    shell(
-        "baldro report --config {CONFIG} --allow-missing && baldro summary --config {CONFIG}"
-    )
+    shell("baldro report --config {CONFIG} --allow-missing && baldro summary --config {CONFIG}")

@@ -26,9 +26,7 @@ rule unlearn:
     params:
         start=start_option,
         retain=lambda wildcards: EXPERIMENT.retain_split(of(wildcards)),
-        reference=lambda wildcards, input: (
-            f"--reference {input.reference[0]}" if input.reference else ""
-        ),
+        reference=lambda wildcards, input: (f"--reference {input.reference[0]}" if input.reference else ""),
         code=lambda wildcards: code_of(of(wildcards)),
     shell:
         "baldro train --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
