@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-from baldro.data import split as records_of
 from baldro.data.batches import by_length, collate
 from baldro.data.encode import Tokens, encode
+from baldro.data.records import split as records_of
 from baldro.errors import BaldroError
 from baldro.models import HEAD_ELEMENTS, hidden_and_targets, positions, token_logp
 from baldro.progress import Progress

@@ -12,6 +12,7 @@ from jsonschema.exceptions import best_match
 from baldro.errors import BaldroError, unknown
 from baldro.grid.experiment import Experiment, experiment
 from baldro.grid.methods import AMBIGUOUS
+from baldro.grid.sources import resolve
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "workflow" / "config.schema.yaml"
@@ -37,9 +38,31 @@ def load(source: Mapping[str, Any] | str | Path, *, files: Sequence[str | Path] 
         _validate(shared, {**schema["properties"][kind], "$defs": schema["$defs"]}, _Places([path]))
         named[kind] = {**shared, **_new(source.get(kind) or {}, shared, kind, place)}
     try:
-        return experiment(source, **named)
+        result = experiment(source, **named)
     except BaldroError as error:
         raise BaldroError(f"{place.near(str(error))}: {error}") from None
+    for kind in ("models", "benchmarks"):
+        for name, definition in getattr(result, kind).items():
+            own = name in (source.get(kind) or {})
+            _find(
+                kind,
+                name,
+                definition,
+                place if own else _Places([root / f"{kind}.yaml"]),
+                [kind, name] if own else [name],
+            )
+    return result
+
+
+def _find(kind: str, name: str, definition: Mapping[str, Any], place: "_Places", path: list[str]) -> None:
+    """A place that is nowhere ends here, before anything runs; what is on the hub is looked up by the first job that needs it."""
+    parts = [([key], definition[key]) for key in ("source", "target") if key in definition]
+    parts += [(["retain", split], places) for split, places in (definition.get("retain") or {}).items()]
+    for key, places in parts:
+        try:
+            resolve(places, what=f"{kind.removesuffix('s')} {name}")
+        except BaldroError as error:
+            raise BaldroError(f"{place.at([*path, *key])}: {error}") from None
 
 
 def read(path: str | Path) -> dict[str, Any]:
@@ -51,7 +74,8 @@ def read(path: str | Path) -> dict[str, Any]:
     try:
         value = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        mark = error.context_mark or error.problem_mark  # where the unfinished thing began, if the parser knows
+        line = mark.line + 1 if mark else 1
         raise BaldroError(
             f"{path}:{line}: not YAML: {error.problem}; allowed: key: value, lists in [brackets]"
         ) from None
@@ -95,6 +119,9 @@ def _words(error: Any) -> str:
             return f"lacks {next(k for k in rule if k not in value)}; required: {', '.join(rule)}"
         case "minItems":
             return "is empty; allowed: at least one value"
+        case "oneOf":
+            names = [option["required"][0] for option in rule]
+            return f"has {', '.join(n for n in names if n in value) or 'none of them'}; allowed: exactly one of {', '.join(names)}"
         case "exclusiveMinimum":
             return f"is {value}; allowed: above {rule}"
         case "minimum":

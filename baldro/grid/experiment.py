@@ -1,6 +1,6 @@
 """The experiment: the runs of a config, and what each of them builds on."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -79,8 +79,8 @@ class Experiment:
         return Run.of(benchmark=run.benchmark, model=run.model, split=split, objective=objective, **settings)
 
 
-def expand(block: Mapping[str, Any], exclude: Iterable[Mapping[str, Any]] = ()) -> list[Run]:
-    """The runs of one grid block: every combination of its axes, canonical, without doubles, without the excluded ones."""
+def expand(block: Mapping[str, Any]) -> list[Run]:
+    """The runs of one grid block: every combination of its axes, canonical, without doubles."""
     axes = {name: value if isinstance(value, list) else [value] for name, value in block.items()}
     for name, values in axes.items():
         if name in AMBIGUOUS:
@@ -92,9 +92,16 @@ def expand(block: Mapping[str, Any], exclude: Iterable[Mapping[str, Any]] = ()) 
     missing = [name for name in IDENTITY if name not in axes and name != "variant"]
     if missing:
         raise BaldroError(f"the grid lacks the axis {missing[0]}; allowed: every grid names {', '.join(IDENTITY[:-1])}")
-    runs = dict.fromkeys(Run.of(**dict(zip(axes, point, strict=True))) for point in product(*axes.values()))
-    rules = [_exclusion(rule) for rule in exclude]
-    return [run for run in runs if not any(all(getattr(run, k) in v for k, v in rule.items()) for rule in rules)]
+    return list(dict.fromkeys(Run.of(**dict(zip(axes, point, strict=True))) for point in product(*axes.values())))
+
+
+def without(runs: Sequence[Run], exclude: Iterable[Mapping[str, Any]]) -> list[Run]:
+    """The runs that no entry of `exclude` means: an entry means those that have one of its values in each of its fields."""
+    rules = [_exclusion(rule, runs) for rule in exclude]
+    kept = [run for run in runs if not any(all(getattr(run, k) in v for k, v in rule.items()) for rule in rules)]
+    if not kept:
+        raise BaldroError("exclude: every run is excluded; allowed: at least one run")
+    return kept
 
 
 def rows() -> tuple[str, ...]:
@@ -102,24 +109,29 @@ def rows() -> tuple[str, ...]:
     return tuple(name for name, method in OBJECTIVES.items() if method.unlearns)
 
 
-def _exclusion(rule: Mapping[str, Any]) -> dict[str, list[Any]]:
-    for name in rule:
+def _exclusion(rule: Mapping[str, Any], runs: Sequence[Run]) -> dict[str, list[Any]]:
+    result = {}
+    for name, value in rule.items():
         if name not in FIELDS:
             raise unknown("field", name, FIELDS, where="exclude")
-    listed = {name: value if isinstance(value, list) else [value] for name, value in rule.items()}
-    return {
-        name: [value if name in IDENTITY else check(name, value) for value in values] for name, values in listed.items()
-    }
+        result[name] = list(value) if isinstance(value, list) else [value]
+        if name not in IDENTITY:
+            result[name] = [check(name, one) for one in result[name]]
+            continue
+        there = {getattr(run, name) for run in runs}
+        for one in result[name]:
+            if one not in there:
+                raise unknown(name, one, there, where="exclude")
+    return result
 
 
 def experiment(config: Mapping[str, Any], *, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) -> Experiment:
     """The experiment that a config describes, every name looked up. Errors are one line; `baldro.config` adds where in the file."""
     blocks = config["grid"] if isinstance(config["grid"], list) else [config["grid"]]
-    runs = list(dict.fromkeys(run for block in blocks for run in expand(block, config.get("exclude") or ())))
-    if not runs:
-        raise BaldroError("the grid is empty: every run is excluded; allowed: at least one run")
+    runs = list(dict.fromkeys(run for block in blocks for run in expand(block)))
     for run in runs:
         _look_up(run, models, benchmarks)
+    runs = without(runs, config.get("exclude") or ())
     result = Experiment(
         name=config["name"],
         runs=(),

@@ -16,22 +16,20 @@ NO_NUMBERS = ("baldro.errors", "baldro.files", "baldro.grid", "baldro.progress")
 def code_of(run: Run) -> str:
     """Fingerprint of what makes a run's weights: the loop, the robust weights and its own objective, no other's."""
     own = [f"objectives.{run.objective}"] if OBJECTIVES[run.objective].unlearns else []
-    return fingerprint("train", *own, without="objectives")
+    return fingerprint("train", *own)
 
 
-def fingerprint(*modules: str, without: str | None = None) -> str:
+def fingerprint(*modules: str) -> str:
     """A hash of the code of `modules` and of all they import from baldro, comments, docstrings and layout left out.
 
-    `without` names a package whose modules do not count unless listed: an edit of one objective must not rerun the others.
+    An objective is loaded by its name, so no other module imports it: list it, and an edit of another one changes nothing.
     """
     found: dict[str, Path] = {}
     queue = [f"baldro.{name}" for name in modules]
-    listed = set(queue)
     while queue:
         name = queue.pop()
         path = _path(name)
-        excluded = without and name.startswith(f"baldro.{without}.") and name not in listed
-        if path is None or name in found or excluded or any(name == n or name.startswith(n + ".") for n in NO_NUMBERS):
+        if path is None or name in found or any(name == n or name.startswith(n + ".") for n in NO_NUMBERS):
             continue
         found[name] = path
         queue += imports(path)

@@ -122,7 +122,11 @@ def _columns(whole: pd.DataFrame, metrics: Sequence[str] | None) -> tuple[str, .
 def _caption(table: Table, rule: str, level: float) -> str:
     names = "; ".join(f"{m.short} {m.arrow}".strip() + f": {m.label}" for m in map(metric, table.metrics))
     several = any(cell.n > 1 for row in table.rows for cell in row.cells.values())
-    shown = f"mean ± half the {level:.0%} interval over seeds; p: mean and range" if several else "one run each, so no interval"
+    shown = (
+        f"mean ± half the {level:.0%} interval over seeds; p: mean and range"
+        if several
+        else "one run each, so no interval"
+    )
     text = f"{table.benchmark}, {table.model} ({shown}). {names}. {rule}"
     bold = " and, p aside, those of which one lies in the other's interval" if several else ""
     text += f" Bold: the best mean among the unlearning methods of a split{bold}."
