@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run plan test test-all lint env clean
+.PHONY: run plan test test-all test-slurm lint env clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/ready $(if $(findstring smollm2,$(CONFIG)),weights/SmolLM2-135M-Instruct.Q4_1.gguf)
@@ -18,10 +18,15 @@ plan: $(VENV)/ready
 	$(BIN)/baldro plan --config $(CONFIG)
 
 test: $(VENV)/ready lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not slurm"
 
 test-all: $(VENV)/ready lint
 	$(BIN)/python -m pytest
+
+# As root, after `apt-get install slurm-wlm`: the workflow on a SLURM of its own, which is started and stopped here.
+test-slurm: $(VENV)/ready
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.txt snakemake-executor-plugin-slurm
+	$(BIN)/python -m pytest tests/slurm
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

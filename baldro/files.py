@@ -2,9 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from baldro.errors import BaldroError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -23,3 +26,27 @@ def read_json(path: Path) -> Any:
         raise BaldroError(f"{path} is not there; allowed: a file that an earlier verb wrote") from None
     except json.JSONDecodeError as error:
         raise BaldroError(f"{path}:{error.lineno}: not JSON ({error.msg}); is the file cut short?") from None
+
+
+def parse_json(text: str, *, what: str) -> dict[str, Any]:
+    """The JSON object in an option."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise BaldroError(f"{what} is not JSON ({error.msg}): {text[:60]!r}; allowed: a JSON object") from None
+    if not isinstance(value, dict):
+        raise BaldroError(f"{what} is {type(value).__name__}; allowed: a JSON object")
+    return value
+
+
+def read_table(path: Path) -> "pd.DataFrame":
+    """A parquet file; one that is not there or cut short is an error."""
+    import pandas as pd
+    import pyarrow as pa
+
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError:
+        raise BaldroError(f"{path} is not there; allowed: a file that an earlier verb wrote") from None
+    except (OSError, pa.ArrowException) as error:
+        raise BaldroError(f"{path}: not a parquet file ({error}); is the file cut short?") from None

@@ -60,6 +60,11 @@ def evidence(
     )
     gold = [i for i, candidate in enumerate(frame["candidate"]) if candidate == "answer"]
     prompts = [sequences[i].ids[: sequences[i].start] for i in gold]
+    room = positions(model) - max(map(len, prompts))
+    if room < max_new_tokens:
+        raise BaldroError(
+            f"{label}: max_new_tokens is {max_new_tokens}; allowed: at most {room}, by the model's positions"
+        )
     batches = by_length(sequences, tokens=batch_tokens, at_most=SEQUENCES)
     groups = _prompt_batches(prompts, max_new_tokens, batch_tokens)
     progress = Progress(label, len(batches) + len(groups), unit="batch")
@@ -93,7 +98,10 @@ def reference(model: nn.Module, sequences: Sequence[Tokens], *, batch_tokens: in
         logp_BT, _ = token_logp(model, collate([sequences[i] for i in batch], device))
         for i, logp in zip(batch, logp_BT.double().sum(1).tolist(), strict=True):
             rows[i] = {"index": i, "tokens": sequences[i].answer, "logp": logp}
-    return pd.DataFrame(rows)
+    frame = pd.DataFrame(rows)
+    if not frame["logp"].abs().lt(float("inf")).all():
+        raise BaldroError("the model gives a probability that is no number; allowed: a model with finite weights")
+    return frame
 
 
 def candidates(records: pd.DataFrame, split: str, evaluate_rows: int | None) -> pd.DataFrame:

@@ -4,13 +4,11 @@ A finetuning step is an unlearning step without a forget batch. Every draw is a 
 ends with the weights of an undisturbed one.
 """
 
-import csv
 import math
-import shutil
-import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +17,23 @@ from accelerate import Accelerator
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from baldro.combine import Peers, Sample, Seen, Step
+from baldro.combine import Peers, Sample, Step
 from baldro.data.batches import draw
 from baldro.data.encode import Tokens
 from baldro.errors import BaldroError
 from baldro.grid import Run
+from baldro.journal import Interrupted, Log
 from baldro.progress import Progress
 
 FORGET, RETAIN = 0, 1
 """Streams of random draws under one seed."""
 
 
+__all__ = ["Diverged", "Execution", "Interrupted", "Plan", "Trained", "lr_factor", "train"]
+
+
 class Diverged(BaldroError):
     """A loss or gradient that is no number: the run has failed, and says so in its row."""
-
-
-class Interrupted(BaldroError):
-    """Asked to stop (SIGTERM, as before a preemption); the checkpoint is written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,48 +128,53 @@ def train(
         Diverged: a loss or gradient that is not finite.
         Interrupted: SIGTERM arrived.
     """
-    accelerator = Accelerator(mixed_precision="bf16" if run.precision == "bf16" else "no")
+    accelerator = Accelerator()
     torch.manual_seed(run.seed)
     model.to(accelerator.device).train()
     if execution.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     plan = Plan.of(run, len(forget) or len(retain))
     optimizer = torch.optim.AdamW(_groups(model, run.weight_decay), lr=run.lr)
     scheduler = LambdaLR(optimizer, lambda step: lr_factor(run.schedule, step, plan))
-    step = Step(model, run, micro_batch=execution.micro_batch, peers=_peers(accelerator), autocast=accelerator.autocast)
-    log = Log(output / "checkpoint", identity, model, optimizer, scheduler, execution, main=accelerator.is_main_process)
+    autocast = partial(torch.autocast, accelerator.device.type, dtype=torch.bfloat16, enabled=run.precision == "bf16")
+    step = Step(model, run, micro_batch=execution.micro_batch, peers=_peers(accelerator), autocast=autocast)
+    log = Log(
+        output / "checkpoint",
+        identity,
+        model,
+        optimizer,
+        scheduler,
+        every_steps=execution.checkpoint_steps,
+        every_minutes=execution.checkpoint_minutes,
+        main=accelerator.is_main_process,
+    )
     progress = Progress(f"{'unlearn' if forget else run.objective} {run.id}", plan.total, every=every)
-    log.resume()
-    progress.resume(log.step)
-    while log.step < plan.total:
-        began = time.monotonic()
-        start, count = plan.at(log.step)
-        indices = draw(plan.n, start=start, count=count, seed=run.seed, stream=FORGET)
-        if forget:
-            drawn = draw(len(retain), start=start, count=count, seed=run.seed, stream=RETAIN) if retain else []
-            batch = [forget[i] for i in indices], [retain[i] for i in drawn]
-        else:
-            batch = [], [retain[i] for i in indices]
-        lr = scheduler.get_last_lr()[0]
-        optimizer.zero_grad(set_to_none=True)
-        seen = step.accumulate(*batch)
-        norm = float(nn.utils.clip_grad_norm_(model.parameters(), run.clip_norm or math.inf))
-        loss = float((seen.weight_B * seen.loss_B).sum()) if forget else math.nan
-        _check_finite(log.step, loss if forget else 0.0, seen.retain, norm)
-        optimizer.step()
-        scheduler.step()
-        tokens = sum(len(s.tokens.ids) for s in batch[0]) + sum(len(t.ids) for t in batch[1])
-        log.add(
-            indices if forget else [],
-            seen,
-            epoch=start / plan.n,
-            lr=lr,
-            loss=loss,
-            norm=norm,
-            tokens=tokens,
-            seconds=time.monotonic() - began,
-        )
-        progress.advance(tokens=tokens, note=f"loss {loss if forget else seen.retain:.3f}")
+    with log:
+        log.resume()
+        progress.resume(log.step)
+        while log.step < plan.total:
+            began = time.monotonic()
+            indices, *batch = _batch(plan, log.step, run.seed, forget, retain)
+            lr = scheduler.get_last_lr()[0]
+            optimizer.zero_grad(set_to_none=True)
+            seen = step.accumulate(*batch)
+            norm = float(nn.utils.clip_grad_norm_(model.parameters(), run.clip_norm or math.inf))
+            loss = float((seen.weight_B * seen.loss_B).sum()) if forget else math.nan
+            _check_finite(log.step, loss if forget else 0.0, seen.retain, norm)
+            optimizer.step()
+            scheduler.step()
+            tokens = sum(len(s.tokens.ids) for s in batch[0]) + sum(len(t.ids) for t in batch[1])
+            log.add(
+                indices if forget else [],
+                seen,
+                epoch=plan.at(log.step)[0] / plan.n,
+                lr=lr,
+                loss=loss,
+                norm=norm,
+                tokens=tokens,
+                seconds=time.monotonic() - began,
+            )
+            progress.advance(tokens=tokens, note=f"loss {loss if forget else seen.retain:.3f}")
     log.finish(output)
     return Trained(
         steps=plan.total,
@@ -181,6 +184,18 @@ def train(
         device=device_name(accelerator.device),
         main=accelerator.is_main_process,
     )
+
+
+def _batch(
+    plan: Plan, step: int, seed: int, forget: Sequence[Sample], retain: Sequence[Tokens]
+) -> tuple[list[int], list[Sample], list[Tokens]]:
+    """Positions of a step's samples in the split that sets the pace, its forget batch and its retain batch of the same size."""
+    start, count = plan.at(step)
+    indices = draw(plan.n, start=start, count=count, seed=seed, stream=FORGET)
+    if not forget:
+        return indices, [], [retain[i] for i in indices]
+    drawn = draw(len(retain), start=start, count=count, seed=seed, stream=RETAIN) if retain else []
+    return indices, [forget[i] for i in indices], [retain[i] for i in drawn]
 
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -205,138 +220,6 @@ def _check_finite(step: int, forget: float, retain: float, norm: float) -> None:
     for name, value in (("forget loss", forget), ("retain loss", retain), ("gradient norm", norm)):
         if not math.isfinite(value):
             raise Diverged(f"{name} is {'NaN' if math.isnan(value) else value} at step {step + 1}")
-
-
-class Log:
-    """A run's rows, and the checkpoint that carries them with weights, optimiser and random state over an interruption."""
-
-    def __init__(
-        self,
-        folder: Path,
-        identity: str,
-        model: nn.Module,
-        optimizer: Any,
-        scheduler: Any,
-        execution: Execution,
-        *,
-        main: bool,
-    ):
-        self.folder, self.identity, self.execution, self.main = folder, identity, execution, main
-        self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
-        self.step, self.tokens, self.seconds = 0, 0, 0.0
-        self.rows: list[dict[str, float]] = []
-        self.dynamics: list[dict[str, float]] = []
-        self.written, self.stop = time.monotonic(), False
-        signal.signal(signal.SIGTERM, self._on_term)
-
-    def add(
-        self,
-        indices: Sequence[int],
-        seen: Seen,
-        *,
-        epoch: float,
-        lr: float,
-        loss: float,
-        norm: float,
-        tokens: int,
-        seconds: float,
-    ) -> None:
-        """One step's rows; writes a checkpoint when it is due."""
-        self.step += 1
-        self.tokens += tokens
-        self.seconds += seconds
-        retain = seen.retain if seen.retain else math.nan
-        self.rows.append(
-            dict(
-                step=self.step,
-                epoch=epoch,
-                lr=lr,
-                forget_loss=loss,
-                retain_loss=retain,
-                grad_norm=norm,
-                tokens_per_second=tokens / seconds,
-                seconds=self.seconds,
-            )
-        )
-        per_sample = zip(indices, seen.loss_B.tolist(), seen.weight_B.tolist(), seen.nll_B.tolist(), strict=True)
-        self.dynamics += [
-            dict(step=self.step, epoch=epoch, index=i, loss=x, weight=w, nll=n) for i, x, w, n in per_sample
-        ]
-        by_steps = self.execution.checkpoint_steps and self.step % self.execution.checkpoint_steps == 0
-        minutes = self.execution.checkpoint_minutes
-        by_time = minutes is not None and time.monotonic() - self.written > 60 * minutes
-        if by_steps or by_time or self.stop:
-            self.write()
-        if self.stop:
-            raise Interrupted(
-                f"stopped by SIGTERM after step {self.step}; the checkpoint in {self.folder} will be continued"
-            )
-
-    def write(self) -> None:
-        """The checkpoint, complete or not at all: written beside, then renamed."""
-        self.written = time.monotonic()
-        if not self.main:
-            return
-        state = {
-            "identity": self.identity,
-            "log": {name: getattr(self, name) for name in ("step", "tokens", "seconds", "rows", "dynamics")},
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
-            "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        }
-        self.folder.mkdir(parents=True, exist_ok=True)
-        beside = self.folder / "state.pt.part"
-        torch.save(state, beside)
-        beside.replace(self.folder / "state.pt")
-
-    def resume(self) -> None:
-        """Go on from a checkpoint of the same run, code, data and start; one of anything else is put aside, and the log says so."""
-        path = self.folder / "state.pt"
-        if not path.is_file():
-            return
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if state["identity"] != self.identity:
-            print(f"{path} is of other code, data or start: training begins anew", flush=True)
-            return
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scheduler.load_state_dict(state["scheduler"])
-        torch.set_rng_state(state["random"])
-        if torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(state["random_cuda"])
-        for name, value in state["log"].items():
-            setattr(self, name, value)
-        print(f"continues {path} after step {self.step}", flush=True)
-
-    def finish(self, output: Path) -> None:
-        """Write the rows; the checkpoint has done its service."""
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if not self.main:
-            return
-        output.mkdir(parents=True, exist_ok=True)
-        with (output / "train.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(self.rows[0]))
-            writer.writeheader()
-            writer.writerows(self.rows)
-        import pandas as pd
-
-        columns = {
-            "step": "int64",
-            "epoch": "float64",
-            "index": "int64",
-            "loss": "float64",
-            "weight": "float64",
-            "nll": "float64",
-        }
-        pd.DataFrame(self.dynamics, columns=list(columns)).astype(columns).to_parquet(
-            output / "dynamics.parquet", index=False
-        )
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _on_term(self, *_: Any) -> None:
-        self.stop = True
 
 
 def peak_memory(device: torch.device) -> int:

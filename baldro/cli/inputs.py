@@ -1,5 +1,6 @@
 """What verbs about a run have in common: its files, its model, its token sequences."""
 
+import json
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from baldro import data, models
 from baldro.combine import Sample
 from baldro.data.encode import Tokens, encode
 from baldro.errors import BaldroError, unknown
-from baldro.files import read_json
+from baldro.files import read_json, read_table
 from baldro.grid import OBJECTIVES, Run, code_of
 
 PACKAGES = ("torch", "transformers", "accelerate", "datasets", "numpy", "pandas", "scipy")
@@ -45,6 +46,8 @@ def read(options: Namespace) -> Given:
     """The files that the options name."""
     torch.set_num_threads(options.threads)
     model = read_json(options.model)
+    if not isinstance(model, dict) or not {"name", "prompt", "build", "starts"} <= model.keys():
+        raise BaldroError(f"{options.model} describes no model; allowed: a file that `baldro model` wrote")
     starts = {models.BUILD: models.BUILD, **model["starts"]}
     if options.start is None and options.part not in starts:
         raise unknown("part", options.part, starts, where=f"model {model['name']}")
@@ -61,7 +64,8 @@ def open_to_train(given: Given) -> tuple[Any, Any]:
         raise BaldroError(
             f"model {given.model['name']} is not built from scratch; allowed: --start with a folder, or --part"
         )
-    return models.build(given.model["build"], texts(given.records), seed=run.seed)
+    network, tokenizer = models.build(given.model["build"], texts(given.records), seed=run.seed)
+    return network.to(models.DTYPES[run.precision]), tokenizer
 
 
 def texts(records: pd.DataFrame) -> list[str]:
@@ -103,7 +107,7 @@ def samples(
 def _reference(path: Path | None, forget: list[Tokens], run: Run) -> list[float]:
     if path is None:
         raise BaldroError(f"{run.objective} needs --reference; allowed: a file that `baldro reference` wrote")
-    stored = pd.read_parquet(path)
+    stored = read_table(path)
     if stored["tokens"].tolist() != [t.answer for t in forget]:
         raise BaldroError(
             f"{path} is of other rows or another tokenizer than split {run.split}; make it anew with `baldro reference`"
@@ -113,9 +117,11 @@ def _reference(path: Path | None, forget: list[Tokens], run: Run) -> list[float]
 
 def identity(given: Given) -> str:
     """What a checkpoint must have been made from to be continued: run, start, data and code."""
-    folder = Path(given.start)
-    stamps = [f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in sorted(folder.glob("*.safetensors"))]
-    return " ".join([given.run.id, given.start, *stamps, given.content, code_of(given.run)])
+    place = Path(given.start)
+    weights = [place] if place.is_file() else sorted(place.glob("*.safetensors"))
+    stamps = [f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in weights]
+    definition = json.dumps(given.model, sort_keys=True)
+    return " ".join([given.run.id, given.start, definition, *stamps, given.content, code_of(given.run)])
 
 
 def provenance(given: Given) -> dict[str, Any]:

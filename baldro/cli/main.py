@@ -1,6 +1,7 @@
 """The verbs' options, and how an error is told: one line for a mistake in the input, a trace for a defect."""
 
 import argparse
+import os
 import sys
 import traceback
 from contextlib import ExitStack, redirect_stdout
@@ -14,6 +15,7 @@ from baldro.errors import BaldroError
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb. Returns 0; 2 for a mistake in the input or a failed run (one line on standard error); 1 for a defect (a trace)."""
     options = parser().parse_args(arguments)
+    os.environ.setdefault("TQDM_DISABLE", "1")  # libraries' progress bars; a job has its own lines
     with ExitStack() as stack:
         log = None
         if options.log:

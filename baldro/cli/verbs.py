@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from baldro.errors import BaldroError
-from baldro.files import write_json
+from baldro.files import parse_json, read_table, write_json
 from baldro.grid import Experiment, Run, load
 
 
@@ -28,7 +28,7 @@ def benchmark(options: Namespace) -> None:
     """Store a benchmark's records as one table."""
     from baldro import data
 
-    frame = data.build(json.loads(options.definition))
+    frame = data.build(parse_json(options.definition, what="--definition"))
     data.write(frame, options.output)
     sizes = frame.groupby("split", sort=False).size()
     print(
@@ -40,7 +40,7 @@ def model(options: Namespace) -> None:
     """Look up where a model comes from and try its prompt; store what was found."""
     from baldro.models import describe
 
-    found = describe(options.name, json.loads(options.definition))
+    found = describe(options.name, parse_json(options.definition, what="--definition"))
     write_json(options.output, found)
     print(f"{options.output}: {found}")
 
@@ -92,6 +92,7 @@ def reference(options: Namespace) -> None:
     from baldro.cli import inputs
 
     given = inputs.read(options)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
     network, tokenizer = inputs.open_to_score(given)
     sequences = inputs.tokens(given, network, tokenizer, given.run.split)
     frame = scoring.reference(network, sequences, batch_tokens=options.batch_tokens)
@@ -104,6 +105,7 @@ def score(options: Namespace) -> None:
     from baldro.score import evidence
 
     given = inputs.read(options)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
     network, tokenizer = inputs.open_to_score(given)
     frame = evidence(
         network,
@@ -121,11 +123,9 @@ def score(options: Namespace) -> None:
 
 def metrics(options: Namespace) -> None:
     """Turn evidence into numbers; needs no model."""
-    import pandas as pd
-
     from baldro.metrics import evaluate
 
-    samples, retain_samples = (pd.read_parquet(path) for path in (options.samples, options.retain_samples))
+    samples, retain_samples = (read_table(path) for path in (options.samples, options.retain_samples))
     write_json(options.output, {"run": Run.parse(options.run).id, "metrics": evaluate(samples, retain_samples)})
 
 

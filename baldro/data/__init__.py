@@ -22,15 +22,16 @@ def build(definition: Mapping[str, Any]) -> pd.DataFrame:
     Raises:
         BaldroError: a source that is not there, a file cut short, a missing field, splits that contradict each other.
     """
-    if definition["kind"] == "fictional":
+    kind = definition.get("kind")
+    if kind == "fictional":
         from baldro.data.fictional import generate
 
         return generate(**{key: definition[key] for key in GENERATOR_KEYS if key in definition})
-    if definition["kind"] == "tofu":
+    if kind == "tofu":
         from baldro.data.tofu import load
 
         return load(definition["source"], forget=definition["forget"], retain_rows=definition.get("retain_rows"))
-    raise unknown("kind of benchmark", definition["kind"], ("fictional", "tofu"))
+    raise unknown("kind of benchmark", kind, ("fictional", "tofu"))
 
 
 __all__ = ["COLUMNS", "build", "content_hash", "read", "split", "write"]

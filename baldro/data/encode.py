@@ -7,6 +7,8 @@ from typing import Any
 from baldro.errors import BaldroError
 
 CHAT = "chat"
+PROBE = "\u241f"
+"""Stands in for the answer to find its place: an answer may occur in the template's own marks (`end` in <|end|>)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +41,15 @@ def render(tokenizer: Any, prompt: str, question: str, answer: str) -> tuple[str
         return prompt.replace("{question}", question), answer
     if not getattr(tokenizer, "chat_template", None):
         raise BaldroError("prompt is chat, but the tokenizer has no chat template; allowed: text with {question} in it")
-    user, assistant = {"role": "user", "content": question}, {"role": "assistant", "content": answer}
+    user = {"role": "user", "content": question}
     asked = tokenizer.apply_chat_template([user], tokenize=False, add_generation_prompt=True)
-    whole = tokenizer.apply_chat_template([user, assistant], tokenize=False)
-    at = whole.rfind(answer.strip())
-    if at < 0 or not whole.startswith(asked) or at < len(asked):
+    whole, probe = (
+        tokenizer.apply_chat_template([user, {"role": "assistant", "content": text}], tokenize=False)
+        for text in (answer, PROBE)
+    )
+    at = probe.rfind(PROBE)
+    at += len(whole[at:]) - len(whole[at:].lstrip())
+    if at < len(asked) or not whole.startswith(asked) or not whole.startswith(answer.strip(), at):
         raise BaldroError(
             f"the chat template eats or changes the answer {answer!r}: it renders {whole!r}; allowed: a template that keeps it, or a prompt"
         )

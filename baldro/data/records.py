@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from baldro.errors import BaldroError, unknown
+from baldro.files import read_table
 
 COLUMNS = ("split", "index", "question", "answer", "paraphrased_answer", "perturbed_answer")
 
@@ -21,7 +22,7 @@ def read(path: Path) -> pd.DataFrame:
     """A stored benchmark, every split of it."""
     if not path.is_file():
         raise BaldroError(f"{path} is not there; run `baldro benchmark` first")
-    frame = pd.read_parquet(path)
+    frame = read_table(path)
     lacking = [column for column in COLUMNS if column not in frame]
     if lacking:
         raise BaldroError(f"{path} lacks the column {lacking[0]}; allowed: a file that `baldro benchmark` wrote")

@@ -15,6 +15,8 @@ from baldro.grid.sources import Source, resolve
 ALWAYS = ("full", "retain_perturbed", "real_authors_perturbed", "world_facts_perturbed")
 PERTURBED = {"retain_perturbed": 5, "real_authors_perturbed": 3, "world_facts_perturbed": 3}
 """Wrong answers per row; forget splits have five."""
+ROWS = {"full": 4000, "retain_perturbed": 400, "real_authors_perturbed": 100, "world_facts_perturbed": 117}
+"""TOFU's own sizes, where no other split would tell that a file was cut."""
 
 
 def load(places: Sequence[str], *, forget: Mapping[str, str], retain_rows: int | None = None) -> pd.DataFrame:
@@ -65,7 +67,7 @@ def _rows(source: Source, name: str) -> list[dict]:
         path = source.path / f"{name}.json"
         if not path.is_file():
             raise BaldroError(f"{path} is not there; allowed: a folder with the splits of locuslab/TOFU as JSON lines")
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")  # splitlines also splits at U+2028
         where = [f"{path}:{i}" for i in range(1, len(lines) + 1)]
         rows = [_parse(line, place) for line, place in zip(lines, where, strict=True)]
     for row, place in zip(rows, where, strict=True):
@@ -91,7 +93,7 @@ def _check(row: dict, name: str, place: str) -> None:
         if not row.get(key):
             raise BaldroError(f"{place}: field {key} is missing or empty; required in {name}: {', '.join(needed)}")
     wrong = row.get("perturbed_answer")
-    if wrong is not None and (not isinstance(wrong, list) or len(wrong) != PERTURBED.get(name, 5)):
+    if wrong is not None and (not isinstance(wrong, list) or len(wrong) != PERTURBED.get(name, 5) or not all(wrong)):
         raise BaldroError(f"{place}: perturbed_answer must be a list of {PERTURBED.get(name, 5)} answers")
 
 
@@ -107,9 +109,18 @@ def _agree(splits: dict[str, list[dict]], forget: Mapping[str, str], source: Sou
             raise BaldroError(
                 f"{source}: {retain} and {name} are not full in order (rows: {sizes}); is a file cut short?"
             )
-        if len(splits[f"{name}_perturbed"]) != len(splits[name]):
-            sizes = f"{len(splits[f'{name}_perturbed'])} rows, {name} {len(splits[name])}"
-            raise BaldroError(f"{source}: {name}_perturbed has {sizes}; is a file cut short?")
+        if _pairs(splits[f"{name}_perturbed"]) != _pairs(splits[name]):
+            sizes = f"{name}_perturbed {len(splits[f'{name}_perturbed'])}, {name} {len(splits[name])}"
+            raise BaldroError(
+                f"{source}: {name}_perturbed has not the rows of {name} in order (rows: {sizes}); is a file cut short?"
+            )
+
+    if len(splits["full"]) == ROWS["full"]:
+        for name, rows in ROWS.items():
+            if len(splits[name]) != rows:
+                raise BaldroError(
+                    f"{source}: {name} has {len(splits[name])} rows, TOFU's has {rows}; is a file cut short?"
+                )
 
 
 def _shorten(splits: dict[str, list[dict]], forget: Mapping[str, str], retain_rows: int) -> dict[str, list[dict]]:

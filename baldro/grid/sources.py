@@ -24,7 +24,7 @@ class Source:
 def resolve(places: Sequence[str], *, what: str) -> Source:
     """The first of `places` that exists; a hub entry counts as existing, so put it last.
 
-    `$NAME` and `~` are expanded; an entry with an unset variable is passed over.
+    `$NAME` and `~` are expanded; an entry with an unset or empty variable is passed over, one that is set wrongly is an error.
     """
     for place in places:
         if place.startswith("hub:"):
@@ -33,6 +33,11 @@ def resolve(places: Sequence[str], *, what: str) -> Source:
                 raise BaldroError(f"{what}: {place!r} is not a place on the hub; allowed: hub:owner/name@revision")
             return Source(hub=match[1], revision=match[2])
         expanded = os.path.expanduser(os.path.expandvars(place))
-        if "$" not in expanded and Path(expanded).exists():
-            return Source(path=Path(expanded))
+        if expanded and "$" not in expanded:
+            if Path(expanded).exists():
+                return Source(path=Path(expanded))
+            if "$" in place:
+                raise BaldroError(
+                    f"{what}: {place} is {expanded}, which is not there; allowed: a path that is, or unset"
+                )
     raise BaldroError(f"{what} is not to be found; looked at: {', '.join(places)}")

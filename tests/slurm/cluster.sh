@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A real SLURM on this one host: cluster.sh start|stop DIR.
 #
-# Four nodes of 4 CPUs, 256 GB and 2 GPUs each, all of it only claimed; partitions cpu and gpu. Configuration, state and logs
+# Four nodes of 4 CPUs, 512 GB and 2 GPUs each, all of it only claimed; partitions cpu and gpu. Configuration, state and logs
 # are in DIR. As root, without munge. With accounting where slurmdbd and mariadbd are installed; else squeue is all there is.
 # /etc/slurm/slurm.conf becomes a link into DIR (Snakemake's jobs drop SLURM_CONF), and one that is there already is an error.
 set -euo pipefail
@@ -64,7 +64,7 @@ tracking_conf() {
 
 nodes_conf() {
     local port=6918 host=$1 node
-    echo "NodeName=DEFAULT CPUs=4 RealMemory=256000 Gres=gpu:a100:2"
+    echo "NodeName=DEFAULT CPUs=4 RealMemory=512000 Gres=gpu:a100:2"
     for node in "${NODES[@]}"; do
         echo "NodeName=$node NodeHostname=$host NodeAddr=127.0.0.1 Port=$((port++))"
     done
@@ -174,13 +174,14 @@ stop_daemon() {
     kill -KILL "$pid" 2>/dev/null || true
 }
 
-# What outlived its job: the processes in the nodes' control groups.
+# What outlived its job: the processes in the nodes' control groups, and the empty groups.
 kill_leftovers() {
     local node file pid
     for node in "${NODES[@]}"; do
         while IFS= read -r file; do
             while IFS= read -r pid; do kill -KILL "$pid" 2>/dev/null || true; done <"$file"
-        done < <(find /sys/fs/cgroup/*/"slurm_$node" /sys/fs/cgroup/*/slurm/"$node" -name cgroup.procs 2>/dev/null)
+        done < <(find /sys/fs/cgroup/*/"slurm_$node" -name cgroup.procs 2>/dev/null)
+        find /sys/fs/cgroup/*/"slurm_$node" -depth -type d -exec rmdir {} + 2>/dev/null || true
     done
 }
 

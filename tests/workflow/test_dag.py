@@ -75,7 +75,7 @@ def test_a_plot_reruns_the_report_only(checkout):
     assert checkout.rules() == {"report": 1}
 
 
-def test_a_page_template_or_a_published_number_reruns_the_report_only(checkout):
+def test_a_page_template_reruns_the_report_only(checkout):
     checkout.edit("baldro/report/page.html.j2", "</body>", "<hr></body>")
     assert checkout.rules() == {"report": 1}
 
