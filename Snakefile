@@ -22,4 +22,5 @@ rule all:
     default_target: True
     input:
         f"results/reports/{EXPERIMENT.name}/report.html",
+        [f"{folder(run)}/metrics.json" for run in EXPERIMENT.runs],  # a failure's report must not hide what is to be done
     localrule: True

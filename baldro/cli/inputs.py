@@ -1,28 +1,24 @@
 """What verbs about a run have in common: its files, its model, its token sequences."""
 
-import json
-import subprocess
-import sys
-import time
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 
-from baldro import data, models
+from baldro import models
 from baldro.combine import Sample
 from baldro.data.encode import Tokens, encode
+from baldro.data.records import content_hash
+from baldro.data.records import read as read_records
+from baldro.data.records import split as rows_of
 from baldro.errors import BaldroError, unknown
 from baldro.files import read_json, read_table
-from baldro.grid import OBJECTIVES, Run, code_of
-
-PACKAGES = ("torch", "transformers", "accelerate", "datasets", "numpy", "pandas", "scipy")
+from baldro.grid import OBJECTIVES, Run
 
 
 @dataclass(frozen=True)
@@ -39,7 +35,7 @@ class Given:
     @cached_property
     def content(self) -> str:
         """A hash of the benchmark's rows."""
-        return data.content_hash(self.records)
+        return content_hash(self.records)
 
 
 def read(options: Namespace) -> Given:
@@ -52,7 +48,7 @@ def read(options: Namespace) -> Given:
     if options.start is None and options.part not in starts:
         raise unknown("part", options.part, starts, where=f"model {model['name']}")
     start = str(options.start) if options.start else starts[options.part]
-    return Given(Run.parse(options.run), model, data.read(options.benchmark), start)
+    return Given(Run.parse(options.run), model, read_records(options.benchmark), start)
 
 
 def open_to_train(given: Given) -> tuple[Any, Any]:
@@ -82,7 +78,7 @@ def open_to_score(given: Given) -> tuple[Any, Any]:
 
 def tokens(given: Given, network: Any, tokenizer: Any, split: str) -> list[Tokens]:
     """A split's sequences, in order."""
-    rows = data.split(given.records, split)
+    rows = rows_of(given.records, split)
     pairs = list(zip(rows["question"], rows["answer"], strict=True))
     return encode(tokenizer, given.model["prompt"], pairs, longest=models.positions(network))
 
@@ -113,26 +109,3 @@ def _reference(path: Path | None, forget: list[Tokens], run: Run) -> list[float]
             f"{path} is of other rows or another tokenizer than split {run.split}; make it anew with `baldro reference`"
         )
     return stored["logp"].tolist()
-
-
-def identity(given: Given) -> str:
-    """What a checkpoint must have been made from to be continued: run, start, data and code."""
-    place = Path(given.start)
-    weights = [place] if place.is_file() else sorted(place.glob("*.safetensors"))
-    stamps = [f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in weights]
-    definition = json.dumps(given.model, sort_keys=True)
-    return " ".join([given.run.id, given.start, definition, *stamps, given.content, code_of(given.run)])
-
-
-def provenance(given: Given) -> dict[str, Any]:
-    """Versions, commit, data and code of a run."""
-    git = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent, check=False
-    )
-    return {
-        "versions": {"python": sys.version.split()[0], **{name: version(name) for name in PACKAGES}},
-        "commit": git.stdout.strip() or None,
-        "data": given.content,
-        "code": code_of(given.run),
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }

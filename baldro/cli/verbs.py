@@ -48,7 +48,7 @@ def model(options: Namespace) -> None:
 def train(options: Namespace) -> None:
     """Train one run: pretrain, finetune or unlearn."""
     from baldro import models
-    from baldro.cli import inputs
+    from baldro.cli import inputs, provenance
     from baldro.train import Diverged, Execution
     from baldro.train import train as fit
 
@@ -72,7 +72,7 @@ def train(options: Namespace) -> None:
             forget=forget,
             retain=retain,
             output=options.output,
-            identity=inputs.identity(given),
+            identity=provenance.identity(given),
             execution=execution,
             every=options.every,
         )
@@ -82,7 +82,7 @@ def train(options: Namespace) -> None:
     if done.main:
         models.save(network, tokenizer, options.output / "model", precision=run.precision)
         spec = {"run": run.id, "spec": run.asdict(), "start": given.start}
-        write_json(options.output / "run.json", {**spec, **done.as_dict(), **inputs.provenance(given)})
+        write_json(options.output / "run.json", {**spec, **done.as_dict(), **provenance.provenance(given)})
     print(f"{run.id}: {done.steps} steps, {done.tokens} tokens, {done.seconds:.1f} s on {done.device}")
 
 

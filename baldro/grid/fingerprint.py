@@ -16,7 +16,7 @@ NO_NUMBERS = ("baldro.errors", "baldro.files", "baldro.grid", "baldro.progress")
 def code_of(run: Run) -> str:
     """Fingerprint of what makes a run's weights: the loop, the robust weights and its own objective, no other's."""
     own = [f"objectives.{run.objective}"] if OBJECTIVES[run.objective].unlearns else []
-    return fingerprint("train", *own)
+    return fingerprint("train", "cli.inputs", *own)
 
 
 def fingerprint(*modules: str) -> str:
@@ -34,6 +34,9 @@ def fingerprint(*modules: str) -> str:
         found[name] = path
         queue += imports(path)
     lines = [f"{name} {_digest(path)}" for name, path in sorted(found.items())]
+    packages = sorted({path.parent for path in found.values() if path.name == "__init__.py"})
+    others = [path for folder in packages for path in sorted(folder.iterdir()) if path.suffix in (".j2", ".csv")]
+    lines += [f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in others]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 

@@ -204,7 +204,8 @@ def check(name: str, value: Any) -> Any:
     )
     if outside or number != number or abs(number) == float("inf") or (spec["kind"] is int and number != int(number)):
         raise BaldroError(f"{name} is {value!r}; allowed: {_bounds(spec)}")
-    return int(number) if spec["kind"] is int or number.is_integer() else number
+    whole = spec["kind"] is int or (number.is_integer() and abs(number) < 1e15)
+    return int(number) if whole else number
 
 
 def write(value: Any) -> str:

@@ -46,7 +46,7 @@ def test_the_same_code_elsewhere_has_the_same_fingerprint(changed):
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("train.py", "import csv\n", "# a comment\nimport csv\n"),
+        ("journal.py", "import csv\n", "# a comment\nimport csv\n"),
         ("train.py", '"""The loop that', '"""A loop that'),
         ("train.py", "FORGET, RETAIN = 0, 1", "FORGET, RETAIN = (\n    0,\n    1,\n)"),
         ("robust.py", '    """1/B each: the plain mean."""\n', ""),

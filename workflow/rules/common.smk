@@ -90,7 +90,7 @@ def definition(kind):
 
     def of_name(wildcards):
         entry = getattr(EXPERIMENT, f"{kind}s")[wildcards[kind]]
-        return json.dumps({key: value for key, value in entry.items() if key not in READ_ELSEWHERE})
+        return json.dumps({key: value for key, value in entry.items() if key not in READ_ELSEWHERE}, sort_keys=True)
 
     return of_name
 

@@ -27,7 +27,7 @@ rule score:
             if setting("evaluate_rows")(wildcards)
             else ""
         ),
-        code=fingerprint("score"),
+        code=fingerprint("score", "cli.inputs"),
     shell:
         "baldro score --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} --max-new-tokens {params.max_new_tokens} {params.rows} --output {output} "

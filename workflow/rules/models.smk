@@ -41,6 +41,7 @@ rule finetune:
         micro_batch=64,
     params:
         start=start_option,
+        run=lambda wildcards: of(wildcards).hyperparameters(),  # a changed default is a changed run
         code=lambda wildcards: code_of(of(wildcards)),
     shell:
         "baldro train --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
@@ -68,7 +69,7 @@ rule reference:
         batch_tokens=16384,
     params:
         start=start_option,
-        code=fingerprint("score"),
+        code=fingerprint("score", "cli.inputs"),
     shell:
         "baldro reference --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} --output {output} --batch-tokens {resources.batch_tokens} --threads {threads}"

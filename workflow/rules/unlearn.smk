@@ -27,6 +27,7 @@ rule unlearn:
         start=start_option,
         retain=lambda wildcards: EXPERIMENT.retain_split(of(wildcards)),
         reference=lambda wildcards, input: (f"--reference {input.reference[0]}" if input.reference else ""),
+        run=lambda wildcards: of(wildcards).hyperparameters(),  # a changed default is a changed run
         code=lambda wildcards: code_of(of(wildcards)),
     shell:
         "baldro train --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
