@@ -24,6 +24,8 @@ def plain_text(table: Table, *, width: int = 100) -> str:
         for c in shown:
             block.add_column(c.head, justify="right", no_wrap=True)
         for row in table.rows:
+            if split not in row.instead and not any(key[0] == split for key in row.cells):
+                continue  # not in the grid of this split
             cells = [Text(text + ("*" if bold else " ")) for text, bold in (value(table, row, c) for c in shown)]
             if split in row.instead:
                 block.add_row(Text(f"{row.label}: {row.instead[split]}"), *("" for _ in shown))

@@ -36,7 +36,7 @@ rule finetune:
         run=TRAINED,
     conda:
         "../../envs/train.yaml"
-    threads: 2
+    threads: lambda wildcards: 2 if of(wildcards).objective == "pretrain" else 1  # a base model is trained alone
     resources:
         micro_batch=64,
     params:

@@ -104,7 +104,9 @@ def save(sketch: Sketch, stem: Path, where: str) -> Drawn:
 
 
 def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
-    """A legend under the panels, never on the data, in rows of even length."""
+    """A legend under the panels, never on the data, in rows of even length; none where there is nothing to explain."""
+    if not handles:
+        return
     most = max(2, int(figure.get_figwidth() / 1.2))
     columns = math.ceil(len(handles) / math.ceil(len(handles) / most))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, handletextpad=0.5, columnspacing=1.6)
