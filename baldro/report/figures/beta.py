@@ -28,9 +28,18 @@ METRICS = ("forget_quality", "forget_quality_d", "model_utility")
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
 
 
+def _swept(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of those (split, objective) that were run at two values of dv_beta or more; one value shows no sensitivity."""
+    if "dv_beta" not in frame.columns:
+        return frame.assign(dv_beta=np.nan).head(0)
+    values = frame.groupby(["split", "objective"])["dv_beta"].transform("nunique")
+    return frame[values >= 2]
+
+
 def draw_beta(frame: pd.DataFrame, rule: Mapping[str, Any]) -> Sketch:
     """A row per metric, a column per split, a line per objective. frame: one benchmark and model."""
-    betas = sorted(frame["dv_beta"].dropna().unique()) if "dv_beta" in frame.columns else []
+    frame = _swept(frame)
+    betas = sorted(frame["dv_beta"].dropna().unique())
     names = [name for name in METRICS if name in frame.columns and frame[name].notna().any()]
     if len(betas) < 2 or not names:
         raise Absent("no beta sensitivity, since fewer than two values of dv_beta were run")

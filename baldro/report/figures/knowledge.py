@@ -1,5 +1,7 @@
 """What there is to unlearn: Original, which saw the forget samples, beside Retain, which did not."""
 
+import math
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -50,6 +52,12 @@ def _truth_ratio(panel: Axes, values: dict[str, np.ndarray]) -> None:
     for name, own in values.items():
         panel.ecdf(own, **LOOKS[name], zorder=3)
     _gap(panel, *values.values())
+    low, high = panel.get_xlim()
+    ticks = [step * 10.0**power for power in range(-12, 4) for step in (1, 2, 5)]
+    shown = [tick for tick in ticks if low <= tick <= high]
+    thinned = shown if len(shown) <= 6 else [tick for tick in shown if math.log10(tick).is_integer()]
+    panel.set_xticks(thinned, [f"{tick:g}" for tick in thinned])
+    panel.set_xticks([], minor=True)
     panel.set_xlabel("truth ratio (log scale)")
 
 
