@@ -136,6 +136,7 @@ def report(options: Namespace) -> None:
     experiment, text = _config(options.config)
     write_report(
         name=experiment.name,
+        description=experiment.description,
         runs=[{"id": run.id, **run.asdict()} for run in experiment.runs],
         results=options.results,
         output=options.results / "reports" / experiment.name,

@@ -16,6 +16,8 @@ class Experiment:
     """A checked config: its runs, and the definitions of the names in them."""
 
     name: str
+    description: str
+    """A sentence for the report, perhaps empty."""
     runs: tuple[Run, ...]
     """Table rows: for each benchmark, model and split `original` and `retain` first, then the unlearning runs."""
     models: Mapping[str, Mapping[str, Any]]
@@ -134,6 +136,7 @@ def experiment(config: Mapping[str, Any], *, models: Mapping[str, Any], benchmar
     runs = without(runs, config.get("exclude") or ())
     result = Experiment(
         name=config["name"],
+        description=config.get("description") or "",
         runs=(),
         models={run.model: models[run.model] for run in runs},
         benchmarks={run.benchmark: benchmarks[run.benchmark] for run in runs},

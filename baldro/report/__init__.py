@@ -37,6 +37,7 @@ def write_report(
     notes: Mapping[str, str],
     allow_missing: bool,
     metrics: Sequence[str] | None = None,
+    description: str = "",
 ) -> Path:
     """Write runs.csv, differences.csv, report.json, tables/, figures/ and report.html into `output`; returns the page.
 
@@ -49,6 +50,7 @@ def write_report(
         notes: heading -> text, shown below the findings.
         allow_missing: a run without a result becomes a row that says so; otherwise it is an error.
         metrics: columns of the tables; by default those of the paper.
+        description: a sentence about the experiment, at the head of the page.
 
     Errors: a missing or broken result, a rule or metric that the results do not know.
     """
@@ -70,6 +72,7 @@ def write_report(
     figures, absent = draw_all(frame, selection, results=results, folder=output / "figures")
     page = render_page(
         name=name,
+        description=description,
         frame=frame,
         rule_text=describe(selection, frame),
         memory=_memory(frame, results),

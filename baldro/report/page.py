@@ -27,6 +27,7 @@ SCALE = 0.53
 def render_page(
     *,
     name: str,
+    description: str,
     frame: pd.DataFrame,
     rule_text: str,
     memory: Mapping[str, list[str]],
@@ -46,7 +47,7 @@ def render_page(
     )
     return environment.get_template(TEMPLATE).render(
         name=name,
-        headline=headline(frame),
+        headline=f"{description} {headline(frame)}".strip(),
         tiles=tiles(frame),
         rule_text=rule_text,
         memory=memory,
