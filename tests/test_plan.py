@@ -18,7 +18,7 @@ PAPER = ROOT / "experiments" / "paper-tofu.yaml"
 MODEL = {"target": ["hub:a/b@main"], "retain": {"retain90": ["hub:a/c@main"]}, "parameters": 1e9}
 BENCHMARK = {
     "kind": "tofu",
-    "source": ["nowhere"],
+    "source": ["hub:owner/rows@main"],
     "forget": {"forget10": "retain90"},
     "max_new_tokens": 100,
     "rows": {"forget10": 40, "retain_perturbed": 30, "real_authors_perturbed": 20, "world_facts_perturbed": 10},
