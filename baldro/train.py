@@ -5,6 +5,7 @@ ends with the weights of an undisturbed one.
 """
 
 import math
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -128,7 +129,8 @@ def train(
         Diverged: a loss or gradient that is not finite.
         Interrupted: SIGTERM arrived.
     """
-    accelerator = Accelerator()
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1  # a launcher started us; without a GPU accelerate must be told
+    accelerator = Accelerator(cpu=several and not torch.cuda.is_available())
     torch.manual_seed(run.seed)
     model.to(accelerator.device).train()
     if execution.gradient_checkpointing:

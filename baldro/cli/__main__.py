@@ -1,4 +1,4 @@
-"""`python -m baldro.cli`, for launchers that start a module (accelerate launch -m baldro.cli train ...)."""
+"""`python -m baldro.cli`, for launchers that start a module (torchrun -m -- baldro.cli train ...)."""
 
 import sys
 
