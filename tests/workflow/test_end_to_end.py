@@ -10,7 +10,7 @@ import pytest
 from baldro.grid import Run, load
 
 TARGET = "few--nano--full--finetune--lr=0.002--epochs=2"
-LOST = "few--nano--forget10--npo--lr=1000000000000000019884624838656--epochs=2--batch_size=2"
+LOST = "few--nano--forget10--npo--lr=1e+30--epochs=2--batch_size=2"
 
 
 def of(folder):
