@@ -91,6 +91,9 @@ def expand(block: Mapping[str, Any]) -> list[Run]:
             raise unknown("axis", name, FIELDS)
         if not values:
             raise BaldroError(f"the axis {name} is empty; allowed: at least one value")
+    for objective in axes.get("objective", []):
+        if objective not in rows():
+            raise unknown("objective", objective, rows(), where="grid")
     missing = [name for name in IDENTITY if name not in axes and name != "variant"]
     if missing:
         raise BaldroError(f"the grid lacks the axis {missing[0]}; allowed: every grid names {', '.join(IDENTITY[:-1])}")
@@ -148,8 +151,6 @@ def experiment(config: Mapping[str, Any], *, models: Mapping[str, Any], benchmar
 
 
 def _look_up(run: Run, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) -> None:
-    if run.objective not in rows():
-        raise unknown("objective", run.objective, rows(), where="grid")
     if run.model not in models:
         raise unknown("model", run.model, models, where="grid")
     if run.benchmark not in benchmarks:
