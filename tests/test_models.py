@@ -198,7 +198,7 @@ def test_a_source_that_is_nowhere(tmp_path):
 
 
 def test_a_gguf_file(tmp_path):
-    """A real file of quantised weights: set BALDRO_GGUF to one (see weights/ in the README)."""
+    """A real file of quantised weights: set BALDRO_GGUF to one (the Makefile fetches one into weights/)."""
     import os
     from pathlib import Path
 

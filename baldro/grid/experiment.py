@@ -131,7 +131,7 @@ def _exclusion(rule: Mapping[str, Any], runs: Sequence[Run]) -> dict[str, list[A
 
 
 def experiment(config: Mapping[str, Any], *, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) -> Experiment:
-    """The experiment that a config describes, every name looked up. Errors are one line; `baldro.config` adds where in the file."""
+    """The experiment that a config describes, every name looked up. Errors are one line; `baldro.grid.config` adds where in the file."""
     blocks = config["grid"] if isinstance(config["grid"], list) else [config["grid"]]
     runs = list(dict.fromkeys(run for block in blocks for run in expand(block)))
     for run in runs:
