@@ -1,10 +1,13 @@
-# make run       the default experiment, from nothing to its report
-# make test      the tests, in the same environment
+# make run                   the default experiment, from nothing to its report
+# make run PROFILE=slurm     the same on a cluster (workflow/profiles/slurm)
+# make test                  the tests, in the same environment
 CONFIG ?= config.yaml
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Further options for Snakemake, e.g. make run ARGS="--dry-run" or ARGS="--workflow-profile profiles/slurm".
+# Where it runs: a folder of workflow/profiles.
+PROFILE ?= local
+# Further options for Snakemake, e.g. make run ARGS="--dry-run".
 ARGS ?=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -12,7 +15,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := run
 
 run: $(VENV)/ready $(if $(findstring smollm2,$(CONFIG)),weights/SmolLM2-135M-Instruct.Q4_1.gguf)
-	$(BIN)/snakemake --configfile $(CONFIG) $(ARGS)
+	$(BIN)/snakemake --configfile $(CONFIG) --workflow-profile workflow/profiles/$(PROFILE) $(ARGS)
 
 plan: $(VENV)/ready
 	$(BIN)/baldro plan --config $(CONFIG)
@@ -23,9 +26,8 @@ test: $(VENV)/ready lint
 test-all: $(VENV)/ready lint
 	$(BIN)/python -m pytest
 
-# As root, after `apt-get install slurm-wlm`: the workflow on a SLURM of its own, which is started and stopped here.
+# As root, on a SLURM of its own, which is started and stopped there; where none is installed the tests say what installs it.
 test-slurm: $(VENV)/ready
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.txt snakemake-executor-plugin-slurm
 	$(BIN)/python -m pytest tests/slurm
 
 lint: $(VENV)/ready

@@ -11,6 +11,7 @@ if not workflow.config_settings.configfiles:  # an experiment replaces config.ya
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/start.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/unlearn.smk"
@@ -22,5 +23,5 @@ rule all:
     default_target: True
     input:
         f"results/reports/{EXPERIMENT.name}/report.html",
-        [f"{folder(run)}/metrics.json" for run in EXPERIMENT.runs],  # a failure's report must not hide what is to be done
+        of_every_run("metrics.json"),  # a failure's report must not hide what is to be done
     localrule: True

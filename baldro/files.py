@@ -1,6 +1,12 @@
-"""Small files, written whole or not at all."""
+"""Files and folders that are written whole or not at all, and files that are read or refused in one line."""
 
+import glob
 import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,19 +16,75 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Store a value as JSON: written beside, then renamed."""
-    beside = path.with_name(path.name + ".part")
+@contextmanager
+def whole(path: Path, *, check: Callable[[], None] | None = None) -> Iterator[Path]:
+    """A place beside `path` to write a file or a folder to; at the end it is on the disk and takes the name, after an error it is gone.
+
+    The place has a name of its own (`NAME.RANDOM.part`): two processes that write the same file never write into one another.
+
+    Args:
+        check: called at last, before the name is taken; what it raises leaves `path` as it was.
+
+    Raises:
+        BaldroError: the place cannot be written; what `check` raises.
+    """
+    beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps(value, indent=2) + "\n")
-        beside.replace(path)
+        yield beside
+        _flush(beside)
+        if check:
+            check()
+        _rename(beside, path)
     except OSError as error:
-        if beside.is_file():
-            beside.unlink()
+        if check:
+            check()  # that another process took the place away explains the error
         raise BaldroError(
-            f"{path} cannot be written ({error.strerror}); allowed: a file in a folder of yours"
+            f"{path} cannot be written ({error.strerror or error}); allowed: a place in a folder of yours"
         ) from None
+    finally:
+        remove(beside)
+
+
+def sweep(path: Path, *, before: int) -> None:
+    """Remove what processes that were killed while they wrote `path` left beside it: parts last written before a time, in ns."""
+    for part in path.parent.glob(f"{glob.escape(path.name)}.*part"):
+        with suppress(FileNotFoundError):
+            if part.stat().st_mtime_ns < before:
+                remove(part)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
+def link(source: Path, target: Path) -> None:
+    """A second name for a file, or for every file of a folder: no more disk; a copy where the file system has no such names."""
+    if source.is_dir():
+        target.mkdir()
+        for path in source.iterdir():
+            link(path, target / path.name)
+        return
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Store a text, whole or not at all."""
+    with whole(path) as beside:
+        beside.write_text(text, encoding="utf-8", newline="")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Store a value as JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 def read_json(path: Path) -> Any:
@@ -57,3 +119,32 @@ def read_table(path: Path) -> "pd.DataFrame":
         raise BaldroError(f"{path} is not there; allowed: a file that an earlier verb wrote") from None
     except (OSError, pa.ArrowException) as error:
         raise BaldroError(f"{path}: not a parquet file ({error}); is the file cut short?") from None
+
+
+def _flush(path: Path) -> None:
+    """Onto the disk, whatever happens to the machine: a file, or a folder and all in it."""
+    if path.is_dir():
+        for each in path.iterdir():
+            _flush(each)
+    _sync(path)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:
+        if not path.is_dir():  # some file systems know no such thing for a folder
+            raise
+    finally:
+        os.close(handle)
+
+
+def _rename(beside: Path, path: Path) -> None:
+    """Take the name; a folder that has it gives it up at once, not file by file."""
+    old = beside.with_suffix(".old.part")
+    if path.is_dir():
+        path.replace(old)
+    beside.replace(path)
+    remove(old)
+    _sync(path.parent)

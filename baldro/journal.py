@@ -1,23 +1,30 @@
 """A run's rows, and the checkpoint that carries them with weights, optimiser and random state over an interruption."""
 
 import csv
+import errno
 import math
-import shutil
-import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import torch
 from torch import nn
 
 from baldro.combine import Seen
 from baldro.errors import BaldroError
+from baldro.lease import Lease
 
-
-class Interrupted(BaldroError):
-    """Asked to stop (SIGTERM, as before a preemption); the checkpoint is written."""
+ROWS = {
+    "step": "int64",
+    "epoch": "float64",
+    "index": "int64",
+    "loss": "float64",
+    "weight": "float64",
+    "nll": "float64",
+}
+"""Columns of dynamics.parquet."""
 
 
 class Log:
@@ -34,22 +41,15 @@ class Log:
         every_steps: int | None,
         every_minutes: float | None,
         main: bool,
+        lease: Lease,
     ):
-        self.folder, self.identity, self.main = folder, identity, main
+        self.path, self.identity, self.main, self.lease = folder / "state.pt", identity, main, lease
         self.every_steps, self.every_minutes = every_steps, every_minutes
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
         self.step, self.tokens, self.seconds = 0, 0, 0.0
         self.rows: list[dict[str, float]] = []
         self.dynamics: list[dict[str, float]] = []
-        self.written, self.stop = time.monotonic(), False
-
-    def __enter__(self) -> "Log":
-        """From here on SIGTERM lets the step end, writes a checkpoint and raises Interrupted."""
-        self.before = signal.signal(signal.SIGTERM, self._on_term)
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        signal.signal(signal.SIGTERM, self.before)
+        self.kept, self.written = 0, time.monotonic()
 
     def add(
         self,
@@ -63,7 +63,7 @@ class Log:
         tokens: int,
         seconds: float,
     ) -> None:
-        """One step's rows; writes a checkpoint when it is due."""
+        """One step's rows."""
         self.step += 1
         self.tokens += tokens
         self.seconds += seconds
@@ -84,18 +84,17 @@ class Log:
         self.dynamics += [
             dict(step=self.step, epoch=epoch, index=i, loss=x, weight=w, nll=n) for i, x, w, n in per_sample
         ]
+
+    def keep(self, *, now: bool) -> None:
+        """Write a checkpoint of the steps done, if one is due or wanted `now`, and if the last one is of an earlier step."""
         by_steps = self.every_steps and self.step % self.every_steps == 0
         by_time = self.every_minutes is not None and time.monotonic() - self.written > 60 * self.every_minutes
-        if by_steps or by_time or self.stop:
+        if self.step > self.kept and (now or by_steps or by_time):
             self.write()
-        if self.stop:
-            raise Interrupted(
-                f"stopped by SIGTERM after step {self.step}; the checkpoint in {self.folder} will be continued"
-            )
 
     def write(self) -> None:
-        """The checkpoint, complete or not at all: written beside, then renamed."""
-        self.written = time.monotonic()
+        """The checkpoint, whole or not at all."""
+        self.kept, self.written = self.step, time.monotonic()
         if not self.main:
             return
         state = {
@@ -107,19 +106,19 @@ class Log:
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
-        self.folder.mkdir(parents=True, exist_ok=True)
-        beside = self.folder / "state.pt.part"
-        torch.save(state, beside)
-        beside.replace(self.folder / "state.pt")
+        with self.lease.whole(self.path) as beside:
+            try:
+                torch.save(state, beside)
+            except RuntimeError as error:  # torch's word for a full disk
+                why = str(error).partition("\n")[0]
+                raise BaldroError(f"{self.path} cannot be written ({why}); is the disk full?") from None
 
     def resume(self) -> None:
-        """Go on from a checkpoint of the same run, code, data and start; one of anything else is put aside, and the log says so."""
-        path = self.folder / "state.pt"
-        if not path.is_file():
+        """Go on from a checkpoint of the same run, code, data and start; of one that is of anything else, or broken, the log says so."""
+        if not self.path.is_file() or (state := self._read()) is None:
             return
-        state = torch.load(path, map_location="cpu", weights_only=True)
         if state["identity"] != self.identity:
-            print(f"{path} is of other code, data or start: training begins anew", flush=True)
+            print(f"{self.path} is of other code, data or start: training begins anew", flush=True)
             return
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -129,31 +128,41 @@ class Log:
             torch.cuda.set_rng_state_all(state["random_cuda"])
         for name, value in state["log"].items():
             setattr(self, name, value)
-        print(f"continues {path} after step {self.step}", flush=True)
+        self.kept = self.step
+        print(f"continues {self.path} after step {self.step}", flush=True)
 
-    def finish(self, output: Path) -> None:
-        """Write the rows; the checkpoint has done its service."""
-        if not self.main:
-            return
-        output.mkdir(parents=True, exist_ok=True)
-        with (output / "train.csv").open("w", newline="") as file:
+    def save_rows(self, folder: Path) -> None:
+        """train.csv, a row a step, and dynamics.parquet, a row a step and forget sample."""
+        with (folder / "train.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=list(self.rows[0]))
             writer.writeheader()
             writer.writerows(self.rows)
         import pandas as pd
 
-        columns = {
-            "step": "int64",
-            "epoch": "float64",
-            "index": "int64",
-            "loss": "float64",
-            "weight": "float64",
-            "nll": "float64",
-        }
-        pd.DataFrame(self.dynamics, columns=list(columns)).astype(columns).to_parquet(
-            output / "dynamics.parquet", index=False
-        )
-        shutil.rmtree(self.folder, ignore_errors=True)
+        frame = pd.DataFrame(self.dynamics, columns=list(ROWS)).astype(ROWS)
+        frame.to_parquet(folder / "dynamics.parquet", index=False)
 
-    def _on_term(self, *_: Any) -> None:
-        self.stop = True
+    def _read(self) -> dict[str, Any] | None:
+        """The stored state. None if the file is broken: it is put aside, since a job that always fails on it would never end."""
+        try:
+            with ZipFile(self.path) as archive:
+                damage = archive.testzip()  # sums of all parts, at which torch does not look
+            if damage is None:
+                return torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            if _may_pass(error):
+                raise
+            damage = str(error).partition("\n")[0] or type(error).__name__
+        aside = self.path.with_suffix(".broken")
+        print(f"{self.path} is broken ({damage}): put aside as {aside.name}, training begins anew", flush=True)
+        if self.main:
+            self.lease.check()
+            self.path.replace(aside)
+        return None
+
+
+def _may_pass(error: Exception) -> bool:
+    """No memory, no network, ...: not the file's fault, and the next attempt reads it again. Broken bytes fail in a dozen other ways."""
+    if isinstance(error, OSError):
+        return error.errno != errno.EINVAL  # a place before the file's beginning
+    return isinstance(error, MemoryError) or "memory" in str(error)

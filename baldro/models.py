@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from baldro import hub
 from baldro.data.batches import Batch
 from baldro.data.encode import encode
 from baldro.errors import BaldroError
+from baldro.grid.experiment import parts
 from baldro.grid.sources import Source, resolve
 
 transformers.utils.logging.disable_progress_bar()
@@ -35,8 +37,8 @@ def describe(name: str, definition: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns: what `results/models/{name}.json` holds: name, prompt, build, and `starts`: base, target, retain90, ... -> place.
     """
-    listed = {"base": definition.get("source"), "target": definition.get("target"), **definition.get("retain", {})}
-    starts = {part: str(resolve(places, what=f"model {name} ({part})")) for part, places in listed.items() if places}
+    found = {part: resolve(places, what=f"model {name} ({part})") for part, places in parts(definition).items()}
+    starts = {part: str(source) for part, source in found.items()}
     prompt = definition.get("prompt", "{question}\n")
     for start in starts.values():
         try:
@@ -144,16 +146,21 @@ def _logp(head: nn.Module, hidden_NH: Tensor, target_N: Tensor) -> Tensor:
 
 
 def from_place(start: str, factory: Any, **options: Any) -> Any:
-    """What a class of transformers (`factory`) loads from a folder, a GGUF file or hub:owner/name@revision."""
+    """What a class of transformers (`factory`) loads from a folder, a GGUF file or hub:owner/name@revision.
+
+    With HF_HUB_OFFLINE=1 the hub's cache is all there is: a file that it lacks is named, and no connection is tried.
+    """
     if start.startswith("hub:"):
         source = resolve([start], what="the model")
         where: dict[str, Any] = {"pretrained_model_name_or_path": source.hub, "revision": source.revision}
+        if hub.offline():
+            where = {"pretrained_model_name_or_path": str(hub.cached(source, weights=factory is not AutoTokenizer))}
     else:
         source = Source(path=Path(start))
         where = _local(source.path, dequantize=factory is AutoModelForCausalLM)
     try:
         return factory.from_pretrained(**where, **options)
-    except (OSError, ValueError, ImportError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, ImportError, KeyError, SafetensorError, hub.no_connection()) as error:
         raise BaldroError(
             f"{source}: cannot be loaded: {error}; allowed: a transformers folder, a GGUF file, or a reachable hub repository"
         ) from error

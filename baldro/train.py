@@ -23,7 +23,8 @@ from baldro.data.batches import draw
 from baldro.data.encode import Tokens
 from baldro.errors import BaldroError
 from baldro.grid import Run
-from baldro.journal import Interrupted, Log
+from baldro.journal import Log
+from baldro.lease import Interrupted, Lease, Stop
 from baldro.progress import Progress
 
 FORGET, RETAIN = 0, 1
@@ -100,10 +101,12 @@ class Trained:
     device: str
     main: bool
     """True on the one process that writes files."""
+    log: Log
+    """Its rows, not yet in files."""
 
     def as_dict(self) -> dict[str, Any]:
         """What goes into run.json."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "main"}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("main", "log")}
 
 
 def train(
@@ -116,19 +119,25 @@ def train(
     identity: str,
     execution: Execution = Execution(),
     every: float = 5.0,
+    lease: Lease | None = None,
+    stop: Stop | None = None,
 ) -> Trained:
-    """Train `model` in place; writes train.csv, dynamics.parquet and, while it runs, a checkpoint into `output`.
+    """Train `model` in place; while it runs, a checkpoint is written into `output`/checkpoint, and stays there when it is done.
 
     Args:
         forget: the forget split; empty in pretraining and finetuning.
         retain: what the retain batches are drawn from; in pretraining and finetuning the split that is learnt; may be empty for GradAscent.
         identity: what a checkpoint must have been made from to be continued (code, data and start of the run).
         every: seconds between lines of progress.
+        lease: of `output`, which others may take over.
+        stop: notes the signals that end training after the running step.
 
     Raises:
         Diverged: a loss or gradient that is not finite.
-        Interrupted: SIGTERM arrived.
+        Interrupted: a signal was noted; the checkpoint is written.
+        Superseded: a newer process has taken the lease.
     """
+    lease, stop = lease or Lease(), stop or Stop()
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1  # a launcher started us; without a GPU accelerate must be told
     accelerator = Accelerator(cpu=several and not torch.cuda.is_available())
     torch.manual_seed(run.seed)
@@ -149,35 +158,37 @@ def train(
         every_steps=execution.checkpoint_steps,
         every_minutes=execution.checkpoint_minutes,
         main=accelerator.is_main_process,
+        lease=lease,
     )
     progress = Progress(f"{'unlearn' if forget else run.objective} {run.id}", plan.total, every=every)
-    with log:
-        log.resume()
-        progress.resume(log.step)
-        while log.step < plan.total:
-            began = time.monotonic()
-            indices, *batch = _batch(plan, log.step, run.seed, forget, retain)
-            lr = scheduler.get_last_lr()[0]
-            optimizer.zero_grad(set_to_none=True)
-            seen = step.accumulate(*batch)
-            norm = float(nn.utils.clip_grad_norm_(model.parameters(), run.clip_norm or math.inf))
-            loss = float((seen.weight_B * seen.loss_B).sum()) if forget else math.nan
-            _check_finite(log.step, loss if forget else 0.0, seen.retain, norm)
-            optimizer.step()
-            scheduler.step()
-            tokens = sum(len(s.tokens.ids) for s in batch[0]) + sum(len(t.ids) for t in batch[1])
-            log.add(
-                indices if forget else [],
-                seen,
-                epoch=plan.at(log.step)[0] / plan.n,
-                lr=lr,
-                loss=loss,
-                norm=norm,
-                tokens=tokens,
-                seconds=time.monotonic() - began,
-            )
-            progress.advance(tokens=tokens, note=f"loss {loss if forget else seen.retain:.3f}")
-    log.finish(output)
+    log.resume()
+    progress.resume(log.step)
+    _between_steps(log, stop, step.peers)
+    while log.step < plan.total:
+        began = time.monotonic()
+        indices, *batch = _batch(plan, log.step, run.seed, forget, retain)
+        lr = scheduler.get_last_lr()[0]
+        optimizer.zero_grad(set_to_none=True)
+        seen = step.accumulate(*batch)
+        norm = float(nn.utils.clip_grad_norm_(model.parameters(), run.clip_norm or math.inf))
+        loss = float((seen.weight_B * seen.loss_B).sum()) if forget else math.nan
+        _check_finite(log.step, loss if forget else 0.0, seen.retain, norm)
+        optimizer.step()
+        scheduler.step()
+        tokens = sum(len(s.tokens.ids) for s in batch[0]) + sum(len(t.ids) for t in batch[1])
+        log.add(
+            indices if forget else [],
+            seen,
+            epoch=plan.at(log.step)[0] / plan.n,
+            lr=lr,
+            loss=loss,
+            norm=norm,
+            tokens=tokens,
+            seconds=time.monotonic() - began,
+        )
+        lease.look()
+        _between_steps(log, stop, step.peers)
+        progress.advance(tokens=tokens, note=f"loss {loss if forget else seen.retain:.3f}")
     return Trained(
         steps=plan.total,
         tokens=log.tokens,
@@ -185,7 +196,18 @@ def train(
         peak_memory_bytes=peak_memory(accelerator.device),
         device=device_name(accelerator.device),
         main=accelerator.is_main_process,
+        log=log,
     )
+
+
+def _between_steps(log: Log, stop: Stop, peers: Peers) -> None:
+    """Writes the checkpoint that is due, and ends the run if a signal has asked for it: on all devices after the same step."""
+    asked = peers.largest(float(bool(stop.asked))) > 0
+    log.keep(now=asked)
+    if asked:
+        peers.largest(0.0)  # wait: a launcher whose first process has ended soon kills the one that still writes
+        kept = f"the checkpoint in {log.path.parent} will be continued" if log.step else "there is nothing to keep"
+        raise Interrupted(f"interrupted by {stop.asked or 'a signal to another device'} after step {log.step}; {kept}")
 
 
 def _batch(

@@ -1,16 +1,19 @@
-"""The pure parts of the lines: what a record says of a job, durations, the estimate, errors, the end of a log."""
+"""The pure parts of the lines: what a record says of a job, durations, the estimate, errors."""
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from logging import LogRecord
 from pathlib import Path
 from statistics import fmean
 from typing import TextIO
 
-LOG_TAIL_BYTES = 1 << 16
+from .logs import newest_first
+
+LABEL_WIDTH = 60  # of the label's column, at most
 VALIDATION_ERRORS = ("WorkflowError", "BaldroError")  # their message says all; where it was raised adds nothing
+BOILERPLATE = "For further error details see the cluster/cloud log and the log files of the involved rule(s)."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,14 +23,20 @@ class Job:
     rule: str
     label: str
     """the wildcard `run`, else the first wildcard, else nothing"""
-    name: str
-    """rule and all wildcards"""
+    wildcards: str
     start: float
     """seconds since the epoch"""
     command: str
     logs: tuple[Path, ...]
     is_target: bool
     """only collects files, like `rule all`: takes no time, deserves no line"""
+    jobs: int = 1
+    """more than one for a group that is told as one"""
+
+    @property
+    def name(self) -> str:
+        """Rule and all wildcards."""
+        return f"{self.rule}  {self.wildcards}".rstrip()
 
 
 def read_job(record: LogRecord) -> Job:
@@ -37,11 +46,29 @@ def read_job(record: LogRecord) -> Job:
     return Job(
         rule=rule,
         label=str(wildcards.get("run") or next(iter(wildcards.values()), "")),
-        name=f"{rule}  {', '.join(f'{name}={value}' for name, value in wildcards.items())}".rstrip(),
+        wildcards=", ".join(f"{name}={value}" for name, value in wildcards.items()),
         start=record.created,
         command=command,
         logs=tuple(Path(str(path)).absolute() for path in getattr(record, "log", None) or ()),
         is_target=not (command or getattr(record, "output", True)),
+    )
+
+
+def as_one(jobs: Sequence[Job]) -> Job:
+    """The jobs of a group as they are told, `unlearn+score  run=...`; one job is itself."""
+    if len(jobs) == 1:
+        return jobs[0]
+    labels = list(dict.fromkeys(job.label for job in jobs))
+    return replace(
+        jobs[0],
+        rule="+".join(dict.fromkeys(job.rule for job in jobs)),
+        label=labels[0] if len(labels) == 1 else f"{labels[0]} and {len(labels) - 1} more",
+        wildcards="; ".join(dict.fromkeys(job.wildcards for job in jobs)),
+        start=min(job.start for job in jobs),
+        command="",
+        logs=newest_first([path for job in jobs for path in job.logs]),
+        is_target=all(job.is_target for job in jobs),
+        jobs=len(jobs),
     )
 
 
@@ -80,6 +107,14 @@ def seconds_left(
     return max(0.0, work) / max(1.0, min(parallelism, jobs))
 
 
+def finished_columns(job: Job, seconds: float, *, rules: Iterable[str], known: Iterable[Job]) -> str:
+    """Rule, label and time of a job that is done, aligned with the lines of other rules and known jobs."""
+    rule_width = max(map(len, [job.rule, *rules]))
+    label_width = min(LABEL_WIDTH, max(len(each.label) for each in [job, *known]))
+    columns = f"{job.rule:<{rule_width}}", f"{job.label:<{label_width}}", f"{duration(seconds):>6}"
+    return "  ".join(filter(None, columns))
+
+
 def count_table(counts: Mapping[str, int], total: int) -> list[str]:
     """The jobs of each rule and their total, one line each."""
     rows = [*counts.items(), ("total", total)]
@@ -108,28 +143,11 @@ def error_message(text: str) -> str:
     return f"error: {name}: {message[0]}" + (f" ({file}, line {line})" if file else "")
 
 
-def log_tail(path: Path, lines: int) -> list[str]:
-    """The last non-empty lines of a log (0: all in its last 64 KiB), none if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_TAIL_BYTES))
-            text = file.read().decode(errors="replace")
-    except OSError:
-        return []
-    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
-    return [line.rstrip() for line in plain.splitlines() if line.strip()][-lines:]
-
-
-def log_lines(logs: Sequence[Path], lines: int) -> list[str]:
-    """The path of every log, then the end of the first that is not empty."""
-    ends = filter(None, (log_tail(path, lines) for path in logs))
-    return [f"log: {path}" for path in logs] + [f"| {line}" for line in next(ends, ["(empty)"] if logs else [])]
-
-
 def failure_details(record: LogRecord) -> list[str]:
     """What a JOB_ERROR record says beyond the log: the executor's message, or the command of a rule without log."""
-    details = str(getattr(record, "rule_msg", None) or "").splitlines()
-    details += [f"{name}: {value}" for name, value in (getattr(record, "aux", None) or {}).items()]
+    details = str(getattr(record, "rule_msg", None) or "").replace(BOILERPLATE, "").splitlines()
+    further = {name: value for name, value in (getattr(record, "aux", None) or {}).items() if name != "slurm"}
+    details = [line for line in details if line.strip()] + [f"{name}: {value}" for name, value in further.items()]
     job = read_job(record)
     return details if job.logs or not job.command else [*details, f"$ {job.command}", "(the rule has no log)"]
 

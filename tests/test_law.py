@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = """
-errors files progress grid plan data models objectives robust combine journal train score metrics stats report cli
+errors files lease progress grid plan data hub models objectives robust combine journal train score metrics stats report cli
 """
 ROOMS = ORDER.split()
 MODULES = sorted((ROOT / "baldro").rglob("*.py"))

@@ -24,6 +24,7 @@ from baldro.combine import Sample, Step
 from baldro.data.batches import draw
 from baldro.data.encode import Tokens
 from baldro.grid import Run
+from baldro.lease import Lease, Stop, Superseded
 from baldro.progress import Progress
 from baldro.train import FORGET, Diverged, Execution, Interrupted, Plan, train
 
@@ -68,13 +69,19 @@ def run_of(kind="finetune", **values):
     return Run.of(benchmark="b", model="m", split="forget10", **method, **settled)
 
 
-def fit(folder, run, *, model=None, identity="same", **execution):
+def fit(folder, run, *, model=None, identity="same", lease=None, **execution):
     model = llama() if model is None else model
     unlearns = run.objective != "finetune"
     forget = [Sample(tokens=t, reference=-30.0) for t in sequences(1)] if unlearns else []
     retain = sequences(2, lengths=(8, 10, 6, 9, 12) if unlearns else LENGTHS)
     options = Execution(checkpoint_minutes=None, **execution)
-    done = train(model, run, forget=forget, retain=retain, output=folder, identity=identity, execution=options)
+    with Stop() as stop:
+        done = train(
+            model, run, forget=forget, retain=retain, output=folder, identity=identity, execution=options,
+            lease=lease, stop=stop,
+        )  # fmt: skip
+    folder.mkdir(exist_ok=True)
+    done.log.save_rows(folder)
     return model, done
 
 
@@ -131,7 +138,7 @@ def test_a_resumed_run_is_the_undisturbed_one(tmp_path, kind, step):
     assert not (tmp_path / "b/train.csv").exists()
     model, done = fit(tmp_path / "b", run_of(kind), model=llama(seed=9))  # the weights come from the checkpoint
     assert_same_run(tmp_path / "b", model, tmp_path / "a", undisturbed)
-    assert done.steps == 9 and not (tmp_path / "b/checkpoint").exists()
+    assert done.steps == 9
     assert pd.read_csv(tmp_path / "b/train.csv")["seconds"].is_monotonic_increasing
 
 
@@ -172,10 +179,11 @@ def child(folder, checkpoint_steps):
         sys.exit(7)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGKILL])
 def test_a_process_that_is_stopped(tmp_path, number):
     code = "import runpy, sys; runpy.run_path(sys.argv[1])['child'](sys.argv[2], eval(sys.argv[3]))"
-    steps = "None" if number == signal.SIGTERM else "2"  # SIGTERM writes its own checkpoint
+    asked = number != signal.SIGKILL
+    steps = "None" if asked else "2"  # who is asked to stop writes a checkpoint
     command = [sys.executable, "-c", code, __file__, str(tmp_path / "b"), steps]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ}) as process:
         for line in process.stdout:
@@ -183,14 +191,28 @@ def test_a_process_that_is_stopped(tmp_path, number):
                 process.send_signal(number)
                 break
         rest = process.stdout.read()
-    assert process.returncode == (7 if number == signal.SIGTERM else -signal.SIGKILL), rest
+    assert process.returncode == (7 if asked else -signal.SIGKILL), rest
     at = torch.load(tmp_path / "b/checkpoint/state.pt", weights_only=True)["log"]["step"]
-    assert at in ((5, 6, 7) if number == signal.SIGTERM else (4, 6))
-    if number == signal.SIGTERM:
-        assert f"SIGTERM after step {at}" in rest
+    assert at in ((5, 6, 7) if asked else (4, 6))
+    if asked:
+        assert f"interrupted by {number.name} after step {at}; the checkpoint in" in rest
     undisturbed, _ = fit(tmp_path / "a", run_of("dv"))
     model, _ = fit(tmp_path / "b", run_of("dv"), model=llama(seed=9))
     assert_same_run(tmp_path / "b", model, tmp_path / "a", undisturbed)
+
+
+def test_a_run_that_another_process_has_taken_over_ends_within_a_second(tmp_path, monkeypatch):
+    lease, steps = Lease.take(tmp_path), []
+
+    def overtaken():
+        Lease.take(tmp_path)
+        lease.looked -= 1  # a second ago
+
+    stop_at(monkeypatch, 4, overtaken)
+    stop_at(monkeypatch, 5, lambda: steps.append(5))
+    with pytest.raises(Superseded, match=r"now belongs to another process on .*; this process stops without writing$"):
+        fit(tmp_path, run_of(), lease=lease)
+    assert steps == [] and {path.name for path in tmp_path.iterdir()} == {".lease"}
 
 
 # What is written -----------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from baldro.errors import BaldroError
-from baldro.files import read_table, write_json
+from baldro.files import read_table, whole, write_json
 from baldro.grid import Run, fingerprint
 from baldro.metrics import METRICS, Evidence, Metric, Results, aggregates, evaluate, from_log, from_samples, read_log
 from baldro.metrics.export import to_log
@@ -27,14 +27,15 @@ def run(options: Namespace) -> None:
     retain = read(options.retain_samples, kind=model.kind) if options.retain_samples else None
     results = evaluate(model, retain, alone=options.alone)
     ends = intervals(results)
-    if options.output:
+    if options.per_sample:
+        with whole(options.per_sample) as beside:
+            results.per_sample().to_parquet(beside, index=False)
+    if options.export:
+        write_json(options.export, to_log(model, results))
+    if options.output:  # last: it says that the rest is there
         write_json(options.output, record(options, results, ends))
     else:
         print(table(results, ends, _recorded(options.samples)))
-    if options.per_sample:
-        _write_table(results, options.per_sample)
-    if options.export:
-        write_json(options.export, to_log(model, results))
 
 
 def read(path: Path, *, kind: str | None = None) -> Evidence:
@@ -44,16 +45,6 @@ def read(path: Path, *, kind: str | None = None) -> Evidence:
     if path.suffix != ".parquet":
         raise BaldroError(f"{path}: allowed: evidence in .parquet, or a log in .json or .json.gz")
     return from_samples(read_table(path), where=str(path))
-
-
-def _write_table(results: Results, path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        results.per_sample().to_parquet(path, index=False)
-    except OSError as error:
-        raise BaldroError(
-            f"{path} cannot be written ({error.strerror}); allowed: a file in a folder of yours"
-        ) from None
 
 
 def record(options: Namespace, results: Results, ends: Mapping[str, tuple[float, float]]) -> dict:

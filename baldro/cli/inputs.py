@@ -1,9 +1,6 @@
-"""What verbs about a run have in common: its files, its model, its token sequences."""
+"""What verbs about a run have in common: its model, its token sequences."""
 
 from argparse import Namespace
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,44 +8,25 @@ import pandas as pd
 import torch
 
 from baldro import models
+from baldro.cli.given import Given
+from baldro.cli.given import read as read_files
 from baldro.combine import Sample
 from baldro.data.encode import Tokens, encode
-from baldro.data.records import content_hash
-from baldro.data.records import read as read_records
 from baldro.data.records import split as rows_of
-from baldro.errors import BaldroError, unknown
-from baldro.files import read_json, read_table
+from baldro.errors import BaldroError
+from baldro.files import read_table
 from baldro.grid import OBJECTIVES, Run
 
 
-@dataclass(frozen=True)
-class Given:
-    """A run, and the files that it builds on."""
-
-    run: Run
-    model: Mapping[str, Any]
-    """What `baldro model` found."""
-    records: pd.DataFrame
-    start: str
-    """Folder, GGUF file or hub place of the model to start from, or `build`."""
-
-    @cached_property
-    def content(self) -> str:
-        """A hash of the benchmark's rows."""
-        return content_hash(self.records)
-
-
 def read(options: Namespace) -> Given:
-    """The files that the options name."""
-    torch.set_num_threads(options.threads)
-    model = read_json(options.model)
-    if not isinstance(model, dict) or not {"name", "prompt", "build", "starts"} <= model.keys():
-        raise BaldroError(f"{options.model} describes no model; allowed: a file that `baldro model` wrote")
-    starts = {models.BUILD: models.BUILD, **model["starts"]}
-    if options.start is None and options.part not in starts:
-        raise unknown("part", options.part, starts, where=f"model {model['name']}")
-    start = str(options.start) if options.start else starts[options.part]
-    return Given(Run.parse(options.run), model, read_records(options.benchmark), start)
+    """The files that the options name; from now on as many CPU threads as they say."""
+    set_threads(options.threads)
+    return read_files(options)
+
+
+def set_threads(threads: int) -> None:
+    """CPU threads from now on."""
+    torch.set_num_threads(threads)
 
 
 def open_to_train(given: Given) -> tuple[Any, Any]:

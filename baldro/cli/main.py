@@ -20,6 +20,8 @@ def main(arguments: list[str] | None = None) -> int:
         log = None
         if options.log:
             options.log.parent.mkdir(parents=True, exist_ok=True)
+            if options.log.is_file():
+                options.log.unlink()  # an earlier process that lives on keeps the old file to itself
             log = stack.enter_context(options.log.open("w", buffering=1))
             stack.enter_context(redirect_stdout(log))
         try:
@@ -67,6 +69,13 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--name", required=True)
     sub.add_argument("--definition", required=True, help="the model's entry in models.yaml, as JSON")
     sub.add_argument("--output", type=Path, required=True)
+
+    sub = verb("download")
+    sub.add_argument("--place", help="a place of weights: hub:owner/name@revision, a folder or a GGUF file")
+    sub.add_argument("--name", help="without --place: the model's name,")
+    sub.add_argument("--definition", help="... its entry in models.yaml, as JSON,")
+    sub.add_argument("--part", help="... and the part of it to bring (base, target, retain90, ...)")
+    sub.add_argument("--output", type=Path, help="what there is, as JSON; without it that is only printed")
 
     sub = verb("train")
     _of_a_run(sub)

@@ -1,5 +1,6 @@
 """What a run was made from: what a checkpoint must agree with, and what run.json keeps."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -8,30 +9,57 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from baldro.cli.inputs import Given
+from baldro.cli.given import BUILD, Given
 from baldro.grid import code_of
 
 PACKAGES = ("torch", "transformers", "accelerate", "datasets", "numpy", "pandas", "scipy")
 
 
-def identity(given: Given) -> str:
-    """What a checkpoint must have been made from to be continued: run, start, data and code."""
-    place = Path(given.start)
-    weights = [place] if place.is_file() else sorted(place.glob("*.safetensors"))
-    stamps = [f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in weights]
-    definition = json.dumps(given.model, sort_keys=True)
-    return " ".join([given.run.id, given.start, definition, *stamps, given.content, code_of(given.run)])
+def identity(given: Given, *, retain_split: str | None = None, reference: Path | None = None) -> str:
+    """What a checkpoint or a trained model must have been made from to be used: everything that its numbers depend on, as JSON.
+
+    The hyperparameters stand beside the id, which leaves out what is at its default: a changed default is another run of the same name.
+    """
+    parts = {
+        "run": given.run.id,
+        "hyperparameters": given.run.hyperparameters(),
+        "start": given.start,
+        "weights": _stamps(Path(given.start)) if given.start != BUILD else [],
+        "model": given.model,
+        "data": given.content,
+        "retain_split": retain_split,
+        "reference": _hash(reference) if reference and reference.is_file() else None,
+        "code": code_of(given.run),
+    }
+    return json.dumps(parts, sort_keys=True)
+
+
+def _stamps(start: Path) -> list[str]:
+    """Name, size and time of the files of a model to start from, hidden ones (others' notes) left out; none of a hub place."""
+    files = [start] if start.is_file() else sorted(start.glob("[!.]*"))
+    return [f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in files if p.is_file()]
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def provenance(given: Given) -> dict[str, Any]:
     """Versions, commit, data and code of a run."""
-    git = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent, check=False
-    )
     return {
         "versions": {"python": sys.version.split()[0], **{name: version(name) for name in PACKAGES}},
-        "commit": git.stdout.strip() or None,
+        "commit": _commit(),
         "data": given.content,
         "code": code_of(given.run),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
+
+
+def _commit() -> str | None:
+    """None outside a checkout, and on a machine without git: no reason to lose a trained model."""
+    command = ["git", "rev-parse", "HEAD"]
+    try:
+        git = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent, check=False)
+    except OSError:
+        return None
+    return git.stdout.strip() or None

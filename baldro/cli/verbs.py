@@ -3,13 +3,17 @@
 import json
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from baldro.errors import BaldroError
-from baldro.files import parse_json, write_json
+from baldro.files import parse_json, remove, write_json
 from baldro.grid import Experiment, load
+from baldro.lease import Lease, Stop
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def check(options: Namespace) -> None:
@@ -46,45 +50,19 @@ def model(options: Namespace) -> None:
     print(f"{options.output}: {found}")
 
 
+def download(options: Namespace) -> None:
+    """Bring a model's weights into this machine's cache of the hub, or check that they are where they are said to be."""
+    from baldro.cli import download
+
+    download.run(options)
+
+
 def train(options: Namespace) -> None:
     """Train one run: pretrain, finetune or unlearn."""
-    from baldro import models
-    from baldro.cli import inputs, provenance
-    from baldro.train import Diverged, Execution
-    from baldro.train import train as fit
+    with Stop() as stop:  # before anything else, or a signal while torch is loaded would end the process without a word
+        from baldro.cli import training
 
-    given = inputs.read(options)
-    run, failed = given.run, options.output / "failed.json"
-    failed.unlink(missing_ok=True)
-    network, tokenizer = inputs.open_to_train(given)
-    forget, retain = inputs.samples(
-        given, network, tokenizer, reference=options.reference, retain_split=options.retain_split
-    )
-    execution = Execution(
-        micro_batch=options.micro_batch,
-        gradient_checkpointing=options.gradient_checkpointing,
-        checkpoint_steps=options.checkpoint_steps,
-        checkpoint_minutes=options.checkpoint_minutes,
-    )
-    try:
-        done = fit(
-            network,
-            run,
-            forget=forget,
-            retain=retain,
-            output=options.output,
-            identity=provenance.identity(given),
-            execution=execution,
-            every=options.every,
-        )
-    except Diverged as error:
-        write_json(failed, {"run": run.id, "stage": "train", "reason": str(error)})
-        raise
-    if done.main:
-        models.save(network, tokenizer, options.output / "model", precision=run.precision)
-        spec = {"run": run.id, "spec": run.asdict(), "start": given.start}
-        write_json(options.output / "run.json", {**spec, **done.as_dict(), **provenance.provenance(given)})
-    print(f"{run.id}: {done.steps} steps, {done.tokens} tokens, {done.seconds:.1f} s on {done.device}")
+        training.run(options, stop)
 
 
 def reference(options: Namespace) -> None:
@@ -92,22 +70,34 @@ def reference(options: Namespace) -> None:
     from baldro import score as scoring
     from baldro.cli import inputs
 
-    given = inputs.read(options)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    network, tokenizer = inputs.open_to_score(given)
-    sequences = inputs.tokens(given, network, tokenizer, given.run.split)
-    frame = scoring.reference(network, sequences, batch_tokens=options.batch_tokens)
-    frame.to_parquet(options.output, index=False)
+    given, output = inputs.read(options), options.output
+    with Lease.take(output.parent, alone=output.name) as lease:
+        network, tokenizer = inputs.open_to_score(given)
+        sequences = inputs.tokens(given, network, tokenizer, given.run.split)
+        frame = scoring.reference(network, sequences, batch_tokens=options.batch_tokens)
+        with lease.whole(output) as beside:
+            frame.to_parquet(beside, index=False)
 
 
 def score(options: Namespace) -> None:
     """Take the evidence: per sample, candidate answer and token, and greedy continuations."""
+    from baldro.cli import finished, inputs
+
+    given, output = inputs.read(options), options.output
+    own = options.start is not None and options.start.resolve() == (output.parent / finished.OUTPUTS[0]).resolve()
+    with Lease.take(output.parent, alone="" if own else output.name) as lease:  # `original` has two verbs in its folder
+        frame = _evidence(options, given)
+        with lease.whole(output) as beside:
+            frame.to_parquet(beside, index=False)
+        if own:  # scored: the model is not needed again
+            remove(finished.place(output.parent).parent)
+
+
+def _evidence(options: Namespace, given: Any) -> "pd.DataFrame":
     from baldro.cli import inputs
     from baldro.score import evidence
     from baldro.score.fluency import clean_probability
 
-    given = inputs.read(options)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
     if options.fluency:
         _check_generates(given)
         clean_probability(
@@ -130,7 +120,7 @@ def score(options: Namespace) -> None:
         del network  # one model in memory at a time
         told = frame["section"].eq("forget") & frame["generation"].notna()
         frame.loc[told, "clean"] = clean_probability(frame.loc[told, "generation"].tolist(), options.fluency)
-    frame.to_parquet(options.output, index=False)
+    return frame
 
 
 def _check_generates(given: Any) -> None:

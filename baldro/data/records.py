@@ -7,15 +7,15 @@ from pathlib import Path
 import pandas as pd
 
 from baldro.errors import BaldroError, unknown
-from baldro.files import read_table
+from baldro.files import read_table, whole
 
 COLUMNS = ("split", "index", "question", "answer", "paraphrased_answer", "perturbed_answer")
 
 
 def write(frame: pd.DataFrame, path: Path) -> None:
-    """Store a benchmark."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frame[list(COLUMNS)].to_parquet(path, index=False)
+    """Store a benchmark, whole or not at all."""
+    with whole(path) as beside:
+        frame[list(COLUMNS)].to_parquet(beside, index=False)
 
 
 def read(path: Path) -> pd.DataFrame:

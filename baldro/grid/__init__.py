@@ -7,6 +7,7 @@ from baldro.grid.config import load
 from baldro.grid.experiment import Experiment
 from baldro.grid.fingerprint import code_of, fingerprint
 from baldro.grid.methods import OBJECTIVES, VARIANTS
+from baldro.grid.needs import Needs
 from baldro.grid.run import FIELDS, HYPERPARAMETERS, IDENTITY, Run
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "OBJECTIVES",
     "VARIANTS",
     "Experiment",
+    "Needs",
     "Run",
     "code_of",
     "fingerprint",

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,11 @@ class _Places:
 
     def __init__(self, files: Sequence[str | Path]):
         self.files = [Path(f) for f in files]
-        self.nodes = [yaml.compose(f.read_text()) for f in self.files if f.is_file()]
+
+    @cached_property
+    def nodes(self) -> list[Any]:
+        """The files' syntax trees, which only a mistake asks for."""
+        return [yaml.compose(f.read_text()) for f in self.files if f.is_file()]
 
     def at(self, path: Sequence[Any]) -> str:
         """`file:line` of a key, or of the deepest part of the path that a file holds (the last file wins, as in Snakemake)."""

@@ -1,12 +1,13 @@
 """The experiment: the runs of a config, and what each of them builds on."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
 from baldro.errors import BaldroError, unknown
 from baldro.grid.methods import AMBIGUOUS, OBJECTIVES
+from baldro.grid.needs import Needs
 from baldro.grid.run import FIELDS, IDENTITY, Run, check
 from baldro.grid.sources import find, muse_files, resolve
 
@@ -57,6 +58,11 @@ class Experiment:
         }
         return parts.get(run.objective, "target")
 
+    def outside(self, run: Run) -> str | None:
+        """As `part`, but None where no place outside is asked: another run makes the model, or it is built."""
+        part = self.part(run)
+        return part if self.start(run) is None and part != "build" else None
+
     def files(self, benchmark: str) -> list[str]:
         """The local files that a benchmark is read from: none if it is generated or comes from the hub."""
         definition = self.benchmarks[benchmark]
@@ -77,6 +83,10 @@ class Experiment:
         """Whether the gradient norm of each member and non-member is taken: a backward pass a sample."""
         return bool(self.benchmarks[benchmark].get("gradient_norms", False))
 
+    def needs(self, model: str) -> Needs:
+        """What the jobs of a model ask of a machine, on their first attempt."""
+        return Needs.of(self.models[model])
+
     def lineage(self) -> tuple[Run, ...]:
         """Every run that must exist, each after the one it starts from: base, target and retain models, then the rows."""
         found: dict[Run, None] = {}
@@ -93,6 +103,12 @@ class Experiment:
 
     def _trained(self, run: Run, split: str, objective: str, settings: Mapping[str, Any]) -> Run:
         return Run.of(benchmark=run.benchmark, model=run.model, split=split, objective=objective, **settings)
+
+
+def parts(model: Mapping[str, Any]) -> dict[str, Sequence[str]]:
+    """Part of a model -> the places where it may be: base, target, retain90, ...; none of a model that is built."""
+    listed = {"base": model.get("source"), "target": model.get("target"), **model.get("retain", {})}
+    return {part: places for part, places in listed.items() if places}
 
 
 def classifier(name: str, benchmark: Mapping[str, Any]) -> str | None:
@@ -169,9 +185,10 @@ def experiment(config: Mapping[str, Any], *, models: Mapping[str, Any], benchmar
         benchmarks={run.benchmark: benchmarks[run.benchmark] for run in runs},
         selection=config.get("selection") or {"rule": "all"},
     )
-    compared = dict.fromkeys(row for run in runs for row in (result.original(run), result.retain(run)))
+    groups = {(run.benchmark, run.model, run.split): run for run in runs}.values()
+    compared = [row for run in groups for row in (result.original(run), result.retain(run))]
     ordered = sorted([*compared, *runs], key=lambda run: (run.benchmark, run.model, run.split))
-    return Experiment(**{**vars(result), "runs": tuple(ordered)})
+    return replace(result, runs=tuple(ordered))
 
 
 def _look_up(run: Run, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from baldro.grid.methods import OBJECTIVES
 from baldro.grid.run import Run
 
 PACKAGE = Path(__file__).resolve().parents[1]
-NO_NUMBERS = ("baldro.errors", "baldro.files", "baldro.grid", "baldro.progress")
+NO_NUMBERS = ("baldro.errors", "baldro.files", "baldro.grid", "baldro.lease", "baldro.progress")
 """Modules that say what is run and how it is told, not what comes out: a run's values are in its id."""
 
 
@@ -24,11 +24,16 @@ def fingerprint(*modules: str) -> str:
 
     An objective is loaded by its name, so no other module imports it: list it, and an edit of another one changes nothing.
     """
+    return _fingerprint(PACKAGE, modules)
+
+
+@cache
+def _fingerprint(package: Path, modules: tuple[str, ...]) -> str:
     found: dict[str, Path] = {}
     queue = [f"baldro.{name}" for name in modules]
     while queue:
         name = queue.pop()
-        path = _path(name)
+        path = _path(package, name)
         if path is None or name in found or any(name == n or name.startswith(n + ".") for n in NO_NUMBERS):
             continue
         found[name] = path
@@ -40,6 +45,7 @@ def fingerprint(*modules: str) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
+@cache
 def imports(path: Path) -> list[str]:
     """The baldro modules that a file imports, those for type checkers only left out."""
     names = []
@@ -51,8 +57,8 @@ def imports(path: Path) -> list[str]:
     return names
 
 
-def _path(name: str) -> Path | None:
-    base = PACKAGE.joinpath(*name.split(".")[1:])
+def _path(package: Path, name: str) -> Path | None:
+    base = package.joinpath(*name.split(".")[1:])
     for path in (base.with_suffix(".py"), base / "__init__.py"):
         if path.is_file():
             return path

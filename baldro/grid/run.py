@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from typing import Any
 
 from baldro.errors import BaldroError, unknown
@@ -120,6 +121,7 @@ class Run:
         return run
 
     @classmethod
+    @cache  # a workflow asks for the same run again and again
     def parse(cls, id: str) -> "Run":
         """The run that an id names; the inverse of `id`."""
         parts = id.split("--")
@@ -166,8 +168,9 @@ def default(name: str, objective: str) -> Any:
     return OBJECTIVES[objective].defaults.get(name, FIELDS[name]["default"])
 
 
-def relevant(objective: str, variant: str, values: Mapping[str, Any]) -> tuple[str, ...]:
-    """The hyperparameters that matter to a method, in the order of the fields; `values` decides where one depends on another."""
+@cache
+def relevant(objective: str, variant: str, scope: str | None) -> tuple[str, ...]:
+    """The hyperparameters that matter to a method, in the order of the fields; `scope` is robust_scope, None where it is left out."""
     method = OBJECTIVES[objective]
     names = set(method.fields)
     if method.trains:
@@ -178,7 +181,7 @@ def relevant(objective: str, variant: str, values: Mapping[str, Any]) -> tuple[s
         names |= set(VARIANTS[variant])
     if not method.retains:
         names.discard("g_retain")
-    if "robust_scope" in names and values.get("robust_scope") == "micro-batch":
+    if "robust_scope" in names and scope == "micro-batch":
         names.add("micro_batch_size")
     return tuple(name for name in HYPERPARAMETERS if name in names)
 
@@ -222,7 +225,7 @@ def _bounds(spec: Mapping[str, Any]) -> str:
 
 
 def _settle(objective: str, variant: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    names = relevant(objective, variant, values)
+    names = relevant(objective, variant, values.get("robust_scope"))
     settled = {name: values.get(name, default(name, objective)) for name in names}
     if settled.get("dv_level") == "token" and not OBJECTIVES[objective].tokens:
         able = ", ".join(name for name, method in OBJECTIVES.items() if method.tokens)

@@ -4,7 +4,6 @@
 imported only when figures are drawn.
 """
 
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,10 @@ from typing import Any
 
 import pandas as pd
 
+from baldro.files import write_json, write_text
+from baldro.report.cluster import jobs_table, read_jobs
 from baldro.report.comparisons import compare
+from baldro.report.efficiency import usage_texts
 from baldro.report.evaluation import read_json
 from baldro.report.findings import absent_findings, difference_findings, memory_findings
 from baldro.report.formats import markdown
@@ -42,10 +44,12 @@ def write_report(
 ) -> Path:
     """Write runs.csv, differences.csv, report.json, tables/, figures/ and report.html into `output`; returns the page.
 
+    Where jobs of the experiment went through SLURM, also slurm.csv and a section of the page.
+
     Args:
         name: of the experiment, the page's title.
         runs: {id, field: value or None, ...} of every row, Original and Retain included.
-        results: the folder with runs/{id}/.
+        results: the folder with runs/{id}/, and slurm.jsonl if jobs went through SLURM.
         selection: the config's rule (baldro.report.selection).
         config_text: shown on the page as it is.
         notes: heading -> text, shown below the findings.
@@ -53,23 +57,27 @@ def write_report(
         metrics: columns of the main tables; by default those of the paper.
         description: a sentence about the experiment, at the head of the page.
 
-    Errors: a missing or broken result, a rule or metric that the results do not know.
+    Errors: a missing or broken result or line of slurm.jsonl, a rule or metric that the results do not know.
     """
     from baldro.report.figures import draw_all
 
     frame, samples = read_results(runs=runs, results=results, allow_missing=allow_missing)
+    jobs = read_jobs(results, frame)
     tables = [*build_tables(frame, selection, metrics), *collapse_tables(frame, selection)]
     comparisons = compare(frame, selection, samples)
-    (output / "tables").mkdir(parents=True, exist_ok=True)
-    frame.to_csv(output / "runs.csv", index=False)
-    recorded = {"selection": dict(selection), "metrics": metrics and list(metrics)}
-    (output / "report.json").write_text(json.dumps(recorded, indent=2) + "\n", encoding="utf-8")
-    differences_table(comparisons).to_csv(output / "differences.csv", index=False)
+    page_file = output / "report.html"
+    page_file.unlink(missing_ok=True)  # written last: it says that what is beside it belongs together
+    write_text(output / "runs.csv", frame.to_csv(index=False))
+    write_json(output / "report.json", {"selection": dict(selection), "metrics": metrics and list(metrics)})
+    write_text(output / "differences.csv", differences_table(comparisons).to_csv(index=False))
+    (output / "slurm.csv").unlink(missing_ok=True)
+    if jobs:
+        write_text(output / "slurm.csv", jobs_table(jobs).to_csv(index=False))
     for table in tables:
         stem = output / "tables" / table.stem
-        tidy(table).to_csv(f"{stem}.csv", index=False)
-        Path(f"{stem}.md").write_text(markdown(table), encoding="utf-8")
-        Path(f"{stem}.tex").write_text(latex(table), encoding="utf-8")
+        write_text(Path(f"{stem}.csv"), tidy(table).to_csv(index=False))
+        write_text(Path(f"{stem}.md"), markdown(table))
+        write_text(Path(f"{stem}.tex"), latex(table))
     figures, absent = draw_all(frame, samples, selection, results=results, folder=output / "figures")
     page = render_page(
         name=name,
@@ -86,10 +94,10 @@ def write_report(
         config_text=config_text,
         notes=notes,
         provenance=read_provenance(frame, results),
+        cluster=usage_texts(jobs) if jobs else None,
     )
-    path = output / "report.html"
-    path.write_text(page, encoding="utf-8")
-    return path
+    write_text(page_file, page)
+    return page_file
 
 
 def main_table_text(output: Path, *, width: int | None = None) -> str:

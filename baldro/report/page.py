@@ -43,8 +43,9 @@ def render_page(
     config_text: str,
     notes: Mapping[str, str],
     provenance: list[dict[str, Any]],
+    cluster: Mapping[str, Any] | None = None,
 ) -> str:
-    """The page as HTML. Everything is inside it: style, figures (base64 PNG), no script and no address."""
+    """The page as HTML, all inside it: style, figures (base64 PNG), no script and no address. cluster: of `usage_texts`."""
     folder = FileSystemLoader(Path(__file__).parent)
     environment = Environment(
         loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -69,6 +70,7 @@ def render_page(
         provenance=provenance_lines(provenance),
         timings=timings(frame),
         definitions=definitions(tables),
+        cluster=cluster,
     )
 
 

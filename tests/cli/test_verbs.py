@@ -131,7 +131,8 @@ def test_memory_options_change_nothing_beyond_rounding(made, tmp_path):
     assert baldro("train", output=tmp_path, **options, **made.unlearn) == 0
     a, b = (load_file(p / "model/model.safetensors") for p in (tmp_path, made.unlearned))
     assert all(torch.allclose(a[name], b[name], atol=2e-3) for name in a)
-    assert not (tmp_path / "checkpoint").exists()
+    kept = {path.name for path in (tmp_path / "checkpoint").iterdir()}
+    assert kept == {"finished"}, "until it is scored"
 
 
 def test_check_lists_the_runs(tmp_path, capsys):

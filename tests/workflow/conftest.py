@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -14,7 +15,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = (
     *("Snakefile", "workflow", "profiles", "envs", "config.yaml", "models.yaml", "benchmarks.yaml", "README.md"),
-    *("baldro", "snakemake_logger_plugin_baldro"),
+    *("baldro", "snakemake_logger_plugin_baldro", "snakemake_executor_plugin_baldro_slurm"),
 )
 SMALL = """
 name: small
@@ -52,18 +53,18 @@ class Checkout:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("SNAKEMAKE_", "PYTEST_", "BALDRO_"))}
         return kept | more | {"PYTHONDONTWRITEBYTECODE": "1"}
 
-    def run(self, *command: str, code: int = 0) -> subprocess.CompletedProcess:
+    def run(self, *command: str, code: int = 0, seconds: float = 300) -> subprocess.CompletedProcess:
         """A command in the folder; its exit code must be `code`."""
         process = subprocess.run(
-            command, cwd=self.folder, env=self.environment(), capture_output=True, text=True, timeout=300
+            command, cwd=self.folder, env=self.environment(), capture_output=True, text=True, timeout=seconds
         )
         assert process.returncode == code, process.stdout + process.stderr
         return process
 
-    def snakemake(self, config: str | None, *options: str, code: int = 0) -> subprocess.CompletedProcess:
+    def snakemake(self, config: str | None, *options: str, code: int = 0, seconds: float = 300) -> Any:
         """Snakemake as a user calls it, with the default profile."""
         named = ["--configfile", config] if config else []
-        return self.run(sys.executable, "-m", "snakemake", *named, *options, code=code)
+        return self.run(sys.executable, "-m", "snakemake", *named, *options, code=code, seconds=seconds)
 
     def write(self, file: str, /, **changes: object) -> str:
         """A config: the small one with other values at its top level, and in its grid for axes (None removes one)."""

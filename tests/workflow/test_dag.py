@@ -1,5 +1,7 @@
 """What Snakemake would do next after an edit: dry runs on the finished small experiment."""
 
+import re
+
 import pytest
 import yaml
 
@@ -115,6 +117,50 @@ def changed_definition(checkout, kind: str, **values) -> dict[str, int]:
 def test_what_only_a_plan_reads_trains_and_scores_nothing(checkout):
     assert not TRAINING & set(changed_definition(checkout, "models", parameters=5000))
     assert not TRAINING & set(changed_definition(checkout, "benchmarks", tokens_per_row=30))
+
+
+def test_what_jobs_need_of_a_machine_reruns_nothing(checkout):
+    """Not even the model's JSON; the report shows the config's text, and a shared entry is no part of that."""
+    more = dict(gpu=0, mem_mb=900, train_minutes=9, score_minutes=8, micro_batch=3, batch_tokens=512, runs_per_job=5)
+    assert changed_definition(checkout, "models", needs=more) == {"report": 1}
+    definition = yaml.safe_load((checkout.folder / "small.yaml").read_text())["models"]["nano"]
+    shared = yaml.safe_load((checkout.folder / "models.yaml").read_text())
+    for needs in ({}, more):
+        (checkout.folder / "models.yaml").write_text(yaml.safe_dump(shared | {"nano": definition | {"needs": needs}}))
+        assert checkout.rules(checkout.write("other.yaml", name="other", models={})) == {"report": 1}
+
+
+NEEDS = dict(gpu=2, mem_mb=900, train_minutes=9, score_minutes=8, micro_batch=3, batch_tokens=300, runs_per_job=5)
+
+
+def test_jobs_ask_for_what_their_model_needs(checkout):
+    definition = yaml.safe_load((checkout.folder / "small.yaml").read_text())["models"]["nano"]
+    config = checkout.write("needs.yaml", models={"nano": definition | {"needs": NEEDS}})
+    options = ("--workflow-profile", "none", "--dry-run", "--forceall", "--set-resources", "unlearn:micro_batch=16")
+    said = checkout.snakemake(config, *options)
+    asked: dict[str, list[dict[str, int]]] = {}
+    listed = r"^rule (\w+):(?:\n    .*)*?\n    resources: (.*)"
+    for rule, resources in re.findall(listed, said.stdout + said.stderr, re.MULTILINE):
+        pairs = [pair.split("=") for pair in resources.split(", ")]
+        mine = {name: int(value) for name, value in pairs if name not in ("tmpdir", "mem", "mem_mib")}
+        asked.setdefault(rule, []).append(mine)
+    training = dict(gpu=2, mem_mb=900, runtime=9, micro_batch=3)
+    scoring = dict(gpu=2, mem_mb=900, runtime=8, batch_tokens=300)
+    assert asked.pop("finetune") == [training] * 3
+    assert asked.pop("unlearn") == [training | dict(micro_batch=16, runs_per_job=5)] * 2
+    assert asked.pop("reference") == [scoring]
+    assert asked.pop("score") == [scoring | dict(runs_per_job=5)] * 4
+    assert "metrics" in asked and not any(found for jobs in asked.values() for found in jobs)  # these stay here
+
+
+def test_a_further_attempt_takes_smaller_batches(checkout):
+    """`baldro` is replaced by one that writes down how it was called, and fails."""
+    command = checkout.folder / "bin" / "baldro"
+    command.write_text('#!/bin/sh\necho "$@" >> calls.txt\nexit 2\n')
+    options = ("--cores", "1", "--retries", "3", "--forcerun", "reference", "--until", "reference")
+    checkout.snakemake("small.yaml", *options, code=1)
+    calls = (checkout.folder / "calls.txt").read_text()
+    assert re.findall(r"^reference .*--batch-tokens (\d+)", calls, re.MULTILINE) == ["16384", "8192", "4096", "2048"]
 
 
 def test_a_longer_generation_makes_no_data_and_finetunes_nothing(checkout):

@@ -15,7 +15,8 @@ import pytest
 pytest.importorskip("snakemake")
 
 from snakemake_logger_plugin_baldro import LogHandler
-from snakemake_logger_plugin_baldro.lines import duration, error_message, last_line, log_tail, make_say, seconds_left
+from snakemake_logger_plugin_baldro.lines import duration, error_message, last_line, make_say, seconds_left
+from snakemake_logger_plugin_baldro.logs import log_tail
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = """
@@ -124,14 +125,17 @@ def test_a_failure_shows_the_log_and_its_end_and_the_other_jobs_go_on(tmp_path):
     end = ["8", "9", "baldro: loss is NaN at step 12"]
     assert lines[at + 1 : at + 5] == [f"    log: {tmp_path}/logs/bad.log", *(f"    | {line}" for line in end)]
     assert re.fullmatch(r"1 of 4 jobs done, 1 failed, 2 not run, after \d+\.\d s", lines[-1])
-    assert len(lines) == 8  # and one finished job: no stack trace, no boilerplate
+    told = ["failed for good: 1", "  1 x baldro: loss is NaN at step 12", "    train  bad", "        logs/bad.log"]
+    assert lines[-5:-1] == told
+    assert len(lines) == 12  # and one finished job: no stack trace, no boilerplate
 
 
 def test_quiet_hides_jobs_but_no_failure_and_a_rule_without_log_shows_its_command(tmp_path):
     first, failed, *details, last = run(tmp_path, FAIL, "loud.txt", "--quiet", code=1)
     assert first == "1 job: 1 loud"
     assert re.fullmatch(r"FAILED  loud  \(after \d+\.\d s, exit status 3\)", failed)
-    assert details == ["    $ exit 3", "    (the rule has no log)"]
+    told = ["failed for good: 1", "  1 x exit status 3", "    loud"]
+    assert details == ["    $ exit 3", "    (the rule has no log)", *told]
     assert re.fullmatch(r"of 1 jobs, 1 failed, after \d+\.\d s", last)
 
 
@@ -148,6 +152,8 @@ def test_missing_output_is_a_failure_though_snakemake_reports_no_failed_job(tmp_
     snakefile = 'rule one:\n    output: "one.txt"\n    log: "one.log"\n    shell: "echo said > {log}"'
     lines = run(tmp_path, snakefile, "--latency-wait", "0", code=1)
     assert lines[1].startswith("FAILED  one  (after")
+    reason = "  1 x completed successfully, but some output files are missing."
+    assert lines[-5:-1] == ["failed for good: 1", reason, "    one", "        one.log"]
     assert f"    log: {tmp_path}/one.log" in lines and "    | said" in lines
     assert lines[-1].startswith("0 of 1 jobs done, 1 failed, after")
 
@@ -196,7 +202,7 @@ def test_a_record_without_attributes_is_no_error(event, capsys):
     for each in (event, "job_finished", "progress"):
         handler.emit(logging.makeLogRecord({"event": each, "msg": "", "levelno": logging.INFO}))
     handler.close()
-    assert "[1/0] job" in capsys.readouterr().out
+    assert re.search(r"\[[12]/0\] job", capsys.readouterr().out)
 
 
 def test_seconds_left_divides_the_work_by_the_observed_parallelism():

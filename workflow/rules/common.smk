@@ -12,6 +12,8 @@ try:
 except BaldroError as error:
     sys.exit(f"baldro: {error}")
 
+shell.prefix("set -euo pipefail; exec ")  # a signal then meets baldro itself, not a shell that dies and leaves it behind
+
 
 def ids(wanted):
     """A pattern of the ids of runs whose objective is wanted."""
@@ -29,6 +31,7 @@ READ_ELSEWHERE = (
     "max_new_tokens",
     "evaluate_rows",
     "parameters",
+    "needs",
     "rows",
     "tokens_per_row",
     "gradient_norms",
@@ -40,6 +43,7 @@ wildcard_constraints:
     run=r"[^/]+",
     benchmark=r"[^/]+",
     model=r"[^/]+",
+    part=r"[^/]+",
 
 
 def of(wildcards):
@@ -51,6 +55,11 @@ def folder(run):
     return f"results/runs/{run.id}"
 
 
+def of_every_run(file):
+    """A file of each run, listed only for the job that reads it: on a cluster every job has a Snakemake of its own."""
+    return lambda wildcards: [f"{folder(run)}/{file}" for run in EXPERIMENT.runs]
+
+
 def start(wildcards):
     """The model folder that a run starts from, if another run makes it."""
     made_by = EXPERIMENT.start(of(wildcards))
@@ -60,6 +69,13 @@ def start(wildcards):
 def start_option(wildcards, input):
     """Where a run's model comes from, as the command line says it."""
     return f"--start {input.start[0]}" if input.start else f"--part {EXPERIMENT.part(of(wildcards))}"
+
+
+def downloaded(wildcards):
+    """What says that the weights which a run starts from are in the cache, if they come from outside: a cluster's nodes have no hub."""
+    run = of(wildcards)
+    part = EXPERIMENT.outside(run)
+    return [f"results/weights/{run.model}/{part}.json"] if part else []
 
 
 def records(wildcards):
@@ -82,6 +98,14 @@ def scored(wildcards):
     return start(wildcards) if not OBJECTIVES[run.objective].trains else [f"{folder(run)}/model"]
 
 
+def downloaded_to_score(wildcards):
+    """The same for what is scored, and for a fluency classifier on the hub."""
+    run = of(wildcards)
+    weights = [] if OBJECTIVES[run.objective].trains else downloaded(wildcards)
+    judge = EXPERIMENT.classifier(run.benchmark) or ""
+    return weights + ([f"results/classifiers/{run.benchmark}.json"] if judge.startswith("hub:") else [])
+
+
 def setting(key, default=None):
     """A key of the definition of a run's benchmark."""
     return lambda wildcards: EXPERIMENT.benchmarks[of(wildcards).benchmark].get(key, default)
@@ -102,9 +126,19 @@ def fluency_option(wildcards):
     return f"--fluency {shlex.quote(place)}" if place else ""
 
 
+def code(*modules):
+    """The fingerprint of modules, taken only for the jobs that they make the numbers of."""
+    return lambda wildcards: fingerprint(*modules)
+
+
 def code_of_scoring(wildcards):
     judged = ["score.fluency"] if fluency_option(wildcards) else []
     return fingerprint("score", "cli.inputs", *judged)
+
+
+def needed(key):
+    """A resource of a job: what its model needs, by attempt."""
+    return lambda wildcards, attempt: getattr(EXPERIMENT.needs(of(wildcards).model).at(attempt), key)
 
 
 def definition(kind):
@@ -115,6 +149,13 @@ def definition(kind):
         return json.dumps({key: value for key, value in entry.items() if key not in READ_ELSEWHERE}, sort_keys=True)
 
     return of_name
+
+
+def part_definition(wildcards):
+    """The places of one part of a model, as its definition has them: what else changes in it brings no weights anew."""
+    key = {"base": "source", "target": "target"}.get(wildcards.part, "retain")
+    places = EXPERIMENT.models[wildcards.model].get(key, {})
+    return json.dumps({key: {wildcards.part: places.get(wildcards.part)} if key == "retain" else places})
 
 
 def data_files(wildcards):

@@ -11,10 +11,11 @@ rule benchmark:
         "logs/benchmark/{benchmark}.log",
     benchmark:
         "logs/benchmark/{benchmark}.tsv"
+    localrule: True
     conda:
         "../../envs/data.yaml"
     params:
         definition=definition("benchmark"),
-        code=fingerprint("data"),
+        code=code("data"),
     shell:
         "baldro benchmark --log {log} --definition {params.definition:q} --output {output}"

@@ -7,6 +7,7 @@ rule score:
         records=records,
         model=description,
         weights=scored,
+        downloaded=downloaded_to_score,
     output:
         f"{RUN}/samples.parquet",
     log:
@@ -16,7 +17,11 @@ rule score:
     conda:
         "../../envs/train.yaml"
     resources:
-        batch_tokens=16384,
+        gpu=needed("gpu"),
+        mem_mb=needed("mem_mb"),
+        runtime=needed("score_minutes"),
+        batch_tokens=needed("batch_tokens"),
+        runs_per_job=needed("runs_per_job"),
     params:
         start=lambda wildcards, input: (
             f"--start {input.weights[0]}" if input.weights else f"--part {EXPERIMENT.part(of(wildcards))}"
@@ -44,10 +49,11 @@ rule metrics:
         "logs/metrics/{run}.log",
     benchmark:
         "logs/metrics/{run}.tsv"
+    localrule: True
     conda:
         "../../envs/report.yaml"
     params:
-        code=fingerprint("metrics", "stats.samples"),
+        code=code("metrics", "stats.samples"),
     shell:
         "baldro metrics --log {log} --run {wildcards.run} --samples {input.samples} "
         "--retain-samples {input.retain} --output {output.metrics} --per-sample {output.per_sample}"

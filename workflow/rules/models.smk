@@ -9,6 +9,7 @@ rule model:
         "logs/model/{model}.log",
     benchmark:
         "logs/model/{model}.tsv"
+    localrule: True
     conda:
         "../../envs/train.yaml"
     params:
@@ -17,12 +18,48 @@ rule model:
         "baldro model --log {log} --name {wildcards.model} --definition {params.definition:q} --output {output}"
 
 
+rule weights:
+    """Bring weights that come from outside into the cache of this machine, before any job needs them: a cluster's nodes have no hub."""
+    output:
+        "results/weights/{model}/{part}.json",
+    log:
+        "logs/weights/{model}--{part}.log",
+    benchmark:
+        "logs/weights/{model}--{part}.tsv"
+    localrule: True
+    conda:
+        "../../envs/train.yaml"
+    params:
+        definition=part_definition,
+    shell:
+        "baldro download --log {log} --name {wildcards.model} --definition {params.definition:q} --part {wildcards.part} "
+        "--output {output}"
+
+
+rule classifier:
+    """The same for a benchmark's fluency classifier, where that is on the hub."""
+    output:
+        "results/classifiers/{benchmark}.json",
+    log:
+        "logs/classifier/{benchmark}.log",
+    benchmark:
+        "logs/classifier/{benchmark}.tsv"
+    localrule: True
+    conda:
+        "../../envs/train.yaml"
+    params:
+        place=lambda wildcards: EXPERIMENT.classifier(wildcards.benchmark),
+    shell:
+        "baldro download --log {log} --place {params.place:q} --output {output}"
+
+
 rule finetune:
     """Train a base model from scratch, or finetune one into the target or a retain model."""
     input:
         records=records,
         model=description,
         start=start,
+        downloaded=downloaded,
     output:
         model=directory(f"{RUN}/model"),
         info=f"{RUN}/run.json",
@@ -38,7 +75,10 @@ rule finetune:
         "../../envs/train.yaml"
     threads: lambda wildcards: 2 if of(wildcards).objective == "pretrain" else 1  # a base model is trained alone
     resources:
-        micro_batch=64,
+        gpu=needed("gpu"),
+        mem_mb=needed("mem_mb"),
+        runtime=needed("train_minutes"),
+        micro_batch=needed("micro_batch"),
     params:
         start=start_option,
         run=lambda wildcards: of(wildcards).hyperparameters(),  # a changed default is a changed run
@@ -55,6 +95,7 @@ rule reference:
         records=records,
         model=description,
         start=start,
+        downloaded=downloaded,
     output:
         f"{RUN}/reference.parquet",
     log:
@@ -66,10 +107,13 @@ rule reference:
     conda:
         "../../envs/train.yaml"
     resources:
-        batch_tokens=16384,
+        gpu=needed("gpu"),
+        mem_mb=needed("mem_mb"),
+        runtime=needed("score_minutes"),
+        batch_tokens=needed("batch_tokens"),
     params:
         start=start_option,
-        code=fingerprint("score", "cli.inputs"),
+        code=code("score", "cli.inputs"),
     shell:
         "baldro reference --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} --output {output} --batch-tokens {resources.batch_tokens} --threads {threads}"

@@ -6,19 +6,20 @@ CONFIG = shlex.quote(json.dumps(config))
 rule report:
     """Tables (csv, md, tex), figures (pdf, png) and report.html."""
     input:
-        metrics=[f"{folder(run)}/metrics.json" for run in EXPERIMENT.runs],
-        per_sample=[f"{folder(run)}/per_sample.parquet" for run in EXPERIMENT.runs],
+        metrics=of_every_run("metrics.json"),
+        per_sample=of_every_run("per_sample.parquet"),
     output:
         f"results/reports/{EXPERIMENT.name}/report.html",
     log:
         f"logs/report/{EXPERIMENT.name}.log",
     benchmark:
         f"logs/report/{EXPERIMENT.name}.tsv"
+    localrule: True
     conda:
         "../../envs/report.yaml"
     params:
         config=json.dumps(config),
-        code=fingerprint("report"),
+        code=code("report"),
     shell:
         "baldro report --log {log} --config {params.config:q}"
 
@@ -28,4 +29,5 @@ onsuccess:
 
 
 onerror:
-    shell("baldro report --config {CONFIG} --allow-missing && baldro summary --config {CONFIG}")
+    shell("baldro report --config {CONFIG} --allow-missing")
+    shell("baldro summary --config {CONFIG}")

@@ -7,6 +7,7 @@ rule unlearn:
         records=records,
         model=description,
         start=start,
+        downloaded=downloaded,
         reference=reference,
     output:
         model=temp(directory(f"{RUN}/model")),
@@ -22,7 +23,11 @@ rule unlearn:
     conda:
         "../../envs/train.yaml"
     resources:
-        micro_batch=64,
+        gpu=needed("gpu"),
+        mem_mb=needed("mem_mb"),
+        runtime=needed("train_minutes"),
+        micro_batch=needed("micro_batch"),
+        runs_per_job=needed("runs_per_job"),
     params:
         start=start_option,
         retain=lambda wildcards: EXPERIMENT.retain_split(of(wildcards)),

@@ -1,0 +1,63 @@
+"""What a finished training made, kept whole in `checkpoint/finished` until it is scored, so that no failure after it trains anew.
+
+Snakemake deletes a failed job's outputs before it tries again, and unlearning and scoring are tried again together. The files have
+two names (hard links), one among the outputs and one here: the second costs no disk.
+"""
+
+from pathlib import Path
+
+from baldro.files import link, read_json, remove, write_json
+from baldro.lease import Lease
+
+OUTPUTS = ("model", "train.csv", "dynamics.parquet", "run.json")
+"""In the order in which they are written: the last one says that all are there."""
+SEAL = "finished.json"
+
+
+def place(output: Path) -> Path:
+    """Where a run's folder keeps what its training made."""
+    return output / "checkpoint" / "finished"
+
+
+def seal(folder: Path, identity: str) -> None:
+    """Note in a folder of outputs what they were made from, and how large each file is."""
+    write_json(folder / SEAL, {"identity": identity, "sizes": _sizes(folder)})
+
+
+def restore(output: Path, identity: str, *, lease: Lease, keep: bool) -> bool:
+    """Hand over what a training with the same identity made; what any other made is removed. True if there was something to hand over."""
+    made = place(output)
+    if not made.is_dir():
+        return False
+    if not is_whole(made, identity):
+        print(f"{made} is of other code, data or start, or not whole: training begins anew", flush=True)
+        lease.check()
+        remove(made)
+        return False
+    hand_over(output, lease=lease, keep=keep)
+    return True
+
+
+def hand_over(output: Path, *, lease: Lease, keep: bool) -> None:
+    """Put the outputs in their place; then checkpoints go, and what is finished too, unless it is to be kept."""
+    made = place(output)
+    for name in OUTPUTS:
+        with lease.whole(output / name) as beside:
+            link(made / name, beside)
+    lease.check()
+    for path in list(made.parent.iterdir()) if keep else [made.parent]:
+        if path != made:
+            remove(path)
+
+
+def is_whole(folder: Path, identity: str) -> bool:
+    """Whether a folder holds all that a training with this identity made, each file as long as it was."""
+    if not (folder / SEAL).is_file():
+        return False
+    sealed = read_json(folder / SEAL)
+    return sealed == {"identity": identity, "sizes": _sizes(folder)} and all((folder / n).exists() for n in OUTPUTS)
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != SEAL)
+    return {str(path.relative_to(folder)): path.stat().st_size for path in sorted(files)}

@@ -1,0 +1,47 @@
+"""A run and the files that it builds on; read without torch, so that a verb can decide what there is to do before it loads a model."""
+
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from baldro.data.records import content_hash
+from baldro.data.records import read as read_records
+from baldro.errors import BaldroError, unknown
+from baldro.files import read_json
+from baldro.grid import Run
+
+BUILD = "build"
+"""As in `baldro.models`, which needs torch."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """A run, and the files that it builds on."""
+
+    run: Run
+    model: Mapping[str, Any]
+    """What `baldro model` found."""
+    records: pd.DataFrame
+    start: str
+    """Folder, GGUF file or hub place of the model to start from, or `build`."""
+
+    @cached_property
+    def content(self) -> str:
+        """A hash of the benchmark's rows."""
+        return content_hash(self.records)
+
+
+def read(options: Namespace) -> Given:
+    """The files that the options name."""
+    model = read_json(options.model)
+    if not isinstance(model, dict) or not {"name", "prompt", "build", "starts"} <= model.keys():
+        raise BaldroError(f"{options.model} describes no model; allowed: a file that `baldro model` wrote")
+    starts = {BUILD: BUILD, **model["starts"]}
+    if options.start is None and options.part not in starts:
+        raise unknown("part", options.part, starts, where=f"model {model['name']}")
+    start = str(options.start) if options.start else starts[options.part]
+    return Given(Run.parse(options.run), model, read_records(options.benchmark), start)

@@ -1,0 +1,116 @@
+"""`baldro train`: one run, from its inputs or from where an earlier process left it, to a model and its rows."""
+
+import os
+from argparse import Namespace
+from typing import Any
+
+from baldro.cli import finished, provenance
+from baldro.cli.given import Given, read
+from baldro.files import remove, write_json
+from baldro.grid import OBJECTIVES
+from baldro.lease import Lease, Stop
+
+
+def run(options: Namespace, stop: Stop) -> None:
+    """What the verb's options say. Killed at any moment, it leaves a checkpoint to go on from, or all that it made.
+
+    Raises:
+        Diverged, Interrupted, Superseded: as `baldro.train.train`.
+    """
+    given = read(options)
+    identity = provenance.identity(given, retain_split=options.retain_split, reference=options.reference)
+    with Lease.take(options.output) if _main() else Lease() as lease:
+        if _restored(given, options, identity, lease):
+            print(f"{given.run.id}: trained before, restored from {finished.place(options.output)}")
+            return
+        if _main():
+            remove(options.output / "failed.json")
+        network, tokenizer, done = _fit(given, options, identity, lease=lease, stop=stop)
+        if done.main:
+            _finish(given, options, identity, network, tokenizer, done, lease=lease)
+        print(f"{given.run.id}: {done.steps} steps, {done.tokens} tokens, {done.seconds:.1f} s on {done.device}")
+
+
+def _fit(given: Given, options: Namespace, identity: str, *, lease: Lease, stop: Stop) -> tuple[Any, Any, Any]:
+    """Load and train. Signals are heeded after each long piece of loading, then after each step.
+
+    Returns: model, tokenizer, and what `train` says of it.
+    """
+    from baldro.cli import inputs
+    from baldro.train import Diverged, Execution, train
+
+    stop.check("before training began; an earlier checkpoint stays")
+    inputs.set_threads(options.threads)
+    network, tokenizer = inputs.open_to_train(given)
+    stop.check("before training began; an earlier checkpoint stays")
+    forget, retain = inputs.samples(
+        given, network, tokenizer, reference=options.reference, retain_split=options.retain_split
+    )
+    execution = Execution(
+        micro_batch=options.micro_batch,
+        gradient_checkpointing=options.gradient_checkpointing,
+        checkpoint_steps=options.checkpoint_steps,
+        checkpoint_minutes=options.checkpoint_minutes,
+    )
+    if _main():
+        lease.check()
+        remove(options.output / finished.OUTPUTS[-1])  # what says that an earlier training is complete
+    try:
+        done = train(
+            network,
+            given.run,
+            forget=forget,
+            retain=retain,
+            output=options.output,
+            identity=identity,
+            execution=execution,
+            every=options.every,
+            lease=lease,
+            stop=stop,
+        )
+    except Diverged as error:
+        lease.check()
+        write_json(options.output / "failed.json", {"run": given.run.id, "stage": "train", "reason": str(error)})
+        raise
+    return network, tokenizer, done
+
+
+def _finish(
+    given: Given, options: Namespace, identity: str, network: Any, tokenizer: Any, done: Any, *, lease: Lease
+) -> None:
+    """Everything that the run made: first beside the checkpoint, as a whole, then among the outputs."""
+    from baldro import models
+
+    with lease.whole(finished.place(options.output)) as made:
+        models.save(network, tokenizer, made / "model", precision=given.run.precision)
+        done.log.save_rows(made)
+        spec = {"run": given.run.id, "spec": given.run.asdict(), "start": given.start}
+        write_json(made / "run.json", {**spec, **done.as_dict(), **provenance.provenance(given)})
+        finished.seal(made, identity)
+    finished.hand_over(options.output, lease=lease, keep=_keeps(given))
+
+
+def _restored(given: Given, options: Namespace, identity: str, lease: Lease) -> bool:
+    """Whether an earlier process finished this training; then its outputs are put in their place.
+
+    Several devices' processes must all come to the same answer, so they ask only what none of them removes.
+    """
+    if _several() and not _keeps(given):
+        return False
+    if _main():
+        return finished.restore(options.output, identity, lease=lease, keep=_keeps(given))
+    return finished.is_whole(finished.place(options.output), identity)
+
+
+def _keeps(given: Given) -> bool:
+    """An unlearned model is temporary, and made anew together with its scores; other models stay among the outputs."""
+    return OBJECTIVES[given.run.objective].unlearns
+
+
+def _main() -> bool:
+    """Of several devices' processes one writes."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _several() -> bool:
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1

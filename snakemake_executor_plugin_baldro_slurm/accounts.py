@@ -1,0 +1,72 @@
+"""results/slurm.jsonl: a line per SLURM job that has ended, for the report's table of what was asked and what was used."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from . import slurm
+from .submission import Submission
+
+
+class Accounts:
+    """The file, and the jobs that have a line in it: an earlier Snakemake may have been killed between a line and what comes after it."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        rows = path.read_text().splitlines() if path.is_file() else []
+        self.known = {json.loads(row)["job"] for row in rows if row.endswith("}")}
+
+    def add(self, submission: Submission, job: str, end: slurm.End | None) -> None:
+        """Append a job's line, once and in one write."""
+        if job in self.known:
+            return
+        self.known.add(job)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a") as file:
+            file.write(json.dumps(line(submission, job, end)) + "\n")
+
+
+def line(submission: Submission, job: str, end: slurm.End | None) -> dict[str, Any]:
+    """What a job asked for, held and used; None where nobody knows.
+
+    used_seconds: in which baldro ran, by Snakemake's benchmark files; of a job that failed nothing is known.
+    """
+    end = end or slurm.End(state="UNKNOWN")
+    failed = [i for i, _ in enumerate(submission.members) if submission.exit_status(i) != 0]
+    said = [slurm.last_words(submission.members[i].logs) for i in failed]
+    why = {
+        slurm.reason(
+            end, asked_mb=submission.mem_mb, minutes=submission.minutes, stopped=submission.stopped(), said=words
+        )
+        for words in said
+    }
+    return {
+        "job": job,
+        "rules": list(dict.fromkeys(rule for member in submission.members for rule in member.rules)),
+        "runs": [run for member in submission.members for run in member.runs],
+        "attempt": submission.attempt,
+        "state": end.state,
+        "reason": "; ".join(sorted(why)),
+        "node": end.node,
+        "partition": end.partition,
+        "gpus": end.gpus or submission.gpus,
+        "cpus": end.cpus or submission.cpus,
+        "asked_seconds": end.limit_seconds or 60 * submission.minutes,
+        "held_seconds": end.held_seconds,
+        "used_seconds": None if failed else _seconds(submission),
+        "asked_mb": submission.mem_mb,
+        "used_mb": end.used_mb,
+        "log": submission.log.replace("%j", job),
+        "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _seconds(submission: Submission) -> float | None:
+    total = 0.0
+    for path in (Path(path) for member in submission.members for path in member.benchmarks):
+        rows = path.read_text().splitlines() if path.is_file() else []
+        if len(rows) < 2:
+            return None
+        total += float(rows[1].split("\t")[0])
+    return round(total, 1)

@@ -1,0 +1,118 @@
+"""A submission's script, run by bash as slurmd runs it: members one after the other, signals, requeues, twins."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from snakemake_executor_plugin_baldro_slurm.submission import Member, Submission, new_name, read_all
+
+MEMBER = Member(specs={"unlearn run=a": "1"}, rules=["unlearn"], runs=["a"], logs=[], benchmarks=[])
+
+
+def make(tmp_path: Path, *commands: str) -> Submission:
+    members = [MEMBER for _ in commands]
+    asked = dict(attempt=1, gpus=1, cpus=1, mem_mb=500, minutes=5)
+    made = Submission(folder=tmp_path / "all of them" / new_name(), log="logs/%j.log", members=members, **asked)
+    made.write(commands, workdir=tmp_path)
+    return made
+
+
+def start(submission: Submission, job: str = "7") -> subprocess.Popen:
+    environment = {**os.environ, "SLURM_JOB_ID": job}
+    command = ["bash", submission.folder / "script.sh"]
+    return subprocess.Popen(command, env=environment, start_new_session=True)  # a group of its own, as slurmstepd makes
+
+
+def statuses(submission: Submission) -> list[int | None]:
+    return [submission.exit_status(i) for i in range(len(submission.members))]
+
+
+def test_every_member_runs_and_leaves_its_status(tmp_path):
+    made = make(tmp_path, "echo \"it's\" > 'a b'", "exit 3", "sh -c 'exit 0'")
+    assert start(made).wait(10) == 3
+    assert statuses(made) == [0, 3, 0]
+    assert (tmp_path / "a b").read_text() == "it's\n"
+    assert made.job() == "7"
+
+
+def test_the_hub_is_off(tmp_path):
+    made = make(tmp_path, 'echo "$HF_HUB_OFFLINE" > said')
+    start(made).wait(10)
+    assert (tmp_path / "said").read_text() == "1\n"
+
+
+def test_what_was_done_before_a_requeue_is_not_done_again(tmp_path):
+    made = make(tmp_path, "echo x >> first", "echo x >> second")
+    (made.folder / "0.exit").write_text("0\n")
+    (made.folder / "stopped").write_text("TERM\n")
+    assert start(made).wait(10) == 0
+    assert not (tmp_path / "first").exists() and (tmp_path / "second").exists()
+    assert made.stopped() == ""
+
+
+def test_a_twin_does_nothing(tmp_path):
+    made = make(tmp_path, "echo x >> done; sleep 1")
+    first = start(made, "7")
+    while made.job() is None:
+        time.sleep(0.01)
+    assert start(made, "8").wait(10) == 0
+    assert first.wait(10) == 0
+    assert (made.job(), (tmp_path / "done").read_text()) == ("7", "x\n")
+
+
+TRAINING = """exec python3 -c "
+import signal, sys, time
+def leave(number, frame):
+    open('told', 'a').write(signal.Signals(number).name + ' ')
+    time.sleep(0.3)
+    open('checkpoint', 'w').write('whole')
+    sys.exit(2)
+signal.signal(signal.SIGUSR1, leave); signal.signal(signal.SIGTERM, leave)
+open('ready', 'w').close()
+time.sleep(30)
+"
+"""
+
+
+@pytest.mark.parametrize("name", ["USR1", "TERM"])
+def test_a_signal_to_the_script_alone_reaches_the_program_and_its_end_is_waited_for(tmp_path, name):
+    made = make(tmp_path, TRAINING, "echo x >> second")
+    process = start(made)
+    while not (tmp_path / "ready").exists():
+        time.sleep(0.01)
+    process.send_signal(getattr(signal, f"SIG{name}"))
+    assert process.wait(10) == 1
+    assert (tmp_path / "told").read_text() == f"SIG{name} "
+    assert (tmp_path / "checkpoint").read_text() == "whole"
+    assert statuses(made) == [None, None]  # cut off, not ended: a requeue begins with it
+    assert made.stopped() == name and not (tmp_path / "second").exists()
+
+
+def test_who_has_no_handler_outlives_the_warning(tmp_path):
+    made = make(tmp_path, "touch ready; sleep 1; echo x > done")
+    process = start(made)
+    while not (tmp_path / "ready").exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGUSR1)
+    process.wait(10)
+    assert statuses(made) == [0] and (tmp_path / "done").exists()
+
+
+def test_a_folder_is_read_back(tmp_path):
+    made = make(tmp_path, "true", "false")
+    assert read_all(made.folder.parent) == [made]
+    (made.folder / "submission.json").rename(made.folder / "submission.part")  # killed before it was whole
+    assert read_all(made.folder.parent) == []
+
+
+def test_a_gone_job_is_given_up(tmp_path):
+    made = make(tmp_path, "true", "true")
+    (made.folder / "0.exit").write_text("0\n")
+    made.give_up()
+    assert (made.is_seen(0), made.is_seen(1), made.is_settled()) == (False, True, False)
+    made.see(0)
+    assert made.is_settled()

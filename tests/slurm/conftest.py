@@ -1,0 +1,240 @@
+"""A SLURM of the tests' own on this host (the script `cluster`), and checkouts in which Snakemake runs on it."""
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+os.environ["PATH"] += f"{os.pathsep}/usr/sbin"  # where the daemons are
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+INSTALL = "apt-get install --no-install-recommends slurm-wlm slurmdbd mariadb-server"
+FAST = ["--seconds-between-status-checks", "2", "--latency-wait", "5"]
+"""In place of the profile's patience with networked file systems."""
+RESULTS = ("run.json", "train.csv", "dynamics.parquet", "samples.parquet", "metrics.json", "per_sample.parquet")
+
+SPEC = importlib.util.spec_from_file_location("checkouts", ROOT / "tests/workflow/conftest.py")
+checkouts = importlib.util.module_from_spec(SPEC)
+sys.modules["checkouts"] = checkouts
+SPEC.loader.exec_module(checkouts)
+fresh = checkouts.fresh  # the fixture: a copy of the checkout without results
+
+
+def why_not() -> str | None:
+    """What a SLURM of one's own lacks here."""
+    if not all(map(shutil.which, ("slurmctld", "slurmd", "slurmdbd", "mariadbd"))):
+        return f"no SLURM with accounts here: {INSTALL}"
+    if os.geteuid():
+        return "slurmd needs root"
+    if os.path.lexists("/etc/slurm/slurm.conf"):
+        return "this host belongs to a cluster: /etc/slurm/slurm.conf is there"
+    return None
+
+
+def until(seconds: float, what: str, happens: Callable[[], Any]) -> Any:
+    """Wait for something true, and return it."""
+    deadline = time.monotonic() + seconds
+    while not (found := happens()):
+        assert time.monotonic() < deadline, f"after {seconds} s: {what}"
+        time.sleep(0.2)
+    return found
+
+
+def ask(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Four nodes; and how to break them."""
+
+    folder: Path
+
+    def daemon(self, name: str) -> int:
+        """Process id of slurmctld, or of slurmd-n1, ..."""
+        return int((self.folder / f"{name}.pid").read_text())
+
+    def kill(self, name: str) -> None:
+        """kill -9 a daemon; its node's jobs live on."""
+        os.kill(self.daemon(name), signal.SIGKILL)
+
+    def start(self, name: str) -> None:
+        """Start a daemon again."""
+        command = ["slurmctld"] if name == "slurmctld" else ["slurmd", "-N", name.removeprefix("slurmd-")]
+        environment = {**os.environ, "SLURM_CONF": str(self.folder / "slurm.conf")}
+        subprocess.run(command, check=True, env=environment, timeout=60)
+
+    def jobs(self) -> list[dict[str, str]]:
+        """Every job that SLURM remembers."""
+        said = ask("scontrol", "--oneliner", "show", "job")
+        return [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in said.splitlines()]
+
+    def queue(self, folder: Path) -> list[str]:
+        """Ids of the live jobs of a checkout."""
+        rows = [line.split("|") for line in ask("squeue", "--noheader", "--format=%i|%Z").splitlines()]
+        return [job for job, where in rows if Path(where) == folder]
+
+    def repair(self) -> None:
+        """All nodes up and idle again, nothing in the queue."""
+        for name in ("slurmctld", *(f"slurmd-n{i}" for i in (1, 2, 3, 4))):
+            if not is_running(self.daemon(name)):
+                self.start(name)
+        until(
+            60,
+            "slurmctld does not answer",
+            lambda: not subprocess.run(["scontrol", "ping"], capture_output=True).returncode,
+        )
+        subprocess.run(["scancel", "--user", "root"], check=True, timeout=60)
+        until(60, "jobs are left", lambda: not ask("squeue", "--noheader").strip())
+        until(60, "nodes are not idle", lambda: set(ask("sinfo", "--noheader", "--format=%t").split()) == {"idle"})
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def processes(folder: Path) -> dict[int, str]:
+    """Processes that work in a folder, by its path in their command line or as their working directory: pid -> command."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            here = os.readlink(entry / "cwd") == str(folder)
+        except OSError:
+            continue
+        if here or str(folder) in command:
+            found[int(entry.name)] = command
+    return {pid: command for pid, command in found.items() if is_running(pid)}
+
+
+class Watch(threading.Thread):
+    """Looks at the unlearning runs' results all the time: how often each file came into being."""
+
+    def __init__(self, folder: Path):
+        super().__init__(daemon=True)
+        self.folder, self.over = folder, threading.Event()
+        self.now: dict[Path, int] = {}
+        self.made: defaultdict[Path, int] = defaultdict(int)
+
+    def run(self) -> None:
+        while not self.over.wait(0.02):
+            found = {}
+            for path in self.folder.glob("results/runs/*--npo*/*"):
+                if path.name in RESULTS:
+                    try:
+                        found[path] = path.stat().st_ino
+                    except OSError:
+                        continue
+            for path, inode in found.items():
+                self.made[path] += self.now.get(path) != inode
+            self.now = found
+
+
+@dataclass
+class Snakemake:
+    """A Snakemake that runs in a checkout as a user of the cluster starts it."""
+
+    checkout: Any
+    cluster: Cluster
+    config: str
+    options: tuple[str, ...] = ()
+    process: subprocess.Popen | None = None
+    output: Path = field(init=False)
+
+    def start(self) -> None:
+        """Start it, or start it again."""
+        self.output = self.checkout.folder / "said.txt"
+        command = [sys.executable, "-m", "snakemake", "--configfile", self.config]
+        command += ["--profile", "workflow/profiles/slurm", *FAST, *self.options]
+        with self.output.open("a") as file:
+            said = {"stdout": file, "stderr": subprocess.STDOUT}
+            self.process = subprocess.Popen(command, cwd=self.checkout.folder, env=self.checkout.environment(), **said)
+
+    def end(self, seconds: float = 300, code: int = 0) -> str:
+        """Wait for its end; returns what it said."""
+        try:
+            status = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"Snakemake does not end:\n{self.said()}\n{ask('squeue')}")
+        assert status == code, self.said()
+        return self.said()
+
+    def said(self) -> str:
+        return self.output.read_text()
+
+    def training(self, seconds: float = 120) -> dict[str, tuple[str, str]]:
+        """Run -> SLURM job and node of the runs in the midst of training; waits until there is one."""
+        return until(seconds, f"nothing trains:\n{self.said()}", self._training)
+
+    def _training(self) -> dict[str, tuple[str, str]]:
+        found = {}
+        for line in ask("squeue", "--noheader", "--states=RUNNING", "--format=%i|%N|%Z").splitlines():
+            job, node, where = line.split("|")
+            log = self.checkout.folder / f"logs/slurm/{job}.log"
+            lines = log.read_text().splitlines() if Path(where) == self.checkout.folder and log.is_file() else []
+            here = [i for i, text in enumerate(lines) if text.startswith("unlearn ") and "  step " in text]
+            if here and not any("Finished jobid" in text for text in lines[here[-1] :]):
+                found[lines[here[-1]].split()[1]] = (job, node)
+        return found
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory) -> Iterator[Cluster]:
+    """A running SLURM; stopped afterwards, jobs and all. Must not be missing where BALDRO_REQUIRE_SLURM=1 (as in CI)."""
+    if reason := why_not():
+        if os.environ.get("BALDRO_REQUIRE_SLURM") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("slurm")
+    subprocess.run([HERE / "cluster", "up", folder], check=True, timeout=120)
+    yield Cluster(folder)
+    subprocess.run([HERE / "cluster", "down", folder], check=True, timeout=120)
+
+
+@pytest.fixture(scope="session")
+def on_slurm(cluster) -> Callable[..., str]:
+    """Run Snakemake in a checkout on the cluster, to its end; returns what it said."""
+
+    def run(checkout: Any, config: str, *options: str, code: int = 0, seconds: float = 540) -> str:
+        snakemake = Snakemake(checkout, cluster, config, options)
+        snakemake.start()
+        return snakemake.end(seconds, code)
+
+    return run
+
+
+def copy_of(checkout: Any, folder: Path) -> Any:
+    """Another checkout with the same files; times of files are kept."""
+    shutil.copytree(checkout.folder, folder, symlinks=True)
+    return checkouts.Checkout(folder)
+
+
+def tables(folder: Path) -> dict[str, bytes]:
+    """Every table of every experiment of a checkout, to the byte."""
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("results/reports/*/tables/*")}
+    assert found, f"no tables in {folder}"
+    return found
+
+
+def nano() -> dict[str, Any]:
+    """The small experiment's model, trained quickly."""
+    stage = {"lr": "2e-3", "epochs": 1}
+    return {"nano": yaml.safe_load(checkouts.SMALL)["models"]["nano"] | {"pretrain": stage, "finetune": stage}}

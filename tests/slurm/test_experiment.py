@@ -1,0 +1,98 @@
+"""On a real SLURM, from nothing: the default experiment in small, what its jobs ask for, packs of runs, and runs that fail."""
+
+import json
+from collections import Counter
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from .conftest import ROOT, copy_of, nano, tables
+
+pytestmark = pytest.mark.slurm
+NEEDS = {"mem_mb": 2000, "train_minutes": 7, "score_minutes": 3}
+
+
+def accounts(checkout: Any) -> list[dict[str, Any]]:
+    lines = (checkout.folder / "results/slurm.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def cut(fresh, on_slurm, tmp_path_factory) -> tuple[Any, Any, str]:
+    """Checkouts after config.yaml, cut to two unlearning runs: here, and on the cluster; and what was said there."""
+    here, there = (copy_of(fresh, tmp_path_factory.mktemp(name) / "checkout") for name in ("here", "there"))
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config["grid"] = config["grid"][0] | {"variant": ["base", "baldro-dv"], "dv_beta": 2, "seed": 0}
+    for checkout in (here, there):
+        (checkout.folder / "cut.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    said = on_slurm(there, "cut.yaml")
+    here.snakemake("cut.yaml", "--cores", "2", seconds=540)
+    return here, there, said
+
+
+def test_the_default_experiment_ends_in_the_same_tables_as_here(cut):
+    here, there, said = cut
+    assert tables(there.folder) == tables(here.folder)
+    assert said.splitlines()[-1].startswith("18 of 18 jobs done in ")
+
+
+def test_only_what_holds_a_model_goes_to_the_queue(cut, cluster):
+    _, there, _ = cut
+    rows = accounts(there)
+    kinds = Counter("+".join(row["rules"]) for row in rows)
+    assert kinds == {"finetune": 3, "reference": 1, "score": 2, "unlearn+score": 2}
+    assert {row["state"] for row in rows} == {"COMPLETED"}
+    assert all(row["gpus"] == 1 and row["used_mb"] > 100 and row["used_seconds"] > 0 for row in rows)
+    page = (there.folder / "results/reports/fictional/report.html").read_text()
+    assert "GPU seconds" in page or "GPU-seconds" in page
+
+
+def test_a_second_run_does_nothing_here_or_there(cut, on_slurm):
+    _, there, _ = cut
+    before = len(accounts(there))
+    assert "Nothing to be done" in on_slurm(there, "cut.yaml")
+    assert len(accounts(there)) == before
+    assert there.planned("cut.yaml") == {}  # with the local profile
+
+
+@pytest.fixture(scope="module")
+def packed(fresh, on_slurm, tmp_path_factory) -> tuple[Any, str]:
+    """Six runs, three to a job, one of which diverges; and what was said."""
+    checkout = copy_of(fresh, tmp_path_factory.mktemp("packed") / "checkout")
+    models = {"nano": nano()["nano"] | {"needs": NEEDS | {"runs_per_job": 3}}}
+    rates = ["1e-3", "1e30", "2e-3", "3e-3", "4e-3", "5e-3"]
+    checkout.write("packed.yaml", name="packed", models=models, variant="base", lr=rates)
+    return checkout, on_slurm(checkout, "packed.yaml", code=1)
+
+
+def test_runs_share_a_job_and_fail_alone(packed):
+    checkout, said = packed
+    packs = [row for row in accounts(checkout) if "unlearn" in row["rules"]]
+    assert [len(row["runs"]) for row in packs] == [3, 3]  # and what diverged was not tried again
+    assert [row["asked_seconds"] for row in packs] == [3 * 60 * 10] * 2
+    report = checkout.folder / "results/reports/packed"
+    assert Counter(pd.read_csv(report / "runs.csv")["status"]) == {"ok": 7, "failed": 1}
+    assert "Traceback" not in said
+    (failed,) = [row for row in packs if row["state"] != "COMPLETED"]
+    line = next(line for line in said.splitlines() if "is NaN at step" in line or "is inf at step" in line)
+    assert "baldro train: " in failed["reason"] and failed["job"] in said and line
+
+
+def test_packed_runs_are_what_they_are_alone(packed, fresh, tmp_path):
+    checkout, _ = packed
+    alone = copy_of(fresh, tmp_path / "checkout")
+    (alone.folder / "packed.yaml").write_text((checkout.folder / "packed.yaml").read_text())
+    alone.snakemake("packed.yaml", "--cores", "2", code=1)
+    assert tables(alone.folder) == tables(checkout.folder)
+
+
+def test_jobs_ask_for_what_the_models_entry_says(packed, cluster):
+    checkout, _ = packed
+    jobs = [job for job in cluster.jobs() if job["WorkDir"] == str(checkout.folder)]
+    minutes = {"finetune": 7, "reference": 3, "score": 3, "unlearn+score": 30}
+    for job in jobs:
+        hours, rest, _ = job["TimeLimit"].split(":")
+        assert 60 * int(hours) + int(rest) == minutes[job["Comment"].split()[0]], job
+        assert (job["Partition"], job["MinMemoryNode"], job["TresPerJob"]) == ("gpu", "2000M", "gres:gpu:1")

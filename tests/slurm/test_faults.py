@@ -1,0 +1,230 @@
+"""What a cluster does to jobs, a fault a test: each ends in the tables of an undisturbed local run, and leaves nothing behind."""
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Snakemake, Watch, ask, copy_of, nano, processes, tables, until
+
+pytestmark = pytest.mark.slurm
+CONFIG = "faults.yaml"
+STEPS = 2000
+"""Enough for some ten seconds of training: time for a fault in its midst."""
+
+
+@pytest.fixture(scope="session")
+def undisturbed(fresh, tmp_path_factory) -> Any:
+    """A checkout after a local run of two unlearning runs."""
+    checkout = copy_of(fresh, tmp_path_factory.mktemp("undisturbed") / "checkout")
+    checkout.write(CONFIG, models=nano(), name="faults", epochs=STEPS // 2)
+    checkout.snakemake(CONFIG, "--cores", "2", "--notemp")
+    return checkout
+
+
+@pytest.fixture
+def snakemake(cluster, undisturbed, tmp_path) -> Iterator[Snakemake]:
+    """The unlearning runs are to be done, on the cluster. Afterwards: the same tables and weights, nothing left, no file made twice."""
+    checkout = copy_of(undisturbed, tmp_path / "checkout")
+    for folder in (*checkout.folder.glob("results/runs/*--npo*"), checkout.folder / "results/reports"):
+        shutil.rmtree(folder)
+    watch = Watch(checkout.folder)
+    watch.start()
+    started = Snakemake(checkout, cluster, CONFIG, ("--notemp",))
+    yield started
+    try:
+        assert started.process.returncode == 0, "the test did not wait for the end"
+        cluster.repair()
+        until(60, f"processes are left: {processes(checkout.folder)}", lambda: not processes(checkout.folder))
+        watch.over.set()
+        watch.join()
+        assert tables(checkout.folder) == tables(undisturbed.folder)
+        assert weights(checkout.folder) == weights(undisturbed.folder)
+        assert not cluster.queue(checkout.folder)
+        assert not list(checkout.folder.glob("results/runs/*/checkpoint"))
+        assert not list(checkout.folder.glob("results/runs/*/.lease"))
+        assert not list(checkout.folder.glob(".snakemake/baldro-slurm/*"))
+        twice = {str(path): number for path, number in watch.made.items() if number > 1}
+        assert not twice
+        assert len(watch.made) == 12  # six files a run
+    finally:
+        if started.process.poll() is None:
+            started.process.kill()
+        cluster.repair()
+
+
+def weights(folder: Path) -> dict[str, bytes]:
+    """The unlearned models, to the bit."""
+    found = {
+        path.parent.parent.name: path.read_bytes() for path in folder.glob("results/runs/*--npo*/model/*.safetensors")
+    }
+    assert len(found) == 2
+    return found
+
+
+def accounts(snakemake: Snakemake) -> list[dict[str, Any]]:
+    """What the jobs of a test came to."""
+    lines = (snakemake.checkout.folder / "results/slurm.jsonl").read_text().splitlines()
+    return sorted(map(json.loads, lines), key=lambda row: int(row["job"]))
+
+
+def continued(snakemake: Snakemake, run: str) -> bool:
+    """Whether a run's log says that it went on from a checkpoint."""
+    return "continues" in (snakemake.checkout.folder / f"logs/unlearn/{run}.log").read_text()
+
+
+def test_nothing_happens(snakemake):
+    snakemake.start()
+    snakemake.end()
+    assert [row["state"] for row in accounts(snakemake)] == ["COMPLETED"] * 2
+
+
+def test_a_slurmd_is_killed_under_a_running_training(snakemake):
+    snakemake.start()
+    _, (job, node) = next(iter(snakemake.training().items()))
+    snakemake.cluster.kill(f"slurmd-{node}")
+    until(120, "the job is not requeued elsewhere", lambda: is_elsewhere(job, node))
+    snakemake.end()
+    assert {row["state"] for row in accounts(snakemake)} == {"COMPLETED"}
+
+
+def is_elsewhere(job: str, node: str) -> bool:
+    said = ask("squeue", "--noheader", "--states=all", f"--jobs={job}", "--format=%T|%N").strip()
+    return said.startswith(("RUNNING", "COMPLET")) and not said.endswith(f"|{node}")
+
+
+def test_a_job_past_its_time_limit_goes_on_in_the_next_attempt(snakemake):
+    snakemake.start()
+    run, (job, _) = next(iter(snakemake.training().items()))
+    ask("scontrol", "update", f"JobId={job}", "EndTime=now")
+    snakemake.end()
+    assert continued(snakemake, run)
+    first, again = (row for row in accounts(snakemake) if row["runs"] == [run])
+    assert (first["state"], again["state"], again["attempt"]) == ("TIMEOUT", "COMPLETED", 2)
+    assert first["reason"].startswith("time limit of ")
+
+
+def test_ahead_of_its_time_limit_a_training_writes_its_checkpoint_and_leaves(snakemake):
+    snakemake.start()
+    run, (job, _) = next(iter(snakemake.training().items()))
+    ask("scancel", "--batch", "--signal=USR1", job)  # as --signal=B:USR1@300 does
+    snakemake.end()
+    assert continued(snakemake, run)
+    first, again = (row for row in accounts(snakemake) if row["runs"] == [run])
+    assert (first["state"], again["state"]) == ("FAILED", "COMPLETED")
+    assert "ahead of the time limit" in first["reason"]
+
+
+def test_a_job_over_its_memory_has_more_in_the_next_attempt(snakemake):
+    tight = "300 if attempt == 1 else 2000"
+    snakemake.options += ("--set-resources", f"unlearn:mem_mb={tight}", f"score:mem_mb={tight}")
+    snakemake.start()
+    said = snakemake.end()
+    rows = accounts(snakemake)
+    assert [row["state"] for row in rows] == ["OUT_OF_MEMORY"] * 2 + ["COMPLETED"] * 2
+    assert all(row["reason"].startswith("out of memory: asked 300 MB, used ") for row in rows[:2])
+    assert "out of memory: asked 300 MB" in said
+
+
+def test_a_requeue_in_mid_training(snakemake):
+    snakemake.start()
+    run, (job, _) = next(iter(snakemake.training().items()))
+    ask("scontrol", "requeue", job)
+    snakemake.end()
+    assert continued(snakemake, run)
+    assert [row["state"] for row in accounts(snakemake)] == ["COMPLETED"] * 2
+
+
+def test_a_preemption_in_mid_training(snakemake):
+    snakemake.options += ("--default-resources", "slurm_partition=scavenge", "runtime=10", "mem_mb=2000")
+    snakemake.start()
+    runs = snakemake.training()
+    ask("sbatch", "--partition=gpu", "--nodes=4", "--exclusive", "--output=/dev/null", "--wrap=sleep 3")
+    snakemake.end()
+    assert all(continued(snakemake, run) for run in runs)
+    assert [row["state"] for row in accounts(snakemake)] == ["COMPLETED"] * 2
+
+
+def test_slurmctld_is_away_for_20_seconds(snakemake):
+    snakemake.start()
+    snakemake.training()
+    away_for_20_seconds(snakemake)
+    snakemake.end()
+    assert [row["state"] for row in accounts(snakemake)] == ["COMPLETED"] * 2
+
+
+def away_for_20_seconds(snakemake: Snakemake) -> None:
+    snakemake.cluster.kill("slurmctld")
+    time.sleep(20)
+    snakemake.cluster.start("slurmctld")
+
+
+@pytest.mark.parametrize("earlier", ["wait", "cancel"])
+def test_a_killed_snakemake_is_started_again_while_its_jobs_run(snakemake, earlier):
+    snakemake.options += ("--baldro-slurm-earlier-jobs", earlier)
+    snakemake.start()
+    runs = snakemake.training()
+    kill(snakemake)
+    snakemake.start()
+    said = snakemake.end()
+    states = [row["state"] for row in accounts(snakemake)]
+    if earlier == "wait":
+        assert "of an earlier run are in the queue" in said
+        assert states == ["COMPLETED"] * 2  # none was submitted again
+    else:
+        assert "are cancelled" in said
+        assert sorted(states) == ["CANCELLED"] * 2 + ["COMPLETED"] * 2
+        assert all(continued(snakemake, run) for run in runs)
+
+
+def kill(snakemake: Snakemake) -> None:
+    os.kill(snakemake.process.pid, signal.SIGKILL)
+    snakemake.process.wait(10)
+
+
+def test_a_killed_snakemake_is_started_again_after_its_jobs_have_ended(snakemake):
+    snakemake.start()
+    snakemake.training()
+    kill(snakemake)
+    until(120, "the jobs do not end", lambda: not snakemake.cluster.queue(snakemake.checkout.folder))
+    snakemake.start()
+    snakemake.end()
+    assert [row["state"] for row in accounts(snakemake)] == ["COMPLETED"] * 2
+    assert snakemake.checkout.planned(CONFIG) == {}
+
+
+def test_a_cancelled_job_is_tried_again(snakemake):
+    snakemake.start()
+    run, (job, _) = next(iter(snakemake.training().items()))
+    ask("scancel", job)
+    said = snakemake.end()
+    assert continued(snakemake, run)
+    first, again = (row for row in accounts(snakemake) if row["runs"] == [run])
+    assert (first["state"], again["state"]) == ("CANCELLED", "COMPLETED")
+    assert "cancelled (scancel)" in said
+
+
+def test_two_at_once_a_node_is_lost_while_slurmctld_is_away(snakemake):
+    snakemake.start()
+    _, (job, node) = next(iter(snakemake.training().items()))
+    snakemake.cluster.kill(f"slurmd-{node}")
+    away_for_20_seconds(snakemake)
+    until(120, "the job is not requeued elsewhere", lambda: is_elsewhere(job, node))
+    snakemake.end()
+
+
+def test_two_at_once_snakemake_is_killed_and_a_job_requeued(snakemake):
+    snakemake.start()
+    run, (job, _) = next(iter(snakemake.training().items()))
+    kill(snakemake)
+    ask("scontrol", "requeue", job)
+    snakemake.start()
+    snakemake.end()
+    assert continued(snakemake, run)
+    assert [row["state"] for row in accounts(snakemake)] == ["COMPLETED"] * 2

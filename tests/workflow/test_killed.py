@@ -1,0 +1,92 @@
+"""A Snakemake that is killed on this machine: the next one goes on without being told to unlock, and never beside a living one."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from baldro.files import read_json
+
+
+@pytest.fixture
+def undone(checkout):
+    """A checkout whose unlearning runs are still to be done, and take a while."""
+    for folder in checkout.folder.glob("results/runs/*--npo*"):
+        shutil.rmtree(folder)
+    checkout.write("small.yaml", epochs=1000)
+    return checkout
+
+
+def start(checkout) -> subprocess.Popen:
+    command = [sys.executable, "-m", "snakemake", "--configfile", "small.yaml", "--cores", "1"]
+    return subprocess.Popen(
+        command, cwd=checkout.folder, env=checkout.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+def locked(checkout, seconds: float = 60) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if list(checkout.folder.glob(".snakemake/locks/*.lock")):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def kill_all(process: subprocess.Popen, folder: Path) -> None:
+    """Snakemake first, then what it started."""
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(10)
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if os.readlink(entry / "cwd") == str(folder):
+                    os.kill(int(entry.name), signal.SIGKILL)
+            except OSError:
+                continue
+
+
+def test_the_lock_of_a_killed_snakemake_is_none_and_that_of_a_living_one_is(undone):
+    process = start(undone)
+    try:
+        assert locked(undone)
+        refused = undone.snakemake("small.yaml", code=1)
+        assert "cannot be locked" in refused.stdout + refused.stderr
+        assert process.poll() is None
+    finally:
+        kill_all(process, undone.folder)
+    assert locked(undone, 1)
+    undone.write("small.yaml", max_steps=1)  # seconds of work
+    undone.snakemake("small.yaml")
+    assert undone.planned() == {}
+
+
+def test_a_lock_of_another_machine_is_for_the_user_to_judge(undone):
+    process = start(undone)
+    assert locked(undone)
+    kill_all(process, undone.folder)
+    owner = undone.folder / ".snakemake/owner.json"
+    text = owner.read_text().replace(read_json(owner)["host"], "elsewhere")
+    owner.write_text(text)
+    assert "cannot be locked" in undone.snakemake("small.yaml", code=1).stderr
+    undone.snakemake("small.yaml", "--unlock")
+    undone.write("small.yaml", max_steps=1)
+    undone.snakemake("small.yaml")
+
+
+def test_jobs_that_are_live_on_a_cluster_are_not_run_beside(undone):
+    """With a squeue that says so (tests/slurm has a real one)."""
+    (undone.folder / ".snakemake/baldro-slurm/baldro-1").mkdir(parents=True)
+    squeue = undone.folder / "bin/squeue"
+    squeue.write_text("#!/bin/sh\necho 812\n")
+    squeue.chmod(0o755)
+    undone.write("small.yaml", max_steps=1)
+    refused = undone.snakemake("small.yaml", code=1)
+    assert "SLURM jobs 812 of an earlier run in this folder are live" in refused.stdout + refused.stderr
+    squeue.write_text("#!/bin/sh\n")
+    undone.snakemake("small.yaml")
