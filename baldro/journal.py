@@ -109,7 +109,9 @@ class Log:
         with self.lease.whole(self.path) as beside:
             try:
                 torch.save(state, beside)
-            except RuntimeError as error:  # torch's word for a full disk
+            except RuntimeError as error:
+                if "inline_container" not in str(error):  # torch's word for a full disk
+                    raise
                 why = str(error).partition("\n")[0]
                 raise BaldroError(f"{self.path} cannot be written ({why}); is the disk full?") from None
 

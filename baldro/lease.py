@@ -147,7 +147,7 @@ class Lease:
 
     def _found(self) -> str:
         try:
-            return self.file.read_text()
+            return self.file.read_text(errors="replace")
         except FileNotFoundError:
             return ""
 

@@ -209,8 +209,9 @@ class Executor(SlurmExecutor):
             if fresh := [job for job in jobs if adopted.get(id(job)) is None]:
                 self._submit(fresh)
         except Exception as error:  # in a thread of a pool, where nobody else would hear of it
+            told = dict.fromkeys(("job", "state", "node", "log"), "") | {"reason": f"could not be submitted: {error}"}
             for job in jobs:
-                self.report_job_error(SubmittedJobInfo(job), msg=f"could not be submitted: {error}\n")
+                self.report_job_error(SubmittedJobInfo(job), msg=f"{told['reason']}\n", slurm=told)
 
     def _submit(self, jobs: list[Any]) -> None:
         first, attempt = jobs[0], max(job.attempt for job in jobs)
@@ -271,8 +272,8 @@ class Executor(SlurmExecutor):
             yield ""
 
     def additional_general_args(self) -> str:
-        """Members run in the Snakemake that the script starts, not in a further one."""
-        return ""
+        """Members run in the Snakemake that the script starts, not in a further one; --notemp is told to it, or it would not know."""
+        return "--notemp" if self.workflow.storage_settings.notemp else ""
 
     # --- following
 
@@ -376,15 +377,23 @@ class Executor(SlurmExecutor):
             slurm.cancel(sorted(filter(None, jobs)))
 
     def shutdown(self) -> None:
-        """Wait a little for the accounts of the last jobs."""
+        """Wait a little for the ends of the last jobs; one that still holds a node, though its members have ended, is cancelled."""
         super().shutdown()
+        if self._wait_for_ends() and not self.is_ending:
+            self.cancel_jobs([SubmittedJobInfo(None, aux=_aux(submission, 0)) for submission in self._settled()])
+            self._wait_for_ends()
+
+    def _wait_for_ends(self) -> bool:
+        """Close what has ended, for as long as files may take to show up; True if something is left."""
         until = time.monotonic() + self.latency
-        while any(submission.is_settled() for submission in self.submissions.values()):
-            names = self._names_alive()
-            self._close(names if names is not None else set(self.submissions))
-            if time.monotonic() > until:
-                break
-            time.sleep(1)
+        while self._settled() and time.monotonic() < until:
+            if (names := self._names_alive()) is not None:
+                self._close(names)
+            time.sleep(1 if self._settled() else 0)
+        return bool(self._settled())
+
+    def _settled(self) -> list[Submission]:
+        return [submission for submission in self.submissions.values() if submission.is_settled()]
 
 
 def _members(job: Any) -> list[Any]:

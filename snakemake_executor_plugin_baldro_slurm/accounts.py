@@ -14,8 +14,13 @@ class Accounts:
 
     def __init__(self, path: Path):
         self.path = path
-        rows = path.read_text().splitlines() if path.is_file() else []
-        self.known = {json.loads(row)["job"] for row in rows if row.endswith("}")}
+        rows = path.read_text().splitlines(keepends=True) if path.is_file() else []
+        if rows and not rows[-1].endswith(
+            "\n"
+        ):  # cut short when a Snakemake was killed: the job is not closed and comes again
+            with path.open("r+") as file:
+                file.truncate(path.stat().st_size - len(rows.pop().encode()))
+        self.known = {json.loads(row)["job"] for row in rows}
 
     def add(self, submission: Submission, job: str, end: slurm.End | None) -> None:
         """Append a job's line, once and in one write."""

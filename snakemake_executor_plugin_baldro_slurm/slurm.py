@@ -204,4 +204,6 @@ def last_words(logs: Iterable[str | Path]) -> str:
 
 def is_final(said: str) -> bool:
     """Whether another attempt would end in the same way: baldro's own error, unless it was only told to stop."""
-    return bool(re.match(r"baldro [a-z]+: ", said)) and not re.search(r"interrupted by SIG| belongs to ", said)
+    return bool(re.match(r"baldro [a-z]+: ", said)) and not re.search(
+        r"interrupted by SIG| belongs to | taken over ", said
+    )

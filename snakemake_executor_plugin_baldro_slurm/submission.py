@@ -28,6 +28,8 @@ here={folder}
 # sbatch may have been told to submit once more, not knowing that it had: the first job that starts does the work.
 ln -s "$SLURM_JOB_ID" "$here/job" 2>/dev/null || [ "$(readlink "$here/job")" = "$SLURM_JOB_ID" ] || exit 0
 rm -f "$here/stopped" # of before a requeue
+turn=${{SLURM_RESTART_COUNT:-0}}
+echo "$turn" >"$here/turn" # what an earlier turn writes from now on, on a node that was lost and is not dead, counts for nothing
 export HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 # what is downloaded is downloaded on the submitting machine
 
 stopping=
@@ -40,9 +42,18 @@ stop() {{ # SIGNAL: let every process of this job know, this shell apart
 trap 'stop USR1' USR1 # some time before the limit (sbatch --signal)
 trap 'stop TERM' TERM # at the limit, a preemption, scancel
 
+ended() {{ # INDEX STATUS
+    echo "$2 $turn" >"$here/$1.part.$turn"
+    mv "$here/$1.part.$turn" "$here/$1.exit"
+}}
+
 last=0
 member() {{ # INDEX COMMAND
-    if [ -n "$stopping" ] || [ -e "$here/$1.exit" ]; then return; fi
+    if [ -n "$stopping" ]; then return; fi
+    if [ -e "$here/$1.exit" ]; then # in an earlier turn
+        ended "$1" "$(cut -d' ' -f1 "$here/$1.exit")"
+        return
+    fi
     (
         trap '' USR1 # for baldro, which knows what to do with it; Snakemake would die of it
         exec bash -c "$2"
@@ -53,10 +64,7 @@ member() {{ # INDEX COMMAND
         status=$?
     done
     if [ "$status" != 0 ]; then last=$status; fi
-    if [ "$status" = 0 ] || [ -z "$stopping" ]; then
-        echo "$status" >"$here/$1.part"
-        mv "$here/$1.part" "$here/$1.exit"
-    fi
+    if [ "$status" = 0 ] || [ -z "$stopping" ]; then ended "$1" "$status"; fi
 }}
 
 {members}
@@ -117,9 +125,10 @@ class Submission:
             return None
 
     def exit_status(self, index: int) -> int | None:
-        """A member's exit status, once it has ended by itself."""
+        """A member's exit status, once it has ended by itself in the present turn of the job, or before it."""
         try:
-            return int((self.folder / f"{index}.exit").read_text())
+            status, turn = (self.folder / f"{index}.exit").read_text().split()
+            return int(status) if turn == (self.folder / "turn").read_text().strip() else None
         except FileNotFoundError:
             return None
 

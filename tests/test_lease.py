@@ -78,10 +78,10 @@ def test_a_superseded_process_is_told_by_whom(tmp_path, monkeypatch):
         lease.check()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "null"])
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"{}", b"null", b"\xff\xfe"])
 def test_a_lease_that_is_none_belongs_to_another(tmp_path, text):
     lease = Lease.take(tmp_path)
-    (tmp_path / ".lease").write_text(text)
+    (tmp_path / ".lease").write_bytes(text)
     with pytest.raises(Superseded, match=r"this process stops without writing$"):
         lease.check()
 

@@ -114,7 +114,9 @@ def test_the_hub_out_of_reach(monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(socket.socket, "connect", no_network)
     for part in (models.load, models.tokenizer):
-        with refused("hub:nobody/nothing@main: nothing of it is in the cache .*allowed: `baldro download --place hub:nobody/"):
+        with refused(
+            "hub:nobody/nothing@main: nothing of it is in the cache .*allowed: `baldro download --place hub:nobody/"
+        ):
             part("hub:nobody/nothing@main")
     with refused("'hub:nothing' is not a place on the hub; allowed: hub:owner/name@revision"):
         models.load("hub:nothing")

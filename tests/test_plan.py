@@ -3,6 +3,8 @@
 import math
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +13,16 @@ from hypothesis import strategies as st
 
 from baldro.errors import BaldroError
 from baldro.grid import load
-from baldro.plan import GPUS, cost, describe, hours, jobs, sizes
+from baldro.plan import GPUS, cost, describe, hours, jobs, sizes, submissions
 
 ROOT = Path(__file__).resolve().parents[1]
 PAPER = ROOT / "experiments" / "paper-tofu.yaml"
-MODEL = {"target": ["hub:a/b@main"], "retain": {"retain90": ["hub:a/c@main"]}, "parameters": 1e9}
+MODEL = {
+    "target": ["hub:a/b@main"],
+    "retain": {"retain90": ["hub:a/c@main"]},
+    "parameters": 1e9,
+    "needs": {"mem_mb": 16000},
+}
 BENCHMARK = {
     "kind": "tofu",
     "source": ["hub:owner/rows@main"],
@@ -128,12 +135,116 @@ def test_the_paper():
     text = describe(experiment, gpu="a100")
     for part in (
         "2,592 unlearning runs",
-        "7,795 jobs",
+        "7,799 jobs",
         "35 TB" if kept > 34.95e12 else "34.9 TB",
         "WARNING",
         "GPU hours",
     ):
         assert part in text
+
+
+# Submissions ---------------------------------------------------------------------------------------------------------
+
+
+def section(text: str, title: str) -> list[str]:
+    """The lines of one section of a plan."""
+    return text.split(f"\n\n{title}\n")[1].split("\n\n")[0].splitlines()
+
+
+def test_submissions_of_the_paper_by_hand():
+    """2,592 runs, four a job; six rows to compare, four a job; one reference a split; four checkpoints to bring."""
+    experiment = load(PAPER)
+    by_rule = jobs(experiment)
+    assert experiment.needs("llama-2-7b-chat").runs_per_job == 4
+    assert submissions.submitted(experiment, by_rule) == {
+        "finetune": 0, "reference": 3, "unlearn + score": 648, "score": 2,
+    }  # fmt: skip
+    assert submissions.local(experiment, by_rule) == {
+        "benchmark": 1, "model": 1, "weights": 4, "classifier": 0, "metrics": 2598, "report": 1,
+    }  # fmt: skip
+    starts = 2592 * (submissions.SNAKEMAKE + 2 * submissions.MODEL) + 9 * (submissions.SNAKEMAKE + submissions.MODEL)
+    assert submissions.starting(by_rule) == pytest.approx((starts, 2598 * submissions.METRICS))
+    lines = section(describe(experiment, gpu="h200"), "Submissions (SLURM)")
+    assert "at least 653 jobs in the queue: reference 3, unlearn + score 648, score 2" in lines[0]
+    assert "1 GPU, 96 GB of the node, 1 h to train, 1 h to score; 4 runs a job: 8 h" in lines[-1]
+
+
+def test_packs_are_of_one_model_and_the_last_may_be_smaller():
+    def of(*packs, runs):
+        models = {f"m{i}": {**MODEL, "needs": {"runs_per_job": size}} for i, size in enumerate(packs)}
+        grid = {"benchmark": "b", "model": [*models], "split": "forget10", "objective": "npo", "seed": [*range(runs)]}
+        experiment = load({"name": "x", "grid": grid, "models": models, "benchmarks": {"b": BENCHMARK}})
+        return submissions.submitted(experiment, jobs(experiment))
+
+    assert of(1, runs=7) == {"finetune": 0, "reference": 1, "unlearn + score": 7, "score": 2}
+    assert of(4, runs=7) == {"finetune": 0, "reference": 1, "unlearn + score": 2, "score": 1}
+    assert of(4, 3, runs=7) == {"finetune": 0, "reference": 2, "unlearn + score": 2 + 3, "score": 2}
+    assert of(100, 100, runs=1) == {"finetune": 0, "reference": 2, "unlearn + score": 2, "score": 2}
+
+
+@pytest.mark.parametrize("config", ["config.yaml", "experiments/smollm2-smoke.yaml"])
+def test_every_job_is_submitted_or_stays_here(config):
+    """Without packs, a job in the queue for each training, each score that goes with none, each reference."""
+    experiment = load(ROOT / config)
+    alone = replace(
+        experiment,
+        models={name: model | {"needs": {"runs_per_job": 1}} for name, model in experiment.models.items()},
+    )
+    by_rule = jobs(alone)
+    members = sum(submissions.submitted(alone, by_rule).values()) + len(by_rule["unlearn"])
+    total = members + sum(submissions.local(alone, by_rule).values()) + 1  # the target `all`
+    assert f"\n  {total:,} jobs, " in describe(experiment, gpu="a100")
+
+
+def warned(needs, **model) -> list[str]:
+    """Warnings of the submissions, of a model of a billion parameters whose checkpoint is of 12 GB."""
+    text = describe(small(model={**MODEL, **model, "needs": needs}), gpu="a100")
+    return [line.strip() for line in section(text, "Submissions (SLURM)") if "WARNING" in line]
+
+
+def test_needs_below_the_estimate_are_warned_of():
+    enough = {"mem_mb": 14600, "train_minutes": 60, "score_minutes": 60}
+    assert warned(enough) == []
+    (text,) = warned(enough | {"mem_mb": 14400})
+    assert text == "WARNING: mem_mb: 14400 is less than the 14,500 that resuming from a checkpoint takes"
+    long = {**BENCHMARK, "tokens_per_row": 5e6}
+    text = describe(small(model={**MODEL, "needs": enough | {"mem_mb": 99999}}, benchmark=long), gpu="a100")
+    train = cost.train_seconds(*unlearn(benchmark=long), GPUS["a100"]) / 60
+    assert f"WARNING: train_minutes: 60 is less than the {train:,.0f} estimated on one a100" in text
+    assert "WARNING: score_minutes: 60 is less than the" in text
+    more = {"mem_mb": 99999, "train_minutes": 10**6, "score_minutes": 10**6}
+    assert "minutes: 1000000 is less" not in describe(small(model={**MODEL, "needs": more}, benchmark=long), gpu="a100")
+
+
+def test_without_a_gpu_the_state_is_the_nodes():
+    """16 bytes a parameter and activations; no hours on a GPU, and no job that holds one."""
+    model = {**MODEL, "needs": {"gpu": 0, "mem_mb": 18000}}
+    experiment = small(model=model, precision="fp32")
+    run = jobs(experiment)["unlearn"][0]
+    width, depth = sizes.shape("m", MODEL)
+    expected = 16e9 + 16 * 1.5 * 50 * 34 * 2 * width * depth + cost.PROCESS
+    assert cost.node_bytes(experiment, run) == pytest.approx(expected)
+    text = describe(experiment, gpu="a100")
+    assert f"WARNING: mem_mb: 18000 is less than the {expected / 1e6:,.0f} that training takes" in text
+    assert "no GPU, 18 GB of the node" in text and "no model needs a GPU" in text and "0 of them on a GPU" in text
+    assert sum(hours(experiment, gpu="a100").values()) == 0
+
+
+def test_smaller_batches_of_the_needs_are_what_is_estimated():
+    needs = {"micro_batch": 4, "batch_tokens": 300}
+    before, (after, run) = small(), unlearn(model={**MODEL, "needs": needs})
+    assert cost.memory(after, run) == cost.memory(before, run, micro_batch=4) < cost.memory(before, run)
+    # 100 answers of 50 + 100 tokens: two at a time, 50 batches of 100 steps
+    assert hours(after, gpu="a100")["score, generation"] == pytest.approx(3 * 50 * 100 * 17 * 6e-4 / 3600, rel=1e-12)
+
+
+def test_five_thousand_runs_are_planned_in_seconds():
+    began = time.process_time()
+    axes = dict(benchmark="fictional", model="tiny", split="forget10", objective="npo", variant=["base", "baldro-dv"])
+    several = dict(lr=[1e-4 * (i + 1) for i in range(20)], dv_beta=[0.1 * (i + 1) for i in range(9)], seed=[*range(25)])
+    text = describe(load({"name": "x", "grid": {**axes, **several}}), gpu="a100")
+    assert "5,000 unlearning runs" in text and "15,012 jobs" in text
+    assert time.process_time() - began < 10
 
 
 # Larger means more ---------------------------------------------------------------------------------------------------
@@ -189,7 +300,7 @@ def test_what_is_unknown_is_said_and_the_rest_shown(model, benchmark, said):
     )
     text = describe(experiment, gpu="a100")
     assert said in text
-    assert "1 unlearning runs" in text and "jobs:" in text
+    assert "1 unlearning runs" in text and " jobs, " in text
     assert all(value == said for value in hours(experiment, gpu="a100").values() if value)
 
 
@@ -213,7 +324,7 @@ def test_an_unknown_gpu_is_one_line():
 )
 def test_every_experiment_has_a_plan(config):
     text = describe(load(ROOT / config), gpu="a100")
-    for part in ("unlearning runs", "jobs:", "Disk", "evidence", "GPU memory", "GPU hours", "total", "Assumed"):
+    for part in ("unlearning runs", " jobs, ", "Disk", "evidence", "GPU memory", "GPU hours", "total", "Assumed"):
         assert part in text
     assert "unknown" not in text
     assert max(map(len, text.splitlines())) <= 120

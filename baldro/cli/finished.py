@@ -24,18 +24,14 @@ def seal(folder: Path, identity: str) -> None:
     write_json(folder / SEAL, {"identity": identity, "sizes": _sizes(folder)})
 
 
-def restore(output: Path, identity: str, *, lease: Lease, keep: bool) -> bool:
-    """Hand over what a training with the same identity made; what any other made is removed. True if there was something to hand over."""
+def discard(output: Path, *, lease: Lease) -> None:
+    """Before another training: the mark that an earlier one is complete goes, and what was kept of it."""
+    lease.check()
+    remove(output / OUTPUTS[-1])
     made = place(output)
-    if not made.is_dir():
-        return False
-    if not is_whole(made, identity):
+    if made.is_dir():
         print(f"{made} is of other code, data or start, or not whole: training begins anew", flush=True)
-        lease.check()
         remove(made)
-        return False
-    hand_over(output, lease=lease, keep=keep)
-    return True
 
 
 def hand_over(output: Path, *, lease: Lease, keep: bool) -> None:
@@ -52,9 +48,10 @@ def hand_over(output: Path, *, lease: Lease, keep: bool) -> None:
 
 def is_whole(folder: Path, identity: str) -> bool:
     """Whether a folder holds all that a training with this identity made, each file as long as it was."""
-    if not (folder / SEAL).is_file():
+    try:
+        sealed = read_json(folder / SEAL)
+    except ValueError:  # not there, or no JSON: a broken disk must not stop a run for ever
         return False
-    sealed = read_json(folder / SEAL)
     return sealed == {"identity": identity, "sizes": _sizes(folder)} and all((folder / n).exists() for n in OUTPUTS)
 
 

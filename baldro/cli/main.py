@@ -33,7 +33,11 @@ def main(arguments: list[str] | None = None) -> int:
         except BaldroError as error:
             _tell(f"baldro {options.verb}: {error}", log)
             return 2
-        except Exception:
+        except Exception as error:
+            if type(error).__name__ == "OutOfMemoryError":  # torch's, which this module does not import
+                less = "allowed: fewer sequences in a pass (needs: micro_batch, batch_tokens; baldro plan), or a larger GPU"
+                _tell(f"baldro {options.verb}: out of GPU memory: {str(error).partition('.')[0]}; {less}", log)
+                return 2
             _tell(traceback.format_exc().rstrip(), log)
             return 1
 

@@ -53,8 +53,7 @@ def _fit(given: Given, options: Namespace, identity: str, *, lease: Lease, stop:
         checkpoint_minutes=options.checkpoint_minutes,
     )
     if _main():
-        lease.check()
-        remove(options.output / finished.OUTPUTS[-1])  # what says that an earlier training is complete
+        finished.discard(options.output, lease=lease)
     try:
         done = train(
             network,
@@ -97,9 +96,10 @@ def _restored(given: Given, options: Namespace, identity: str, lease: Lease) -> 
     """
     if _several() and not _keeps(given):
         return False
-    if _main():
-        return finished.restore(options.output, identity, lease=lease, keep=_keeps(given))
-    return finished.is_whole(finished.place(options.output), identity)
+    there = finished.is_whole(finished.place(options.output), identity)
+    if there and _main():
+        finished.hand_over(options.output, lease=lease, keep=_keeps(given))
+    return there
 
 
 def _keeps(given: Given) -> bool:

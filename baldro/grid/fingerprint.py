@@ -9,7 +9,7 @@ from baldro.grid.methods import OBJECTIVES
 from baldro.grid.run import Run
 
 PACKAGE = Path(__file__).resolve().parents[1]
-NO_NUMBERS = ("baldro.errors", "baldro.files", "baldro.grid", "baldro.lease", "baldro.progress")
+NO_NUMBERS = ("baldro.errors", "baldro.files", "baldro.grid", "baldro.hub", "baldro.lease", "baldro.progress")
 """Modules that say what is run and how it is told, not what comes out: a run's values are in its id."""
 
 

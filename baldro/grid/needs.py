@@ -4,9 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-LEAST_BATCH_TOKENS = 256
-"""Padded tokens of a scoring pass that further attempts do not go below, and the least that an entry may ask for."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
@@ -33,16 +30,14 @@ class Needs:
         return cls(**{key: int(value) for key, value in (model.get("needs") or {}).items()})  # 8e3 in YAML is a float
 
     def at(self, attempt: int) -> "Needs":
-        """What the n-th attempt asks for: n times the memory and the time, and half the batch of the attempt before.
+        """What the n-th attempt asks for: n times the memory of the node and the time.
 
-        A job does not say what it lacked; the batch shrinks because it may have been the GPU's memory.
+        The batches stay as they are: in another shape sums are taken in another order, and a run that was tried twice would
+        differ in its last bits from one that was not.
         """
-        shrunk = 2 ** (attempt - 1)
         return replace(
             self,
             mem_mb=self.mem_mb * attempt,
             train_minutes=self.train_minutes * attempt,
             score_minutes=self.score_minutes * attempt,
-            micro_batch=max(1, self.micro_batch // shrunk),
-            batch_tokens=max(LEAST_BATCH_TOKENS, self.batch_tokens // shrunk),
         )

@@ -1,4 +1,4 @@
-"""What an experiment takes before it is started: runs, jobs, disk, GPU memory, GPU hours, and how each was estimated.
+"""What an experiment takes before it is started: runs, jobs, submissions, disk, GPU memory, GPU hours, and how each was estimated.
 
 Counts from definitions and a GPU's data sheet (`baldro.plan.cost` has every assumption as a constant): good to a factor of two for models
 that keep a GPU busy, and no better than an order of magnitude for small ones. Nothing is loaded, and torch is not imported.
@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable
 
 from baldro.errors import unknown
 from baldro.grid import OBJECTIVES, VARIANTS, Experiment, Run
-from baldro.plan import cost
+from baldro.plan import cost, submissions
 from baldro.plan.cost import GPU, GPUS
 from baldro.plan.sizes import Unknown
+from baldro.plan.text import count, line, size
+from baldro.plan.text import hours as hours_text
 
 __all__ = ["GPUS", "describe", "hours", "jobs"]
 
@@ -43,12 +45,12 @@ def jobs(experiment: Experiment) -> dict[str, list[Run]]:
 
 
 def hours(experiment: Experiment, *, gpu: str) -> dict[str, float | str]:
-    """GPU hours by kind of work (the keys of WORK), or what is lacking to estimate them.
+    """GPU hours by kind of work (the keys of WORK), or what is lacking to estimate them; of models that need a GPU.
 
     Args:
         gpu: a key of GPUS.
     """
-    device, by_rule = _gpu(gpu), jobs(experiment)
+    device, by_rule = _gpu(gpu), _on_gpu(experiment, jobs(experiment))
     return {
         work: _total(by_rule[rule], lambda run, seconds=seconds: seconds(experiment, run, device) / 3600)
         for work, (rule, seconds, _) in WORK.items()
@@ -62,15 +64,17 @@ def describe(experiment: Experiment, *, gpu: str) -> str:
         gpu: a key of GPUS.
     """
     device, by_rule = _gpu(gpu), jobs(experiment)
+    held = _on_gpu(experiment, by_rule)
     parts = {
         "Runs": _runs(experiment, by_rule["unlearn"]),
-        "Jobs": _jobs(experiment, by_rule),
+        "Jobs": _jobs(experiment, by_rule, held),
+        "Submissions (SLURM)": submissions.describe(experiment, by_rule, device, gpu),
         "Disk": _disk(experiment, by_rule),
-        "GPU memory": _memory(experiment, by_rule, device, gpu),
-        "GPU hours": _hours(experiment, gpu, by_rule),
+        "GPU memory": _memory(experiment, held, device, gpu),
+        "GPU hours": _hours(experiment, gpu, held),
     }
-    speed = f"{device.bf16 / 1e12:g} TFLOP/s in bf16, {device.fp32 / 1e12:g} in fp32, {_bytes(device.bandwidth)}/s"
-    lines = [f"Experiment {experiment.name}, from nothing, one GPU a job", f"{gpu}: {_bytes(device.memory)}, {speed}"]
+    speed = f"{device.bf16 / 1e12:g} TFLOP/s in bf16, {device.fp32 / 1e12:g} in fp32, {size(device.bandwidth)}/s"
+    lines = [f"Experiment {experiment.name}, from nothing, one GPU a job", f"{gpu}: {size(device.memory)}, {speed}"]
     for title, text in parts.items():
         lines += ["", title, *(f"  {line}" for line in text)]
     return "\n".join(lines)
@@ -87,13 +91,20 @@ def _runs(experiment: Experiment, unlearnt: list[Run]) -> list[str]:
     return [f"{len(unlearnt):,} unlearning runs, and {rest:,} rows to compare with (original, retain)", head, *table]
 
 
-def _jobs(experiment: Experiment, by_rule: dict[str, list[Run]]) -> list[str]:
-    count = {"benchmark": len(experiment.benchmarks), "model": len(experiment.models)}
-    count |= {rule: len(runs) for rule, runs in by_rule.items() if runs} | {"report": 1, "all": 1}
-    on_gpu = {rule for rule, _, _ in WORK.values()} & set(count)
-    total = sum(number for rule, number in count.items() if rule in on_gpu)
-    listed = ", ".join(f"{rule} {number:,}{'*' if rule in on_gpu else ''}" for rule, number in count.items())
-    return [f"{sum(count.values()):,} jobs: {listed}", f"{total:,} of them on a GPU (*)"]
+def _jobs(experiment: Experiment, by_rule: dict[str, list[Run]], held: dict[str, list[Run]]) -> list[str]:
+    here = submissions.local(experiment, by_rule)
+    after = {rule: here.pop(rule) for rule in ("metrics", "report")} | {"all": 1}
+    count = here | {rule: len(runs) for rule, runs in by_rule.items()} | after
+    on_gpu = {rule for rule, _, _ in WORK.values() if held[rule]}
+    total = sum(len(held[rule]) for rule in on_gpu)
+    listed = ", ".join(f"{rule} {number:,}{'*' * (rule in on_gpu)}" for rule, number in count.items() if number)
+    return [f"{sum(count.values()):,} jobs, {total:,} of them on a GPU (*)", listed]
+
+
+def _on_gpu(experiment: Experiment, by_rule: dict[str, list[Run]]) -> dict[str, list[Run]]:
+    """The same, without the runs of models that need no GPU."""
+    needing = {model for model in experiment.models if experiment.needs(model).gpu}
+    return {rule: [run for run in runs if run.model in needing] for rule, runs in by_rule.items()}
 
 
 def _disk(experiment: Experiment, by_rule: dict[str, list[Run]]) -> list[str]:
@@ -101,62 +112,68 @@ def _disk(experiment: Experiment, by_rule: dict[str, list[Run]]) -> list[str]:
     lasting = _total(by_rule["finetune"], lambda run: cost.model_bytes(experiment, run))
     every = _total(by_rule["unlearn"], lambda run: cost.model_bytes(experiment, run))
     running = _numbers(by_rule["unlearn"], lambda run: cost.running_bytes(experiment, run))
-    lines = [_line("evidence of all rows", evidence, _bytes, "candidates x tokens x 12 bytes")]
+    lines = [line("evidence of all rows", evidence, size, "candidates x tokens x 12 bytes")]
     if by_rule["finetune"]:
-        lines.append(_line("base, target, retain models", lasting, _bytes, "made here and kept; downloads not counted"))
+        lines.append(line("base, target, retain models", lasting, size, "made here and kept; downloads not counted"))
     if not any(isinstance(found, str) for found in (evidence, lasting, running)):
         for number in (n for n in PARALLEL if n == 1 or n <= len(running)):
             what = "two checkpoints a running job; models are deleted once scored" if number == 1 else ""
             peak = evidence + lasting + number * max(running)
-            lines.append(_line(f"at most, {number} at a time", peak, _bytes, what))
-    return [*lines, _line("every unlearned model kept", every, _bytes, "with --notemp")]
+            lines.append(line(f"at most, {number} at a time", peak, size, what))
+    return [*lines, line("every unlearned model kept", every, size, "with --notemp")]
 
 
-def _memory(experiment: Experiment, by_rule: dict[str, list[Run]], device: GPU, gpu: str) -> list[str]:
+def _memory(experiment: Experiment, held: dict[str, list[Run]], device: GPU, gpu: str) -> list[str]:
     """A line per model and precision, of the run that needs most; a warning where it is more than there is."""
-    lines, kinds = [], dict.fromkeys((run.model, run.precision) for run in by_rule["unlearn"])
-    for kind in kinds:
-        runs = [run for run in by_rule["unlearn"] if (run.model, run.precision) == kind]
+    lines, kinds = [], dict.fromkeys((run.model, run.precision) for run in held["unlearn"])
+    for model, precision in kinds:
+        runs = [run for run in held["unlearn"] if (run.model, run.precision) == (model, precision)]
         found = _numbers(runs, lambda run: cost.memory(experiment, run))
         most = found if isinstance(found, str) else max(found)
-        how = f"unlearn: {cost.STATE[kind[1]]} bytes a parameter; activations of at most {cost.MICRO_BATCH} sequences"
-        lines.append(_line(", ".join(kind), most, _bytes, how))
+        passed = experiment.needs(model).micro_batch
+        how = f"unlearn: {cost.STATE[precision]} bytes a parameter; activations of at most {count(passed, 'sequence')}"
+        lines.append(line(f"{model}, {precision}", most, size, how))
         if not isinstance(most, str) and most > device.memory:
-            lines.append(f"WARNING: more than the {_bytes(device.memory)} of one {gpu}")
-            fewer = _micro_batch(experiment, runs)
-            less = {
-                f"with --set-resources unlearn:micro_batch={fewer}": {"micro_batch": fewer},
-                "... and precision: bf16-only, which changes the numbers": {
-                    "micro_batch": fewer,
-                    "precision": "bf16-only",
-                },
-            }
-            for way, options in less.items():
-                need = max(cost.memory(experiment, run, **options) for run in runs)
-                fits = [name for name, other in GPUS.items() if other.memory >= need]
-                lines.append(f"  {way}: {_bytes(need)} ({', '.join(fits) or 'too much for each GPU in the table'})")
+            lines.append(f"WARNING: more than the {size(device.memory)} of one {gpu}")
+            lines += [f"  {text}" for text in _less(experiment, runs, passed)]
+    return lines or ["no model needs a GPU"]
+
+
+def _less(experiment: Experiment, runs: list[Run], passed: int) -> list[str]:
+    """What would take less than passes of so many sequences: 8, or 1 where 8 are too much for each GPU; then bf16 alone."""
+
+    def need(**options) -> float:
+        return max(cost.memory(experiment, run, **options) for run in runs)
+
+    most = max(device.memory for device in GPUS.values())
+    fewer = min(passed, 8 if need(micro_batch=8) <= most else 1)
+    last = {"micro_batch": fewer, "precision": "bf16-only"}
+    ways = {"with precision: bf16-only, which changes the numbers": last}
+    if fewer < passed:
+        ways = {
+            f"with micro_batch: {fewer} in the model's needs": {"micro_batch": fewer},
+            "... and precision: bf16-only, which changes the numbers": last,
+        }
+    lines = []
+    for way, options in ways.items():
+        fits = [name for name, device in GPUS.items() if device.memory >= need(**options)]
+        lines.append(f"{way}: {size(need(**options))} ({', '.join(fits) or 'too much for each GPU in the table'})")
     return lines
-
-
-def _micro_batch(experiment: Experiment, runs: list[Run]) -> int:
-    """Sequences in one pass to advise: 8, or 1 where 8 are too much for each GPU."""
-    need = max(cost.memory(experiment, run, micro_batch=8) for run in runs)
-    return 8 if any(gpu.memory >= need for gpu in GPUS.values()) else 1
 
 
 def _hours(experiment: Experiment, gpu: str, by_rule: dict[str, list[Run]]) -> list[str]:
     shown = {work: value for work, value in hours(experiment, gpu=gpu).items() if by_rule[WORK[work][0]] and value}
-    lines = [_line(work, value, _hours_text, WORK[work][2]) for work, value in shown.items()]
+    lines = [line(work, value, hours_text, WORK[work][2]) for work, value in shown.items()]
     known = [value for value in shown.values() if not isinstance(value, str)]
     rest = "" if len(known) == len(shown) else "without what is unknown"
     moved = _total(by_rule["unlearn"], lambda run: 3 * cost.model_bytes(experiment, run))
     train, score, traffic = (f"{share:.0%}" for share in (cost.TRAIN_SHARE, cost.SCORE_SHARE, cost.BANDWIDTH_SHARE))
     return [
         *lines,
-        _line("total", sum(known), _hours_text, rest),
+        line("total", sum(known), hours_text, rest),
         f"Assumed: {train} of peak arithmetic in training, {score} in scoring, {traffic} of memory bandwidth; at least",
         f"{cost.LAUNCH * 1e3:g} ms a layer and pass; in every batch a row that generates to the limit. Not counted: loading and",
-        f"saving unlearned models ({moved if isinstance(moved, str) else _bytes(moved)} moved in all), waiting, failed runs.",
+        f"saving unlearned models ({moved if isinstance(moved, str) else size(moved)} moved in all), starting, waiting, failed runs.",
     ]
 
 
@@ -177,20 +194,3 @@ def _numbers(runs: Iterable[Run], value: Callable[[Run], float]) -> list[float] 
 def _total(runs: Iterable[Run], value: Callable[[Run], float]) -> float | str:
     found = _numbers(runs, value)
     return found if isinstance(found, str) else sum(found)
-
-
-def _line(what: str, value: float | str, text: Callable[[float], str], how: str) -> str:
-    return f"{what:28} {value}" if isinstance(value, str) else f"{what:28} {text(value):>9}   {how}".rstrip()
-
-
-def _bytes(value: float) -> str:
-    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
-        if value >= size:
-            return f"{value / size:,.3g} {unit}" if value < 999 * size else f"{value / size:,.0f} {unit}"
-    return f"{value / 1e3:,.0f} kB"
-
-
-def _hours_text(value: float) -> str:
-    if value >= 0.1:
-        return f"{value:,.1f} h"
-    return f"{value * 60:.1f} min" if value * 60 >= 1 else f"{value * 3600:.1f} s"

@@ -10,8 +10,8 @@ TRAIN_SHARE, SCORE_SHARE, BANDWIDTH_SHARE = 0.4, 0.3, 0.6
 """Assumed shares of the peak: arithmetic in training and in scoring, memory traffic in decoding and in the optimiser."""
 LAUNCH = 6e-4
 """Assumed seconds that a layer's kernels take to be launched, at least: what bounds small models and decoding."""
-MICRO_BATCH, BATCH_TOKENS, SEQUENCES = 64, 16384, 256
-"""Defaults of the workflow: sequences per training pass; padded tokens and sequences per scoring pass."""
+SEQUENCES = 256
+"""Sequences per scoring pass, at most (as scoring has it; a test compares)."""
 STATE = {"fp32": 16, "bf16": 18, "bf16-only": 8}
 """Bytes per parameter in training: weights, gradients and Adam's two moments; bf16 also keeps a copy to compute with."""
 STORED = {"fp32": 4, "bf16": 2, "bf16-only": 2}
@@ -24,6 +24,8 @@ PADDING = 1.5
 """Assumed ratio of padded to real tokens in a batch of mixed lengths."""
 OVERHEAD = 2e9
 """Assumed bytes of the GPU's context and of the logits in memory at a time."""
+PROCESS = 2.5e9
+"""Assumed bytes of the node that a job takes without weights: Snakemake 0.2e9, torch and transformers 0.5e9 (measured), a GPU's context."""
 EVIDENCE = 12
 """Bytes of evidence per token of a candidate with its question, compressed (measured: 17 per answer token, two thirds of the tokens)."""
 
@@ -104,9 +106,16 @@ def generation_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
     for asked, rows, tokens in _scored(experiment, run):
         if asked.generates:
             asked_for.setdefault(asked.longest or usual, []).append((rows, tokens))
-    steps = sum(_batches(sections, longest) * longest for longest, sections in asked_for.items())
+    at_once = experiment.needs(run.model).batch_tokens
+    steps = sum(_batches(sections, longest, at_once) * longest for longest, sections in asked_for.items())
     reading = P * STORED[precision(experiment, run)] / (BANDWIDTH_SHARE * gpu.bandwidth)
     return steps * max(reading, depth * LAUNCH)
+
+
+def score_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
+    """All of what scoring a model takes."""
+    kinds = (candidates_seconds, gradients_seconds, generation_seconds)
+    return sum(seconds(experiment, run, gpu) for seconds in kinds)
 
 
 def candidates(experiment: Experiment, run: Run) -> int:
@@ -114,19 +123,28 @@ def candidates(experiment: Experiment, run: Run) -> int:
     return sum(rows * asked.candidates for asked, rows, _ in _scored(experiment, run))
 
 
-def memory(experiment: Experiment, run: Run, *, precision: str | None = None, micro_batch: int = MICRO_BATCH) -> float:
+def memory(experiment: Experiment, run: Run, *, precision: str | None = None, micro_batch: int | None = None) -> float:
     """Bytes on the GPU while a run trains: state by precision, and activations of one pass, roughly.
 
     Args:
         precision: instead of the run's own.
-        micro_batch: sequences in one pass.
+        micro_batch: sequences in one pass, instead of what the model's needs say.
     """
     P, _ = _model(experiment, run)
     width, depth = sizes.shape(run.model, experiment.models[run.model])
     precision = precision or run.precision
+    micro_batch = micro_batch or experiment.needs(run.model).micro_batch
     sequences = min(micro_batch, run.batch_size * (2 if OBJECTIVES[run.objective].retains else 1))
     kept = ACTIVATION * width * depth * (2 if precision == "fp32" else 1)
     return P * STATE[precision] + sequences * PADDING * _tokens(experiment, run) * kept + OVERHEAD
+
+
+def node_bytes(experiment: Experiment, run: Run) -> float:
+    """Bytes of the node's memory while a run trains, roughly; on a GPU, what resuming takes, which reads the whole checkpoint first."""
+    if not experiment.needs(run.model).gpu:
+        return memory(experiment, run) - OVERHEAD + PROCESS
+    P, _ = _model(experiment, run)
+    return P * CHECKPOINT[run.precision] + PROCESS
 
 
 def model_bytes(experiment: Experiment, run: Run) -> float:
@@ -163,11 +181,11 @@ def _scored(experiment: Experiment, run: Run) -> list[tuple[sizes.Asked, int, fl
     return list(sizes.scored(run.benchmark, experiment.benchmarks[run.benchmark], run.split).values())
 
 
-def _batches(sections: list[tuple[int, float]], longest: int) -> int:
-    """Batches that rows of these sections are continued in; each section: rows, mean tokens."""
+def _batches(sections: list[tuple[int, float]], longest: int, at_once: int) -> int:
+    """Batches that rows of these sections are continued in, `at_once` padded tokens in each; each section: rows, mean tokens."""
     rows = sum(count for count, _ in sections)
     mean = sum(count * tokens for count, tokens in sections) / rows
-    return math.ceil(rows / min(SEQUENCES, max(1, int(BATCH_TOKENS / (mean + longest)))))
+    return math.ceil(rows / min(SEQUENCES, max(1, int(at_once / (mean + longest)))))
 
 
 def _peak(gpu: GPU, precision: str) -> float:
@@ -177,4 +195,4 @@ def _peak(gpu: GPU, precision: str) -> float:
 def _forward(experiment: Experiment, run: Run, tokens: float, gpu: GPU) -> float:
     P, depth = _model(experiment, run)
     arithmetic = 2 * P * tokens / (SCORE_SHARE * _peak(gpu, precision(experiment, run)))
-    return max(arithmetic, math.ceil(tokens / BATCH_TOKENS) * depth * LAUNCH)
+    return max(arithmetic, math.ceil(tokens / experiment.needs(run.model).batch_tokens) * depth * LAUNCH)

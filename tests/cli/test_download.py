@@ -49,7 +49,7 @@ class Hub(ThreadingHTTPServer):
     def __init__(self, root: Path):
         super().__init__(("127.0.0.1", 0), Handler)
         self.root, self.asked = root, []
-        self.gated, self.dies_in, self.is_dead, self.claims = set(), None, False, {}
+        self.gated, self.claims, self.dies_in, self.breaks_off, self.is_dead = set(), {}, None, None, False
         Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -83,9 +83,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.close_connection = True
-        if self.server.is_dead:
-            return
         path = unquote(urlsplit(self.path).path)
+        if self.server.is_dead or (self.server.breaks_off and self.server.breaks_off in path):
+            return
         self.server.asked.append((self.command, path))
         match = re.fullmatch(r"/api/models/([^/]+/[^/]+)/(revision|tree)/([^/]+)", path)
         match = match or re.fullmatch(r"(?:/api/models)?/([^/]+/[^/]+)/(resolve|tree)/([^/]+)/(.+)", path)
@@ -295,7 +295,7 @@ def test_with_the_hub_a_model_is_looked_up_there(repositories, tmp_path):
         baldro(environment(tmp_path / "home", server.url), "model", **options)
         assert json.loads((tmp_path / "m.json").read_text())["starts"] == {"target": NANO}
         assert "tokenizer.json" in server.gets()
-        server.is_dead = True
+        server.breaks_off = "/tree/"
         process = baldro(environment(tmp_path / "other", server.url), "model", code=2, **options)
         assert re.search(
             rf"model m \({NANO}\): {NANO}: cannot be loaded: .*; allowed: ", process.stderr.splitlines()[-1]

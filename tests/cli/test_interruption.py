@@ -406,13 +406,15 @@ def test_the_outputs_may_be_deleted_and_restored_again_and_again(made, trained):
         assert_same_run(trained.output, made.root / "short")
 
 
-@pytest.mark.parametrize("damage", ["cut", "gone", "seal"])
+@pytest.mark.parametrize("damage", ["cut", "gone", "seal gone", "seal cut", "seal lost"])
 def test_what_is_not_whole_is_trained_again(made, trained, capsys, damage):
     kept = finished.place(trained.output)
-    if damage == "cut":
-        os.truncate(kept / "model/model.safetensors", 100)
+    if damage.endswith("gone"):
+        (kept / {"gone": "dynamics.parquet", "seal gone": finished.SEAL}[damage]).unlink()
+    elif damage == "seal lost":
+        (kept / finished.SEAL).write_bytes(b"\xff" * 40)
     else:
-        (kept / {"gone": "dynamics.parquet", "seal": finished.SEAL}[damage]).unlink()
+        os.truncate(kept / (finished.SEAL if damage == "seal cut" else "model/model.safetensors"), 100)
     assert baldro("train", **trained.options) == 0
     assert "or not whole: training begins anew" in capsys.readouterr().out
     assert_same_run(trained.output, made.root / "short")
@@ -493,6 +495,11 @@ def other_defaults(options, folder, patch):
 
 
 def other_run(options, folder, patch):
+    """Of another name only; the rest is the same."""
+    options["run"] = SHORT.replace("--nano--", "--other--")
+
+
+def other_values(options, folder, patch):
     options["run"] = id_of("npo", variant="baldro-dv", epochs=4, batch_size=2, lr=0.02)
 
 
@@ -535,7 +542,7 @@ def other_code(options, folder, patch):
 
 
 OTHERS = [
-    other_defaults, other_run, other_weights, other_start, other_model, other_data, other_retain, other_reference,
+    other_defaults, other_run, other_values, other_weights, other_start, other_model, other_data, other_retain, other_reference,
     other_code,
 ]  # fmt: skip
 
@@ -590,6 +597,17 @@ def test_an_unchanged_run_goes_on(made, tmp_path, monkeypatch, capsys, left):
     said = capsys.readouterr().out
     assert "anew" not in said and ("continues" if left == "checkpoint" else "restored from") in said
     assert_same_run(output, made.root / "short")
+
+
+def test_what_says_complete_goes_when_another_training_begins(made, tmp_path, monkeypatch):
+    output = tmp_path / "run"
+    assert baldro("train", output=output, **made.short) == 0
+    other = dict(made.short, retain_split="retain80")
+    assert baldro("train", output=output, **dict(other, reference=tmp_path / "none")) == 2
+    assert names(output) == OUTPUTS | {"checkpoint"}, "a mistake in the options ends nothing"
+    assert names(output / "checkpoint") == {"finished"}
+    interrupt(output, other, monkeypatch)
+    assert "run.json" not in names(output) and ".lease" not in names(output)
 
 
 def test_the_word_for_a_model_that_is_built_is_one():

@@ -21,8 +21,8 @@ def make(tmp_path: Path, *commands: str) -> Submission:
     return made
 
 
-def start(submission: Submission, job: str = "7") -> subprocess.Popen:
-    environment = {**os.environ, "SLURM_JOB_ID": job}
+def start(submission: Submission, job: str = "7", restarts: int = 0) -> subprocess.Popen:
+    environment = {**os.environ, "SLURM_JOB_ID": job, "SLURM_RESTART_COUNT": str(restarts)}
     command = ["bash", submission.folder / "script.sh"]
     return subprocess.Popen(command, env=environment, start_new_session=True)  # a group of its own, as slurmstepd makes
 
@@ -47,11 +47,27 @@ def test_the_hub_is_off(tmp_path):
 
 def test_what_was_done_before_a_requeue_is_not_done_again(tmp_path):
     made = make(tmp_path, "echo x >> first", "echo x >> second")
-    (made.folder / "0.exit").write_text("0\n")
+    (made.folder / "0.exit").write_text("0 0\n")
+    (made.folder / "turn").write_text("0\n")
     (made.folder / "stopped").write_text("TERM\n")
-    assert start(made).wait(10) == 0
+    assert start(made, restarts=1).wait(10) == 0
+    assert statuses(made) == [0, 0]
     assert not (tmp_path / "first").exists() and (tmp_path / "second").exists()
     assert made.stopped() == ""
+
+
+def test_what_an_earlier_turn_says_after_the_next_has_begun_counts_for_nothing(tmp_path):
+    """A node that was lost and lives on: its processes end later than the requeued job starts."""
+    made = make(tmp_path, "[ -e second ] || { touch first; sleep 1; exit 0; }; sleep 2; exit 3")
+    lost = start(made)
+    while not (tmp_path / "first").exists():
+        time.sleep(0.01)
+    (tmp_path / "second").touch()
+    again = start(made, restarts=1)
+    assert lost.wait(10) == 0
+    assert (made.folder / "0.exit").read_text() == "0 0\n" and statuses(made) == [None]
+    assert again.wait(10) == 3
+    assert statuses(made) == [3]
 
 
 def test_a_twin_does_nothing(tmp_path):
@@ -111,7 +127,8 @@ def test_a_folder_is_read_back(tmp_path):
 
 def test_a_gone_job_is_given_up(tmp_path):
     made = make(tmp_path, "true", "true")
-    (made.folder / "0.exit").write_text("0\n")
+    (made.folder / "0.exit").write_text("0 0\n")
+    (made.folder / "turn").write_text("0\n")
     made.give_up()
     assert (made.is_seen(0), made.is_seen(1), made.is_settled()) == (False, True, False)
     made.see(0)

@@ -52,6 +52,10 @@ def test_the_same_code_elsewhere_has_the_same_fingerprint(changed):
         ("robust.py", '    """1/B each: the plain mean."""\n', ""),
         ("objectives/npo.py", "* (stats.logp_B", "*   (stats.logp_B"),
         ("progress.py", "every: float = 5.0", "every: float = 9.0"),
+        ("files.py", "token_hex(4)", "token_hex(8)"),
+        ("lease.py", ">= 1:", ">= 2:"),
+        ("cli/training.py", "RANK", "OTHER_RANK"),
+        ("cli/finished.py", "finished.json", "other.json"),
         ("cli/main.py", "default=64", "default=32"),
         ("grid/experiment.py", "found: dict[Run, None] = {}", "found: dict[Run, None] = dict()"),
     ],
@@ -79,6 +83,14 @@ def test_words_layout_and_what_makes_no_numbers_change_nothing(changed, file, ol
 )
 def test_an_edit_changes_the_stages_that_use_it_and_no_other(changed, file, old, new, what):
     assert changed(file, old, new) == what
+
+
+def test_a_fingerprint_is_taken_once(monkeypatch):
+    """A workflow asks for it in every job."""
+    module, run = import_module("baldro.grid.fingerprint"), RUNS["npo"]
+    before = code_of(run), fingerprint("score")
+    monkeypatch.setattr(module, "imports", lambda path: pytest.fail(f"{path} is read again"))
+    assert (code_of(run), fingerprint("score")) == before
 
 
 def test_an_objective_that_borrows_its_loss_changes_with_the_lender(changed):

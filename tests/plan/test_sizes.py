@@ -11,7 +11,7 @@ from baldro import data
 from baldro.data import protocol
 from baldro.data.fictional import generate
 from baldro.grid import Run
-from baldro.plan import sizes
+from baldro.plan import cost, sizes
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -92,6 +92,12 @@ def test_candidates_are_the_datas(kind, shared, monkeypatch):
         row = data.split(frame, section.split).iloc[0]
         count = 1 + isinstance(row["paraphrased_answer"], str) + len(row["perturbed_answer"] or [])
         assert sizes.SECTIONS["tofu"][section.name].candidates == count
+
+
+def test_sequences_of_a_scoring_pass_are_the_scorings():
+    from baldro.score import generation, likelihood
+
+    assert cost.SEQUENCES == generation.SEQUENCES == likelihood.SEQUENCES
 
 
 def test_holdout_is_counted_where_it_is_known():

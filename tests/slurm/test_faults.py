@@ -15,8 +15,8 @@ from .conftest import Snakemake, Watch, ask, copy_of, nano, processes, tables, u
 
 pytestmark = pytest.mark.slurm
 CONFIG = "faults.yaml"
-STEPS = 2000
-"""Enough for some ten seconds of training: time for a fault in its midst."""
+STEPS = 4000
+"""Enough for some fifteen seconds of training: time for a fault in its midst."""
 
 
 @pytest.fixture(scope="session")
@@ -86,12 +86,32 @@ def test_nothing_happens(snakemake):
 
 
 def test_a_slurmd_is_killed_under_a_running_training(snakemake):
+    """The node's processes live on, asleep; they wake up when the run has been done elsewhere, and must not write."""
     snakemake.start()
-    _, (job, node) = next(iter(snakemake.training().items()))
+    run, (job, node) = next(iter(snakemake.training().items()))
+    asleep = put_to_sleep(snakemake, run)
     snakemake.cluster.kill(f"slurmd-{node}")
     until(120, "the job is not requeued elsewhere", lambda: is_elsewhere(job, node))
     snakemake.end()
+    wake_up(snakemake, asleep)
     assert {row["state"] for row in accounts(snakemake)} == {"COMPLETED"}
+    said = (snakemake.checkout.folder / f"logs/slurm/{job}.log").read_text()
+    assert "this process stops without writing" in said
+
+
+def put_to_sleep(snakemake: Snakemake, run: str) -> set[int]:
+    """Stop every process of a run, as if its node hung; returns their ids."""
+    asleep = {pid for pid, command in processes(snakemake.checkout.folder).items() if run in command}
+    for pid in asleep:
+        os.kill(pid, signal.SIGSTOP)
+    return asleep
+
+
+def wake_up(snakemake: Snakemake, asleep: set[int]) -> None:
+    """Let processes go on, and see them end."""
+    for pid in asleep:
+        os.kill(pid, signal.SIGCONT)
+    until(60, "what woke up does not end", lambda: not asleep & processes(snakemake.checkout.folder).keys())
 
 
 def is_elsewhere(job: str, node: str) -> bool:
@@ -102,6 +122,7 @@ def is_elsewhere(job: str, node: str) -> bool:
 def test_a_job_past_its_time_limit_goes_on_in_the_next_attempt(snakemake):
     snakemake.start()
     run, (job, _) = next(iter(snakemake.training().items()))
+    put_to_sleep(snakemake, run)  # until SLURM wakes it up to be told (SIGCONT, SIGTERM), some twenty seconds later
     ask("scontrol", "update", f"JobId={job}", "EndTime=now")
     snakemake.end()
     assert continued(snakemake, run)
@@ -212,10 +233,12 @@ def test_a_cancelled_job_is_tried_again(snakemake):
 
 def test_two_at_once_a_node_is_lost_while_slurmctld_is_away(snakemake):
     snakemake.start()
-    _, (job, node) = next(iter(snakemake.training().items()))
+    run, (job, node) = next(iter(snakemake.training().items()))
+    asleep = put_to_sleep(snakemake, run)
     snakemake.cluster.kill(f"slurmd-{node}")
     away_for_20_seconds(snakemake)
     until(120, "the job is not requeued elsewhere", lambda: is_elsewhere(job, node))
+    wake_up(snakemake, asleep)  # beside its successor
     snakemake.end()
 
 
