@@ -52,6 +52,14 @@ def test_files_of_a_published_log(tmp_path):
     assert json.loads(again.read_text())["metrics"] == stored["metrics"]
 
 
+def test_metrics_json_says_that_the_rest_is_there(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    output, options = tmp_path / "m.json", ["--per-sample", tmp_path / "file/p.parquet"]
+    assert metrics("--samples", TARGET, "--retain-samples", RETAIN, "--output", output, *options) == 2
+    assert "p.parquet cannot be written" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"file"}
+
+
 def test_a_missing_retain_log_is_an_error_that_names_what_to_run(capsys):
     assert metrics("--samples", TARGET) == 2
     [line] = capsys.readouterr().err.splitlines()

@@ -45,6 +45,17 @@ def test_the_terminal_shows_the_written_report(study, lose, tmp_path):
         main_table_text(tmp_path)
 
 
+def test_the_page_is_written_last_and_gone_while_the_rest_is_written(study, tmp_path, monkeypatch):
+    rows, results = study()
+    page = report((rows, results), tmp_path)
+    assert page.is_file()
+    monkeypatch.setattr("baldro.report.latex", lambda table: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        report((rows, results), tmp_path)
+    assert not page.exists(), "it would stand beside tables that are not its own"
+    assert not list((tmp_path / "out").rglob("*.part"))
+
+
 class Page(HTMLParser):
     """Collects tags and text, and checks that every tag is closed in order."""
 

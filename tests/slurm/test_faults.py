@@ -122,8 +122,11 @@ def is_elsewhere(job: str, node: str) -> bool:
 def test_a_job_past_its_time_limit_goes_on_in_the_next_attempt(snakemake):
     snakemake.start()
     run, (job, _) = next(iter(snakemake.training().items()))
-    put_to_sleep(snakemake, run)  # until SLURM wakes it up to be told (SIGCONT, SIGTERM), some twenty seconds later
+    asleep = put_to_sleep(snakemake, run)  # it may take SLURM half a minute to notice
     ask("scontrol", "update", f"JobId={job}", "EndTime=now")
+    log = snakemake.checkout.folder / f"logs/slurm/{job}.log"
+    until(90, "the limit is not noticed", lambda: "DUE TO TIME LIMIT" in log.read_text())
+    wake_up(snakemake, asleep)  # SIGTERM is there, SIGKILL two seconds away
     snakemake.end()
     assert continued(snakemake, run)
     first, again = (row for row in accounts(snakemake) if row["runs"] == [run])

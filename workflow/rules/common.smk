@@ -12,7 +12,8 @@ try:
 except BaldroError as error:
     sys.exit(f"baldro: {error}")
 
-shell.prefix("set -euo pipefail; exec ")  # a signal then meets baldro itself, not a shell that dies and leaves it behind
+# A signal then meets baldro itself, not a shell that dies and leaves it behind.
+shell.prefix("set -euo pipefail; exec ")
 
 
 def ids(wanted):

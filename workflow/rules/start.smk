@@ -5,14 +5,16 @@ import socket
 import subprocess
 from pathlib import Path
 
+import psutil
+
 OWNER = Path(".snakemake/owner.json")
 
 
 def born(pid):
-    """When a process of this machine began, in ticks since boot; None if it is gone. Numbers of processes are used again."""
+    """When a process of this machine began; None if it is gone. Numbers of processes are used again."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
+        return psutil.Process(pid).create_time()
+    except psutil.NoSuchProcess:
         return None
 
 
