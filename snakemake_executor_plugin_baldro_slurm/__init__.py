@@ -330,16 +330,16 @@ class Executor(SlurmExecutor):
         member, external = submission.members[index], submission.job() or info.external_jobid
         said = slurm.last_words(member.logs)
         end = end or slurm.end_of(external)
-        why = slurm.reason(
-            end, asked_mb=submission.mem_mb, minutes=submission.minutes, stopped=submission.stopped(), said=said
-        )
+        asked = {"asked_mb": submission.mem_mb, "minutes": submission.minutes}
+        status = submission.exit_status(index)
+        why = slurm.reason(end, **asked, stopped=submission.stopped(), said=said, status=status)
         if why == said and slurm.is_final(said):  # no further attempt would end otherwise
             info.job.attempt = max(info.job.attempt, info.job.restart_times + 1)
         if end and end.state in ("NODE_FAIL", "BOOT_FAIL") and end.node:
             self._failed_nodes.add(end.node)
         told = {
             "job": external,
-            "state": end.state if end else "UNKNOWN",
+            "state": end.state if end else "UNKNOWN" if status is None else "FAILED",
             "node": end.node if end else "",
             "reason": why,
             "log": submission.log.replace("%j", str(external)),

@@ -38,13 +38,11 @@ def line(submission: Submission, job: str, end: slurm.End | None) -> dict[str, A
     used_seconds: in which baldro ran, by Snakemake's benchmark files; of a job that failed nothing is known.
     """
     end = end or slurm.End(state="UNKNOWN")
-    failed = [i for i, _ in enumerate(submission.members) if submission.exit_status(i) != 0]
-    said = [slurm.last_words(submission.members[i].logs) for i in failed]
+    failed = {i: submission.exit_status(i) for i, _ in enumerate(submission.members) if submission.exit_status(i) != 0}
+    asked = {"asked_mb": submission.mem_mb, "minutes": submission.minutes, "stopped": submission.stopped()}
     why = {
-        slurm.reason(
-            end, asked_mb=submission.mem_mb, minutes=submission.minutes, stopped=submission.stopped(), said=words
-        )
-        for words in said
+        slurm.reason(end, **asked, said=slurm.last_words(submission.members[i].logs), status=status)
+        for i, status in failed.items()
     }
     return {
         "job": job,

@@ -159,7 +159,7 @@ def _gpus(tres: str) -> int:
     return int(match[1]) if match else 0
 
 
-def reason(end: End | None, *, asked_mb: int, minutes: int, stopped: str, said: str) -> str:
+def reason(end: End | None, *, asked_mb: int, minutes: int, stopped: str, said: str, status: int | None = None) -> str:
     """Why a job failed, in words.
 
     Args:
@@ -167,6 +167,7 @@ def reason(end: End | None, *, asked_mb: int, minutes: int, stopped: str, said: 
         asked_mb, minutes: memory and time that were asked for.
         stopped: the signal that stopped the job's script.
         said: the program's own last line.
+        status: its exit status, if it ended by itself.
     """
     state = end.state if end else ""
     limit = f"{minutes} min"
@@ -183,9 +184,10 @@ def reason(end: End | None, *, asked_mb: int, minutes: int, stopped: str, said: 
         return "cancelled (scancel)"
     if stopped == "USR1":
         return f"stopped ahead of the time limit of {limit}"
-    if end is None and not said:
-        return "SLURM no longer knows the job"
-    return said or "failed without a word (see its log)"
+    if said or (end is None and status is None):
+        return said or "SLURM no longer knows the job"
+    killed = f" (killed by signal {status - 128})" if status and status > 128 else ""
+    return f"failed without a word: exit status {1 if status is None else status}{killed}"
 
 
 def last_words(logs: Iterable[str | Path]) -> str:

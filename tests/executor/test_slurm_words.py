@@ -50,7 +50,10 @@ def test_reasons_are_words():
     assert (
         why("FAILED", said="baldro train: forget loss is NaN at step 3") == "baldro train: forget loss is NaN at step 3"
     )
-    assert slurm.reason(None, asked_mb=1, minutes=1, stopped="", said="") == "SLURM no longer knows the job"
+    unknown = dict(asked_mb=1, minutes=1, stopped="", said="")
+    assert slurm.reason(None, **unknown) == "SLURM no longer knows the job"
+    assert slurm.reason(None, **unknown, status=3) == "failed without a word: exit status 3"
+    assert slurm.reason(None, **unknown, status=137) == "failed without a word: exit status 137 (killed by signal 9)"
 
 
 def test_the_last_words_are_the_programs_own(tmp_path):
