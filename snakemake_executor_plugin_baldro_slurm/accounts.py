@@ -1,6 +1,7 @@
 """results/slurm.jsonl: a line per SLURM job that has ended, for the report's table of what was asked and what was used."""
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ class Accounts:
         ):  # cut short when a Snakemake was killed: the job is not closed and comes again
             with path.open("r+") as file:
                 file.truncate(path.stat().st_size - len(rows.pop().encode()))
-        self.known = {json.loads(row)["job"] for row in rows}
+        self.known = {match[1] for row in rows if (match := re.match(r'{"job": "(\w+)"', row))}
 
     def add(self, submission: Submission, job: str, end: slurm.End | None) -> None:
         """Append a job's line, once and in one write."""
@@ -40,10 +41,7 @@ def line(submission: Submission, job: str, end: slurm.End | None) -> dict[str, A
     end = end or slurm.End(state="UNKNOWN")
     failed = {i: submission.exit_status(i) for i, _ in enumerate(submission.members) if submission.exit_status(i) != 0}
     asked = {"asked_mb": submission.mem_mb, "minutes": submission.minutes, "stopped": submission.stopped()}
-    why = {
-        slurm.reason(end, **asked, said=slurm.last_words(submission.members[i].logs), status=status)
-        for i, status in failed.items()
-    }
+    why = {slurm.reason(end, **asked, said=_said(submission, i), status=status) for i, status in failed.items()}
     return {
         "job": job,
         "rules": list(dict.fromkeys(rule for member in submission.members for rule in member.rules)),
@@ -71,5 +69,12 @@ def _seconds(submission: Submission) -> float | None:
         rows = path.read_text().splitlines() if path.is_file() else []
         if len(rows) < 2:
             return None
-        total += float(rows[1].split("\t")[0])
+        try:
+            total += float(rows[1].split("\t")[0])
+        except ValueError:
+            return None
     return round(total, 1)
+
+
+def _said(submission: Submission, index: int) -> str:
+    return slurm.last_words(submission.members[index].logs, since=(submission.began() or 0) - 5)

@@ -17,10 +17,16 @@ ENDED = {
 FIELDS = "JobIDRaw,State,ElapsedRaw,TimelimitRaw,AllocCPUS,ReqMem,MaxRSS,NodeList,Partition,AllocTRES"
 TRANSIENT = re.compile(
     r"unable to contact|socket timed out|temporarily|connection refused|connect failure|try again|"
-    r"MaxSubmit|QOSMaxSubmitJob|AssocMaxSubmit|slurm_persist_conn|zero bytes",
+    r"MaxSubmit|GrpSubmit|submit limit|slurm_persist_conn|zero bytes",
     re.IGNORECASE,
 )
 """What sbatch says when it is worth being asked again: the controller is away, or the queue is full."""
+
+
+NEVER = re.compile(
+    r"held|BadConstraints|DependencyNeverSatisfied|PartitionTimeLimit|InvalidAccount|InvalidQOS", re.IGNORECASE
+)
+"""Why a job waits that will not start without somebody's help."""
 
 
 class Unanswered(Exception):
@@ -36,7 +42,8 @@ class Live:
     name: str
     folder: str
     """Where it was submitted."""
-    comment: str
+    reason: str
+    """Why it waits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +68,8 @@ def ask(*command: str, seconds: float = 60) -> str:
         Unanswered: it fails, takes too long, or is not there.
     """
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+        said = {"capture_output": True, "encoding": "utf-8", "errors": "replace"}
+        done = subprocess.run(command, **said, timeout=seconds, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Unanswered(str(error)) from None
     if done.returncode:
@@ -71,16 +79,26 @@ def ask(*command: str, seconds: float = 60) -> str:
 
 def live_jobs(prefix: str) -> list[Live]:
     """The user's jobs whose name begins so."""
-    said = ask("squeue", "--me", "--noheader", "--states=all", "--format=%i|%T|%j|%k|%Z")
-    rows = [line.split("|") for line in said.splitlines() if line.count("|") >= 4]
-    jobs = [Live(job=r[0], state=r[1], name=r[2], comment="|".join(r[3:-1]), folder=r[-1].strip()) for r in rows]
+    said = ask("squeue", "--me", "--noheader", "--states=all", "--format=%i|%T|%j|%r|%Z")
+    rows = [line.split("|", 4) for line in said.splitlines() if line.count("|") >= 4]
+    jobs = [Live(job=r[0], state=r[1], name=r[2], reason=r[3], folder=r[4].strip()) for r in rows]
     return [job for job in jobs if job.name.startswith(prefix) and job.state not in ENDED]
 
 
 def cancel(jobs: Sequence[str]) -> None:
-    """Cancel jobs, a few hundred a call."""
+    """Cancel jobs, a few hundred a call.
+
+    Raises:
+        Unanswered: a call failed, perhaps since one of its jobs had ended; the others were made.
+    """
+    failed = None
     for start in range(0, len(jobs), 300):
-        ask("scancel", *jobs[start : start + 300])
+        try:
+            ask("scancel", *jobs[start : start + 300])
+        except Unanswered as error:
+            failed = error
+    if failed:
+        raise failed
 
 
 def end_of(job: str) -> End | None:
@@ -88,7 +106,7 @@ def end_of(job: str) -> End | None:
     for source in (_from_sacct, _from_scontrol):
         try:
             found = source(job)
-        except Unanswered:
+        except (Unanswered, ValueError, KeyError):  # no answer, or none that is understood
             continue
         if found is not None and found.state in ENDED:
             return found
@@ -190,11 +208,17 @@ def reason(end: End | None, *, asked_mb: int, minutes: int, stopped: str, said: 
     return f"failed without a word: exit status {1 if status is None else status}{killed}"
 
 
-def last_words(logs: Iterable[str | Path]) -> str:
-    """The program's own one-line error, `baldro train: ...`, of the last log that has one; else a trace's last line."""
+def last_words(logs: Iterable[str | Path], *, since: float = 0.0) -> str:
+    """The program's own one-line error, `baldro train: ...`, of the last log that has one; else a trace's last line.
+
+    Args:
+        since: logs that were last written before (seconds since the epoch) are of an earlier attempt.
+    """
     last = ""
     for path in logs:
         try:
+            if Path(path).stat().st_mtime < since:
+                continue
             lines = [line.strip() for line in Path(path).read_text(errors="replace").splitlines() if line.strip()]
         except OSError:
             continue

@@ -29,7 +29,8 @@ here={folder}
 ln -s "$SLURM_JOB_ID" "$here/job" 2>/dev/null || [ "$(readlink "$here/job")" = "$SLURM_JOB_ID" ] || exit 0
 rm -f "$here/stopped" # of before a requeue
 turn=${{SLURM_RESTART_COUNT:-0}}
-echo "$turn" >"$here/turn" # what an earlier turn writes from now on, on a node that was lost and is not dead, counts for nothing
+echo "$turn" >"$here/turn.$turn" && mv "$here/turn.$turn" "$here/turn"
+mine() {{ [ "$(cat "$here/turn" 2>/dev/null)" = "$turn" ]; }} # or this is a node that was lost and is not dead: no word of it counts
 export HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 # what is downloaded is downloaded on the submitting machine
 
 stopping=
@@ -43,6 +44,7 @@ trap 'stop USR1' USR1 # some time before the limit (sbatch --signal)
 trap 'stop TERM' TERM # at the limit, a preemption, scancel
 
 ended() {{ # INDEX STATUS
+    mine || exit 0
     echo "$2 $turn" >"$here/$1.part.$turn"
     mv "$here/$1.part.$turn" "$here/$1.exit"
 }}
@@ -50,6 +52,7 @@ ended() {{ # INDEX STATUS
 last=0
 member() {{ # INDEX COMMAND
     if [ -n "$stopping" ]; then return; fi
+    mine || exit 0
     if [ -e "$here/$1.exit" ]; then # in an earlier turn
         ended "$1" "$(cut -d' ' -f1 "$here/$1.exit")"
         return
@@ -63,6 +66,12 @@ member() {{ # INDEX COMMAND
         wait "$child"
         status=$?
     done
+    if [ "$status" -gt 128 ]; then # the signal's, if the child ended while the trap ran: bash remembers the child's own
+        local own
+        wait "$child" 2>/dev/null
+        own=$?
+        if [ "$own" != 127 ]; then status=$own; fi
+    fi
     if [ "$status" != 0 ]; then last=$status; fi
     if [ "$status" = 0 ] || [ -z "$stopping" ]; then ended "$1" "$status"; fi
 }}
@@ -129,7 +138,14 @@ class Submission:
         try:
             status, turn = (self.folder / f"{index}.exit").read_text().split()
             return int(status) if turn == (self.folder / "turn").read_text().strip() else None
-        except FileNotFoundError:
+        except (OSError, ValueError):  # not there, or a file system that cannot say now
+            return None
+
+    def began(self) -> float | None:
+        """When the job first started, in seconds since the epoch; None while it waits."""
+        try:
+            return (self.folder / "job").lstat().st_mtime
+        except OSError:
             return None
 
     def ended_at(self, index: int) -> float:

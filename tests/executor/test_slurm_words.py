@@ -64,6 +64,7 @@ def test_the_last_words_are_the_programs_own(tmp_path):
     assert slurm.last_words([fine, log]) == "baldro train: loss is NaN at step 2"
     assert slurm.last_words([trace]) == "OutOfMemoryError: no"
     assert slurm.last_words([fine, tmp_path / "absent"]) == ""
+    assert slurm.last_words([log], since=log.stat().st_mtime + 1) == ""  # an earlier attempt's
 
 
 def test_only_an_error_that_would_come_again_is_final():
@@ -80,6 +81,7 @@ def test_only_an_error_that_would_come_again_is_final():
         "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)",
         "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation",
         "sbatch: error: QOSMaxSubmitJobPerUserLimit",
+        "sbatch: error: AssocGrpSubmitJobsLimit",
         "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying",
     ],
 )

@@ -65,9 +65,32 @@ def test_what_an_earlier_turn_says_after_the_next_has_begun_counts_for_nothing(t
     (tmp_path / "second").touch()
     again = start(made, restarts=1)
     assert lost.wait(10) == 0
-    assert (made.folder / "0.exit").read_text() == "0 0\n" and statuses(made) == [None]
+    assert not (made.folder / "0.exit").exists() and statuses(made) == [None]
     assert again.wait(10) == 3
     assert statuses(made) == [3]
+
+
+def test_a_lost_turn_does_not_go_on_with_the_next_member(tmp_path):
+    made = make(tmp_path, "touch first; sleep 1", "echo x >> second")
+    lost = start(made)
+    while not (tmp_path / "first").exists():
+        time.sleep(0.01)
+    (made.folder / "turn").write_text("1\n")
+    assert lost.wait(10) == 0
+    assert not (tmp_path / "second").exists()
+
+
+def test_an_end_that_comes_while_a_signal_is_handled_is_not_taken_for_the_signal(tmp_path):
+    """bash gives the signal's number for a `wait` that it cut short, even if the child ends before it is looked at again."""
+    made = make(tmp_path, "touch ready; sleep 0.5")
+    script = made.folder / "script.sh"
+    script.write_text(script.read_text().replace("    stopping=$1\n", "    sleep 1\n    stopping=$1\n"))
+    process = start(made)
+    while not (tmp_path / "ready").exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGUSR1)
+    process.wait(10)
+    assert statuses(made) == [0]
 
 
 def test_a_twin_does_nothing(tmp_path):

@@ -18,26 +18,43 @@ def born(pid):
         return None
 
 
-def unlock():
-    """Remove the lock of a Snakemake of this machine that is gone; one of another machine is for the user to judge (--unlock)."""
-    owner = json.loads(OWNER.read_text()) if OWNER.is_file() else {}
-    if owner.get("host", socket.gethostname()) != socket.gethostname():
-        return
-    if owner and born(owner["pid"]) == owner["born"]:
-        return
-    for lock in Path(".snakemake/locks").glob("*.lock") if owner else []:
-        lock.unlink(missing_ok=True)
+def claim():
+    """Note that this Snakemake works in this folder."""
     OWNER.parent.mkdir(exist_ok=True)
     part = OWNER.with_suffix(f".{os.getpid()}")
     part.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "born": born(os.getpid())}))
     part.replace(OWNER)
 
 
+def unlock():
+    """Remove the lock of a Snakemake of this machine that is gone; one of another machine is for the user to judge (--unlock)."""
+    owner = json.loads(OWNER.read_text()) if OWNER.is_file() else None
+    locks = list(Path(".snakemake/locks").glob("*.lock"))
+    if owner and owner["host"] == socket.gethostname():
+        began = born(owner["pid"])
+        if began is not None and abs(began - owner["born"]) < 5:  # the clock may have been set meanwhile
+            return
+    elif locks:
+        return
+    for lock in locks:
+        lock.unlink(missing_ok=True)
+    claim()
+
+
 def left_on_cluster():
-    """Names of live SLURM jobs that a killed Snakemake of this folder submitted: the slurm profile goes on with them, others cannot."""
-    names = [path.name for path in Path(".snakemake/baldro-slurm").glob("baldro-*")]
-    command = ["squeue", "--me", "--noheader", "--format=%i", f"--name={','.join(names)}"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split() if names else []
+    """Live SLURM jobs that a killed Snakemake of this folder submitted: the slurm profile goes on with them, others cannot."""
+    names = {path.name for path in Path(".snakemake/baldro-slurm").glob("baldro-*")}
+    if not names:
+        return []
+    try:
+        command = ["squeue", "--me", "--noheader", "--format=%j %i"]
+        rows = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    except (OSError, subprocess.CalledProcessError):
+        sys.exit(
+            "baldro: an earlier run in this folder left jobs on a cluster, and squeue does not answer; "
+            "allowed: a machine of the cluster, or delete .snakemake/baldro-slurm if they are gone"
+        )
+    return [job for name, job in map(str.split, rows) if name in names]
 
 
 if workflow.is_main_process:
@@ -45,6 +62,7 @@ if workflow.is_main_process:
 
 
 onstart:
+    claim()  # a dry run may have claimed the folder in between; this Snakemake now holds the lock
     if workflow.local_exec and (live := left_on_cluster()):
         sys.exit(
             f"baldro: SLURM jobs {', '.join(live)} of an earlier run in this folder are live; "
