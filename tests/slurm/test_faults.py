@@ -223,6 +223,19 @@ def test_a_killed_snakemake_is_started_again_after_its_jobs_have_ended(snakemake
     assert snakemake.checkout.planned(CONFIG) == {}
 
 
+def test_ctrl_c_cancels_the_jobs_and_the_next_start_goes_on(snakemake):
+    snakemake.start()
+    runs = snakemake.training()
+    snakemake.process.send_signal(signal.SIGINT)
+    assert snakemake.process.wait(60) != 0
+    until(30, "jobs are left", lambda: not snakemake.cluster.queue(snakemake.checkout.folder))
+    snakemake.start()
+    snakemake.end()
+    assert all(continued(snakemake, run) for run in runs)
+    states = sorted(row["state"] for row in accounts(snakemake))
+    assert states == ["CANCELLED"] * 2 + ["COMPLETED"] * 2
+
+
 def test_a_cancelled_job_is_tried_again(snakemake):
     snakemake.start()
     run, (job, _) = next(iter(snakemake.training().items()))
