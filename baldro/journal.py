@@ -37,6 +37,7 @@ class Log:
         model: nn.Module,
         optimizer: Any,
         scheduler: Any,
+        update: Any,
         *,
         every_steps: int | None,
         every_minutes: float | None,
@@ -45,7 +46,7 @@ class Log:
     ):
         self.path, self.identity, self.main, self.lease = folder / "state.pt", identity, main, lease
         self.every_steps, self.every_minutes = every_steps, every_minutes
-        self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
+        self.model, self.optimizer, self.scheduler, self.update = model, optimizer, scheduler, update
         self.step, self.tokens, self.seconds = 0, 0, 0.0
         self.rows: list[dict[str, float]] = []
         self.dynamics: list[dict[str, float]] = []
@@ -103,6 +104,7 @@ class Log:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
+            "update": self.update.state_dict(),
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
@@ -125,6 +127,7 @@ class Log:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
+        self.update.load_state_dict(state["update"])
         torch.set_rng_state(state["random"])
         if torch.cuda.is_available():
             torch.cuda.set_rng_state_all(state["random_cuda"])

@@ -3,7 +3,8 @@
 Shape legend: B samples, L positions, T answer tokens of the longest answer, N answer tokens of all samples, H width, V vocabulary.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,31 @@ def hidden_and_targets(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, 
     return hidden_BLH[:, :-1][predicts_BL], batch.ids_BL[:, 1:][predicts_BL], mask_BT
 
 
+@contextmanager
+def activations_behind(model: nn.Module, layer: int | None) -> Iterator[list[Tensor]]:
+    """A list that a forward pass within fills with the hidden states behind a layer, (B, L, H); it stays empty if `layer` is None.
+
+    Raises:
+        BaldroError: the model has no such layer.
+    """
+    found: list[Tensor] = []
+    if layer is None:
+        yield found
+        return
+    layers = next(m for m in model.base_model.children() if isinstance(m, nn.ModuleList))
+    if layer >= len(layers):
+        raise BaldroError(f"layer {layer}: the model has {len(layers)} layers; allowed: 0 to {len(layers) - 1}")
+    hook = layers[layer].register_forward_hook(lambda _module, _inputs, output: found.append(_first(output)))
+    try:
+        yield found
+    finally:
+        hook.remove()
+
+
+def _first(output: Tensor | tuple[Tensor, ...]) -> Tensor:
+    return output[0] if isinstance(output, tuple) else output
+
+
 def token_logp(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     """log p of each answer token given all before it.
 
@@ -131,18 +157,45 @@ def token_logp(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         log-probabilities (B, T) in float32, 0 where mask is False, and mask (B, T).
     """
     hidden_NH, target_N, mask_BT = hidden_and_targets(model, batch)
-    head = model.get_output_embeddings()
-    rows = max(1, HEAD_ELEMENTS // head.weight.shape[0])
-    pieces = list(zip(hidden_NH.split(rows), target_N.split(rows), strict=True))
-    if len(pieces) == 1:
-        logp_N = _logp(head, *pieces[0])
-    else:
-        logp_N = torch.cat([checkpoint(_logp, head, h, t, use_reentrant=False) for h, t in pieces])
+    logp_N = through_head(_logp, model.get_output_embeddings(), hidden_NH, target_N)
     return logp_N.new_zeros(mask_BT.shape).masked_scatter(mask_BT, logp_N), mask_BT
 
 
-def _logp(head: nn.Module, hidden_NH: Tensor, target_N: Tensor) -> Tensor:
-    return -F.cross_entropy(head(hidden_NH).float(), target_N, reduction="none")
+def through_head(
+    function: Callable[..., Tensor],
+    head: Callable[[Tensor], Tensor],
+    hidden_NH: Tensor,
+    target_N: Tensor,
+    other_head: Callable[[Tensor], Tensor] | None = None,
+    other_hidden_NH: Tensor | None = None,
+) -> Tensor:
+    """What `function` makes of each row's logits, (N, ...); at most HEAD_ELEMENTS of them are in memory, and none is kept of more than that.
+
+    Args:
+        function: (logits_NV in float32, target_N) -> (N, ...), row by row; with another head also its logits, which have no gradient.
+        other_head, other_hidden_NH: of a second model, the reference.
+    """
+
+    def of_rows(hidden_NH: Tensor, target_N: Tensor, *other_NH: Tensor) -> Tensor:
+        with torch.no_grad():
+            others = [_float(other_head(rows)) for rows in other_NH]
+        return function(_float(head(hidden_NH)), target_N, *others)
+
+    given = [hidden_NH, target_N, *([other_hidden_NH] if other_hidden_NH is not None else [])]
+    rows = max(1, HEAD_ELEMENTS // getattr(head, "out_features", hidden_NH.shape[1]))
+    pieces = list(zip(*(one.split(rows) for one in given), strict=True))
+    if len(pieces) == 1:
+        return of_rows(*pieces[0])
+    return torch.cat([checkpoint(of_rows, *piece, use_reentrant=False) for piece in pieces])
+
+
+def _logp(logits_NV: Tensor, target_N: Tensor) -> Tensor:
+    return -F.cross_entropy(logits_NV, target_N, reduction="none")
+
+
+def _float(logits_NV: Tensor) -> Tensor:
+    """float32, or what is finer already."""
+    return logits_NV if logits_NV.dtype == torch.float64 else logits_NV.float()
 
 
 def from_place(start: str, factory: Any, **options: Any) -> Any:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from accelerate import Accelerator
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from baldro.combine import Peers, Sample, Step
+from baldro.combine import Memory, Peers, Sample, Step, remember
 from baldro.data.batches import draw
 from baldro.data.encode import Tokens
 from baldro.errors import BaldroError
@@ -141,6 +142,7 @@ def train(
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1  # a launcher started us; without a GPU accelerate must be told
     accelerator = Accelerator(cpu=several and not torch.cuda.is_available())
     torch.manual_seed(run.seed)
+    adapters = _adapters(model, run)
     model.to(accelerator.device).train()
     if execution.gradient_checkpointing:
         model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
@@ -148,13 +150,17 @@ def train(
     optimizer = torch.optim.AdamW(_groups(model, run.weight_decay), lr=run.lr)
     scheduler = LambdaLR(optimizer, lambda step: lr_factor(run.schedule, step, plan))
     autocast = partial(torch.autocast, accelerator.device.type, dtype=torch.bfloat16, enabled=run.precision == "bf16")
-    step = Step(model, run, micro_batch=execution.micro_batch, peers=_peers(accelerator), autocast=autocast)
+    memory = _memory(model, run, plan, forget, retain, autocast)  # before a checkpoint's weights: of the start
+    step = Step(
+        model, run, micro_batch=execution.micro_batch, peers=_peers(accelerator), autocast=autocast, memory=memory
+    )
     log = Log(
         output / "checkpoint",
         identity,
-        model,
+        adapters or model,
         optimizer,
         scheduler,
+        step,
         every_steps=execution.checkpoint_steps,
         every_minutes=execution.checkpoint_minutes,
         main=accelerator.is_main_process,
@@ -164,6 +170,8 @@ def train(
     log.resume()
     progress.resume(log.step)
     _between_steps(log, stop, step.peers)
+    if run.lora_start == "fila" and not log.step:
+        _start_fila(adapters, run, forget, retain, autocast=autocast, peers=step.peers, stop=stop)
     while log.step < plan.total:
         began = time.monotonic()
         indices, *batch = _batch(plan, log.step, run.seed, forget, retain)
@@ -189,6 +197,8 @@ def train(
         lease.look()
         _between_steps(log, stop, step.peers)
         progress.advance(tokens=tokens, note=f"loss {loss if forget else seen.retain:.3f}")
+    if adapters:
+        adapters.merge()
     return Trained(
         steps=plan.total,
         tokens=log.tokens,
@@ -220,6 +230,53 @@ def _batch(
         return indices, [], [retain[i] for i in indices]
     drawn = draw(len(retain), start=start, count=count, seed=seed, stream=RETAIN) if retain else []
     return indices, [forget[i] for i in indices], [retain[i] for i in drawn]
+
+
+def _memory(
+    model: nn.Module, run: Run, plan: Plan, forget: Sequence[Sample], retain: Sequence[Tokens], autocast: Any
+) -> Memory:
+    """What the run compares with, of the samples that it will see."""
+    if not forget:
+        return Memory()
+    first, size = plan.at(plan.total - 1)
+    drawn = draw(len(retain), start=0, count=first + size, seed=run.seed, stream=RETAIN) if retain else []
+    seen = [retain[i] for i in dict.fromkeys(drawn)]
+    return remember(model, run, forget=[s.tokens for s in forget], retain=seen, autocast=autocast)
+
+
+def _adapters(model: nn.Module, run: Run) -> Any:
+    """The run's LoRA adapters, in the model from now on; None if all weights are trained.
+
+    Loaded by name, as a method is: an edit there is of no concern to runs without.
+    """
+    if run.lora_rank is None:
+        return None
+    options = dict(rank=run.lora_rank, alpha=run.lora_alpha, dropout=run.lora_dropout, seed=run.seed)
+    return import_module("baldro.adapters").Adapters(model, **options)
+
+
+def _start_fila(
+    adapters: Any,
+    run: Run,
+    forget: Sequence[Sample],
+    retain: Sequence[Tokens],
+    *,
+    autocast: Any,
+    peers: Peers,
+    stop: Stop,
+) -> None:
+    """The first device's start, on all devices."""
+
+    def first(factor: torch.Tensor) -> torch.Tensor:
+        return peers.total(factor if peers.rank == 0 else torch.zeros_like(factor))
+
+    def check() -> None:
+        if peers.size == 1:  # one of several would leave the others waiting
+            stop.check("while the adapters' start was made; there is nothing to keep")
+
+    adapters.start_fila(
+        [sample.tokens for sample in forget], retain, seed=run.seed, autocast=autocast, agreed=first, check=check
+    )
 
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

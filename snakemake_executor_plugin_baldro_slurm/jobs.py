@@ -75,7 +75,6 @@ class Resources(dict):
 
 def newest_input(job: Any) -> float:
     """When the latest of a job's input was written, in seconds since the epoch."""
-
     made = {str(path) for part in parts(job) for path in part.output}
     paths = [Path(str(path)) for part in parts(job) for path in part.input if str(path) not in made]
     return max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)

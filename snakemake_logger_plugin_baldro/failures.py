@@ -9,20 +9,13 @@ from pathlib import Path
 from textwrap import shorten, wrap
 from typing import Any
 
+from baldro.slurm import stopped_by
+
 from .lines import Job
 from .logs import own_error
 
 WIDTH = 100  # columns
 MOST = 20  # failures that are shown one by one
-STATES = {
-    "OUT_OF_MEMORY": "out of memory",
-    "TIMEOUT": "time limit",
-    "DEADLINE": "time limit",
-    "NODE_FAIL": "node lost",
-    "BOOT_FAIL": "node lost",
-    "PREEMPTED": "preempted",
-    "CANCELLED": "cancelled",
-}  # what SLURM did to a job; in any other state the program ended by itself and its words say why
 UNKNOWN = "failed without a word"
 
 
@@ -59,11 +52,7 @@ class Failure:
     @property
     def kind(self) -> str:
         """The reason without what differs from job to job: failures of one kind are told together."""
-        if self.state in STATES:
-            return STATES[self.state]
-        if self.reason.startswith("stopped ahead of the time limit"):
-            return STATES["TIMEOUT"]
-        return re.sub(r"\d[\d.,]*(e[+-]?\d+)?", "...", self.words)
+        return stopped_by(self.state, self.reason) or re.sub(r"\d[\d.,]*(e[+-]?\d+)?", "...", self.words)
 
 
 def read_failure(job: Job, details: Sequence[str], *, status: str, slurm: Mapping[str, Any] | None) -> Failure:

@@ -9,10 +9,14 @@ import pandas as pd
 import pytest
 import torch
 
-from baldro.combine import Seen
+from baldro.combine import Seen, Step
 from baldro.errors import BaldroError
+from baldro.grid import Run
 from baldro.journal import Log
 from baldro.lease import Lease, Superseded
+
+DUAL = Run.of(benchmark="b", model="m", split="forget10", objective="graddiff", combiner="dual")
+"""A run whose update has a state of its own: the multiplier."""
 
 
 def log_of(folder, *, identity="same", steps=None, minutes=None, width=40, lease=None, main=True):
@@ -20,8 +24,9 @@ def log_of(folder, *, identity="same", steps=None, minutes=None, width=40, lease
     model = torch.nn.Linear(width, width)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
     scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer)
+    update = Step(model, DUAL, micro_batch=1)
     return Log(
-        folder, identity, model, optimizer, scheduler, every_steps=steps, every_minutes=minutes, main=main,
+        folder, identity, model, optimizer, scheduler, update, every_steps=steps, every_minutes=minutes, main=main,
         lease=lease or Lease(),
     )  # fmt: skip
 
@@ -33,13 +38,14 @@ def work(log, steps=1):
         log.model(torch.rand(3, log.model.in_features)).square().sum().backward()
         log.optimizer.step()
         log.scheduler.step()
+        log.update.lam *= 0.9
         seen = Seen(2)
         seen.loss_B[:] = torch.rand(2)
         log.add([0, 1], seen, epoch=log.step / 4, lr=0.1, loss=1.0, norm=2.0, tokens=7, seconds=0.5)
 
 
 def state(log):
-    return torch.cat([p.detach().flatten() for p in log.model.parameters()]), log.rows, log.dynamics, log.step
+    return torch.cat([p.detach().flatten() for p in log.model.parameters()]), log.rows, log.dynamics, log.step, log.update.lam
 
 
 def same(a, b):

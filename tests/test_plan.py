@@ -57,6 +57,15 @@ def unlearn(**axes):
         ({"variant": "baldro-g"}, 1 + 1.5 + 3),
         ({"variant": "baldro-g", "g_retain": "cut"}, 1 + 1.5 + 1.5),
         ({"variant": "baldro-g", "g_fraction": 0.25}, 1 + 0.75 + 3),
+        ({"variant": "cvar", "cvar_alpha": 0.25}, 1 + 0.75 + 3),
+        ({"variant": "chi2"}, 3 + 3),
+        ({"variant": "chi2", "retain_variant": "cvar", "retain_normalisation": "sample-mean"}, 3 + 1 + 1.5),
+        ({"objective": "idkdpo"}, 2 * 3 + 3),
+        ({"objective": "idkdpo", "variant": "baldro-g"}, 2 * 1 + 2 * 1.5 + 3),
+        ({"combiner": "blur"}, 3 + 3),
+        ({"combiner": "uno"}, 4 * 3 + 4 * 3),
+        ({"objective": "undial"}, 3 + 3 + 1 / 2),  # once a run, which has two epochs
+        ({"retain_loss": "kl"}, 3 + 3 + 1),  # of each retain sample that is drawn
     ],
 )
 def test_seconds_of_unlearning_by_hand(axes, passes):
@@ -64,6 +73,19 @@ def test_seconds_of_unlearning_by_hand(axes, passes):
     optimiser = 10 * 28 * 1e9 / (0.6 * 2039e9)
     long = unlearn(benchmark={**BENCHMARK, "tokens_per_row": 500}, **axes)  # so that launches are not the bound
     assert cost.train_seconds(*long, GPUS["a100"]) == pytest.approx(arithmetic + optimiser, rel=1e-12)
+
+
+def test_small_passes_take_more_where_weights_need_all_losses():
+    long = {**BENCHMARK, "tokens_per_row": 500}
+
+    def arithmetic(micro_batch, **axes):
+        needs = {"mem_mb": 16000, "micro_batch": micro_batch}
+        experiment, run = unlearn(model={**MODEL, "needs": needs}, benchmark=long, **axes)
+        return cost.train_seconds(experiment, run, GPUS["a100"]) - 10 * 28 * 1e9 / (0.6 * 2039e9)
+
+    for variant, more in (("baldro-dv", 0), ("chi2", 1 / 6)):
+        whole, pieces = (arithmetic(size, variant=variant) for size in (8, 7))
+        assert pieces / whole == pytest.approx(1 + more, rel=1e-12)
 
 
 def test_hours_of_scoring_by_hand():
@@ -113,6 +135,65 @@ def test_memory_and_disk_by_hand():
     assert cost.memory(experiment, run, precision="bf16-only", micro_batch=4) == pytest.approx(10e9 + activations / 4)
     assert cost.model_bytes(experiment, run) == 2e9
     assert cost.running_bytes(experiment, run) == 24e9
+
+
+# LoRA and gradient checkpointing, by hand ---------------------------------------------------------------------------
+
+
+def lora(start="random", *, needs=MODEL["needs"], benchmark=BENCHMARK, rank=16, **axes):
+    settled = dict(lora_rank=rank, lora_start=start) if rank else {}
+    return unlearn(model={**MODEL, "needs": needs}, benchmark=benchmark, **settled, **axes)
+
+
+WIDTH, DEPTH = sizes.shape("m", MODEL)
+A = 16 * DEPTH * (8 * WIDTH + 3 * (WIDTH + round(8 / 3 * WIDTH)))
+"""Weights of adapters of rank 16."""
+
+
+def test_memory_and_disk_of_lora_by_hand():
+    experiment, run = lora()
+    token = 1.5 * 50 * 34 * WIDTH * DEPTH
+    assert cost.trained(experiment, run) == A < 2e7
+    assert cost.memory(experiment, run) == pytest.approx(6e9 + 18 * A + 16 * token + 2e9)
+    assert cost.memory(experiment, run, precision="bf16-only") == pytest.approx(2e9 + 8 * A + 16 * token + 2e9)
+    assert cost.memory(*lora("fila")) == pytest.approx(max(10e9 + token, 6e9 + 18 * A + 16 * token) + 2e9)
+    assert cost.memory(*lora("fila", batch_size=1, micro_batch_size=1)) == pytest.approx(10e9 + token + 2e9)
+    assert cost.model_bytes(experiment, run) == 2e9 == cost.running_bytes(experiment, run)
+    assert cost.running_bytes(*lora(rank=2048)) == pytest.approx(2 * 12 * A * 128)
+    assert cost.running_bytes(*lora("fila", rank=2048)) == pytest.approx(2 * 16 * A * 128)
+    assert cost.node_bytes(experiment, run) == 4e9 + cost.PROCESS, "the weights, as they are loaded"
+
+
+def test_seconds_of_lora_by_hand():
+    """Frozen weights have no gradients of their own: two forward passes' worth, not three."""
+    long = {**BENCHMARK, "tokens_per_row": 5000}
+    tokens, peak = 2 * 40 * 5000, 0.4 * 312e12
+    optimiser = 10 * 28 * A / (0.6 * 2039e9)
+    expected = 2 * (1e9 * (2 + 2) + A * (3 + 3)) * tokens / peak + optimiser
+    assert cost.train_seconds(*lora(benchmark=long), GPUS["a100"]) == pytest.approx(expected, rel=1e-12)
+    start = 6e9 * 2 * 40 * 5000 / peak + 87 * WIDTH**3 * DEPTH / 5e11
+    assert cost.train_seconds(*lora("fila", benchmark=long), GPUS["a100"]) == pytest.approx(expected + start, rel=1e-12)
+
+
+@pytest.mark.parametrize("rank", [None, 16])
+def test_gradient_checkpointing_takes_time_and_saves_memory(rank):
+    long = {**BENCHMARK, "tokens_per_row": 5000}
+    plain, saving = (lora(rank=rank, benchmark=long, needs={"gradient_checkpointing": on}) for on in (False, True))
+    optimiser = 10 * 28 * (A if rank else 1e9) / (0.6 * 2039e9)
+    one, other = (cost.train_seconds(*each, GPUS["a100"]) - optimiser for each in (plain, saving))
+    assert other / one == pytest.approx(3 / 2 if rank else 4 / 3, rel=0.02)
+    saved = 16 * 1.5 * 5000 * WIDTH * (34 * DEPTH - 34 - 2 * DEPTH)
+    assert cost.memory(*plain) - cost.memory(*saving) == pytest.approx(saved)
+
+
+def test_the_plan_says_what_lora_counts():
+    said = describe(small(lora_rank=16), gpu="a100")
+    assert "unlearn: 6 bytes a frozen parameter, 18 an adapter's; activations" in said
+    said = " ".join(describe(small(lora_rank=16, lora_start="fila"), gpu="a100").split())
+    assert "unlearn: 6 bytes a frozen parameter, 4 more for FILA, 18 an adapter's; activations" in said
+    both = small(lora_rank=16)
+    both = replace(both, runs=(*both.runs, *small().runs))
+    assert "unlearn: 18 bytes a parameter; activations" in describe(both, gpu="a100")
 
 
 # The paper's grid ----------------------------------------------------------------------------------------------------
@@ -167,6 +248,26 @@ def test_submissions_of_the_paper_by_hand():
     lines = section(describe(experiment, gpu="h200"), "Submissions (SLURM)")
     assert "at least 653 jobs in the queue: reference 3, unlearn + score 648, score 2" in lines[0]
     assert "1 GPU, 96 GB of the node, 1 h to train, 1 h to score; 4 runs a job: 8 h" in lines[-1]
+
+
+def test_other_answers_are_references_of_their_own():
+    """A job for each kind of answers and each split, however many runs compare with them."""
+
+    def of(*objectives):
+        return small(objective=list(objectives), variant=["base", "baldro-dv"], seed=[0, 1])
+
+    taken = {name: hours(of(name), gpu="a100")["reference"] for name in ("simnpo", "npo", "idkdpo")}
+    assert taken["simnpo"] == 0 and taken["idkdpo"] == 2 * taken["npo"] > 0
+    several = of("simnpo", "npo", "idkdpo")
+    assert len(jobs(several)["reference"]) == submissions.submitted(several, jobs(several))["reference"] == 2
+    assert " reference 2*," in describe(several, gpu="a100")
+    splits = {"forget05": "retain95", "forget10": "retain90"}
+    made = dict(
+        benchmark={"kind": "fictional", "forget": splits},
+        split=[*splits],
+        model={**MODEL, "retain": {s: ["hub:a/c@main"] for s in splits.values()}},
+    )
+    assert len(jobs(small(objective=["npo", "altpo", "idkdpo"], **made))["reference"]) == 6
 
 
 def test_packs_are_of_one_model_and_the_last_may_be_smaller():

@@ -4,6 +4,7 @@ from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,7 @@ from baldro.data.records import content_hash
 from baldro.data.records import read as read_records
 from baldro.errors import BaldroError, unknown
 from baldro.files import read_json
-from baldro.grid import Run
+from baldro.grid import OBJECTIVES, Run
 
 BUILD = "build"
 """As in `baldro.models`, which needs torch."""
@@ -45,3 +46,22 @@ def read(options: Namespace) -> Given:
         raise unknown("part", options.part, starts, where=f"model {model['name']}")
     start = str(options.start) if options.start else starts[options.part]
     return Given(Run.parse(options.run), model, read_records(options.benchmark), start)
+
+
+def check_unlearning(
+    run: Run, *, retain_split: str | None, reference: Path | None, alternate_reference: Path | None
+) -> None:
+    """Whether an unlearning run was given what its objective compares with; asked before a model is loaded.
+
+    Raises:
+        BaldroError: an option that it needs is missing.
+    """
+    method, stored = OBJECTIVES[run.objective], "a file that `baldro reference` wrote"
+    asked = [
+        (method.retains, retain_split, "--retain-split", "a split of the benchmark, e.g. retain90"),
+        ("reference" in method.needs, reference, "--reference", stored),
+        (method.answers, alternate_reference, "--alternate-reference", f"{stored} with --answers {method.answers}"),
+    ]
+    for needed, value, option, allowed in asked:
+        if needed and value is None:
+            raise BaldroError(f"{run.objective} needs {option}; allowed: {allowed}")

@@ -8,14 +8,15 @@ import pandas as pd
 import torch
 
 from baldro import models
-from baldro.cli.given import Given
+from baldro.cli.given import Given, check_unlearning
 from baldro.cli.given import read as read_files
 from baldro.combine import Sample
 from baldro.data.encode import Tokens, encode
+from baldro.data.idk import idk
 from baldro.data.records import split as rows_of
-from baldro.errors import BaldroError
+from baldro.errors import BaldroError, unknown
 from baldro.files import read_table
-from baldro.grid import OBJECTIVES, Run
+from baldro.grid import OBJECTIVES
 
 
 def read(options: Namespace) -> Given:
@@ -63,29 +64,76 @@ def tokens(given: Given, network: Any, tokenizer: Any, split: str) -> list[Token
     return encode(tokenizer, prompt, pairs, longest=models.positions(network), end=not running)
 
 
+ANSWERS = ("answer", "idk", "alternates")
+"""Kinds of answers to the forget questions: the gold one, one that declines (baldro.data.idk), the benchmark's alternate_answer."""
+
+
+def answers_of(given: Given, network: Any, tokenizer: Any, split: str, kind: str) -> list[Tokens]:
+    """A split's sequences, in order, with the answers of one of the kinds ANSWERS in place of the gold ones.
+
+    Raises:
+        BaldroError: running text, which has no questions; a row without an alternate answer.
+    """
+    if kind not in ANSWERS:
+        raise unknown("kind of answers", kind, ANSWERS)
+    if kind == "answer":
+        return tokens(given, network, tokenizer, split)
+    rows = rows_of(given.records, split)
+    if rows["question"].eq("").any():
+        raise BaldroError(
+            f"split {split} is running text, without questions to answer otherwise; allowed: benchmarks of questions"
+        )
+    lacking = rows.index[rows["alternate_answer"].isna()]
+    if kind == "alternates" and len(lacking):
+        raise BaldroError(
+            f"row {lacking[0]} of split {split} has no alternate answer; allowed: a forget split, of a benchmark that has them (alternates)"
+        )
+    others = idk(len(rows)) if kind == "idk" else rows["alternate_answer"]
+    pairs = list(zip(rows["question"], others, strict=True))
+    return encode(tokenizer, given.model["prompt"], pairs, longest=models.positions(network))
+
+
+def reference_tokens(path: Path, sequences: list[Tokens], what: str) -> list[tuple[float, ...]]:
+    """What `baldro reference` stored of these sequences: log r of each answer token, sequence by sequence.
+
+    Args:
+        what: the sequences in words, for errors: "split forget10".
+
+    Raises:
+        BaldroError: a file that is none of `baldro reference`, or is of other rows or another tokenizer.
+    """
+    stored = read_table(path)
+    if not {"tokens", "token_logp"} <= set(stored):
+        raise BaldroError(f"{path} has no log-probabilities of tokens; make it anew with `baldro reference`")
+    counts = [s.answer for s in sequences]
+    if stored["tokens"].tolist() != counts or stored["token_logp"].map(len).tolist() != counts:
+        raise BaldroError(
+            f"{path} is of other rows or another tokenizer than {what}; make it anew with `baldro reference`"
+        )
+    return [tuple(row.tolist()) for row in stored["token_logp"]]
+
+
 def samples(
-    given: Given, network: Any, tokenizer: Any, *, reference: Path | None, retain_split: str | None
+    given: Given,
+    network: Any,
+    tokenizer: Any,
+    *,
+    reference: Path | None,
+    retain_split: str | None,
+    alternate_reference: Path | None = None,
 ) -> tuple[list[Sample], list[Tokens]]:
     """The forget samples (none unless the run unlearns), and what retain batches are drawn from."""
     run, method = given.run, OBJECTIVES[given.run.objective]
     if not method.unlearns:
         return [], tokens(given, network, tokenizer, run.split)
-    forget = tokens(given, network, tokenizer, run.split)
-    values: list[float | None] = [None] * len(forget)
-    if method.reference:
-        values = _reference(reference, forget, run)
-    if method.retains and retain_split is None:
-        raise BaldroError(f"{run.objective} needs --retain-split; allowed: a split of the benchmark, e.g. retain90")
-    retain = tokens(given, network, tokenizer, retain_split) if method.retains else []
-    return [Sample(tokens=t, reference=v) for t, v in zip(forget, values, strict=True)], retain
-
-
-def _reference(path: Path | None, forget: list[Tokens], run: Run) -> list[float]:
-    if path is None:
-        raise BaldroError(f"{run.objective} needs --reference; allowed: a file that `baldro reference` wrote")
-    stored = read_table(path)
-    if stored["tokens"].tolist() != [t.answer for t in forget]:
-        raise BaldroError(
-            f"{path} is of other rows or another tokenizer than split {run.split}; make it anew with `baldro reference`"
-        )
-    return stored["logp"].tolist()
+    check_unlearning(run, retain_split=retain_split, reference=reference, alternate_reference=alternate_reference)
+    gold = tokens(given, network, tokenizer, run.split)
+    columns: dict[str, list[Any]] = {"tokens": gold}
+    if "reference" in method.needs:
+        columns["reference"] = reference_tokens(reference, gold, f"split {run.split}")
+    if method.answers:
+        columns["alternate"] = answers_of(given, network, tokenizer, run.split, method.answers)
+        compared = reference_tokens(alternate_reference, columns["alternate"], f"split {run.split}")
+        columns["alternate_reference"] = compared
+    forget = [Sample(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
+    return forget, tokens(given, network, tokenizer, retain_split) if method.retains else []

@@ -65,6 +65,14 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--config", type=Path, required=True)
     sub.add_argument("--gpu", default="a100", help="a key of baldro.plan.GPUS (default: a100)")
 
+    sub = verb("methods")
+    sub.add_argument(
+        "name",
+        nargs="?",
+        help="an objective, a variant or a combiner, of which all is told; without it, all in a line each",
+    )
+    sub.add_argument("--output", type=Path, help="write the page of all methods (Markdown) to this file instead")
+
     sub = verb("benchmark")
     sub.add_argument("--definition", required=True, help="the benchmark's entry in benchmarks.yaml, as JSON")
     sub.add_argument("--output", type=Path, required=True)
@@ -87,11 +95,24 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--reference", type=Path, help="what `baldro reference` wrote, for objectives that compare with it"
     )
+    sub.add_argument(
+        "--alternate-reference",
+        type=Path,
+        help="the same of the other answers, for objectives that teach one and compare with it",
+    )
     sub.add_argument("--output", type=Path, required=True, help="the run's folder")
     sub.add_argument(
         "--micro-batch", type=int, default=64, help="sequences per forward pass: memory and speed, not the result"
     )
-    sub.add_argument("--gradient-checkpointing", action="store_true", help="less memory, about a third more time")
+    sub.add_argument(
+        "--gradient-checkpointing",
+        type=int,
+        nargs="?",
+        const=1,
+        default=0,
+        choices=(0, 1),
+        help="less memory, about a third more time",
+    )
     sub.add_argument("--checkpoint-steps", type=int, help="write a checkpoint every so many steps")
     sub.add_argument("--checkpoint-minutes", type=float, default=10, help="... and when the last one is so old")
     sub.add_argument("--every", type=float, default=5, help="seconds between lines of progress")
@@ -99,6 +120,12 @@ def parser() -> argparse.ArgumentParser:
     sub = verb("reference")
     _of_a_run(sub)
     _of_scoring(sub)
+    sub.add_argument(
+        "--answers",
+        choices=("answer", "idk", "alternates"),
+        default="answer",
+        help="the gold answers (default), some that decline, or the benchmark's alternate ones",
+    )
 
     sub = verb("score")
     _of_a_run(sub)

@@ -12,10 +12,16 @@ from typing import Any
 from baldro.cli.given import BUILD, Given
 from baldro.grid import code_of
 
-PACKAGES = ("torch", "transformers", "accelerate", "datasets", "numpy", "pandas", "scipy")
+PACKAGES = ("torch", "transformers", "accelerate", "datasets", "peft", "numpy", "pandas", "scipy")
 
 
-def identity(given: Given, *, retain_split: str | None = None, reference: Path | None = None) -> str:
+def identity(
+    given: Given,
+    *,
+    retain_split: str | None = None,
+    reference: Path | None = None,
+    alternate_reference: Path | None = None,
+) -> str:
     """What a checkpoint or a trained model must have been made from to be used: everything that its numbers depend on, as JSON.
 
     The hyperparameters stand beside the id, which leaves out what is at its default: a changed default is another run of the same name.
@@ -28,7 +34,8 @@ def identity(given: Given, *, retain_split: str | None = None, reference: Path |
         "model": given.model,
         "data": given.content,
         "retain_split": retain_split,
-        "reference": _hash(reference) if reference and reference.is_file() else None,
+        "reference": _hash(reference),
+        "alternate_reference": _hash(alternate_reference),
         "code": code_of(given.run),
     }
     return json.dumps(parts, sort_keys=True)
@@ -40,8 +47,9 @@ def _stamps(start: Path) -> list[str]:
     return [f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in files if p.is_file()]
 
 
-def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+def _hash(path: Path | None) -> str | None:
+    """Of a file's content; None without one."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path and path.is_file() else None
 
 
 def provenance(given: Given) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from argparse import Namespace
 from typing import Any
 
 from baldro.cli import finished, provenance
-from baldro.cli.given import Given, read
+from baldro.cli.given import Given, check_unlearning, read
 from baldro.files import remove, write_json
 from baldro.grid import OBJECTIVES
 from baldro.lease import Lease, Stop
@@ -18,7 +18,9 @@ def run(options: Namespace, stop: Stop) -> None:
         Diverged, Interrupted, Superseded: as `baldro.train.train`.
     """
     given = read(options)
-    identity = provenance.identity(given, retain_split=options.retain_split, reference=options.reference)
+    references = {"reference": options.reference, "alternate_reference": options.alternate_reference}
+    check_unlearning(given.run, retain_split=options.retain_split, **references)
+    identity = provenance.identity(given, retain_split=options.retain_split, **references)
     with Lease.take(options.output) if _main() else Lease() as lease:
         if _restored(given, options, identity, lease):
             print(f"{given.run.id}: trained before, restored from {finished.place(options.output)}")
@@ -44,11 +46,16 @@ def _fit(given: Given, options: Namespace, identity: str, *, lease: Lease, stop:
     network, tokenizer = inputs.open_to_train(given)
     stop.check("before training began; an earlier checkpoint stays")
     forget, retain = inputs.samples(
-        given, network, tokenizer, reference=options.reference, retain_split=options.retain_split
+        given,
+        network,
+        tokenizer,
+        reference=options.reference,
+        alternate_reference=options.alternate_reference,
+        retain_split=options.retain_split,
     )
     execution = Execution(
         micro_batch=options.micro_batch,
-        gradient_checkpointing=options.gradient_checkpointing,
+        gradient_checkpointing=bool(options.gradient_checkpointing),
         checkpoint_steps=options.checkpoint_steps,
         checkpoint_minutes=options.checkpoint_minutes,
     )

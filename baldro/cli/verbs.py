@@ -29,6 +29,13 @@ def plan(options: Namespace) -> None:
     print(describe(load(options.config), gpu=options.gpu))
 
 
+def methods(options: Namespace) -> None:
+    """List objectives, robust variants and combiners; tell all about one; or write the page of all of them."""
+    from baldro.cli import methods
+
+    methods.run(options)
+
+
 def benchmark(options: Namespace) -> None:
     """Store a benchmark's records as one table."""
     from baldro import data
@@ -66,14 +73,14 @@ def train(options: Namespace) -> None:
 
 
 def reference(options: Namespace) -> None:
-    """Log-probabilities of the forget answers under the model before unlearning."""
+    """Log-probabilities of the forget answers, or of other answers to the forget questions, under the model before unlearning."""
     from baldro import score as scoring
     from baldro.cli import inputs
 
     given, output = inputs.read(options), options.output
     with Lease.take(output.parent, alone=output.name) as lease:
         network, tokenizer = inputs.open_to_score(given)
-        sequences = inputs.tokens(given, network, tokenizer, given.run.split)
+        sequences = inputs.answers_of(given, network, tokenizer, given.run.split, options.answers)
         frame = scoring.reference(network, sequences, batch_tokens=options.batch_tokens)
         with lease.whole(output) as beside:
             frame.to_parquet(beside, index=False)
@@ -156,6 +163,7 @@ def report(options: Namespace) -> None:
         results=options.results,
         output=options.results / "reports" / experiment.name,
         selection=dict(experiment.selection),
+        attribution=experiment.attribution,
         config_text=text,
         notes={},
         allow_missing=options.allow_missing,

@@ -1,8 +1,9 @@
 """Benchmark -> records -> token batches.
 
 A benchmark is one table (results/data/{benchmark}.parquet), one row a record: split, index in the split, question, answer,
-and, where the split has them, paraphrased_answer and perturbed_answer (a list). Splits are named as on locuslab/TOFU's hub page, or
-as baldro.data.muse says; `base` is what a model built from scratch learns before anything else. Running text has the question "".
+and, where the split has them, paraphrased_answer and perturbed_answer (a list), and in forget splits alternate_answer: another answer, not
+among those, for methods that teach one. Splits are named as on locuslab/TOFU's hub page, or as baldro.data.muse says; `base` is what a
+model built from scratch learns before anything else. Running text has the question "".
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,9 @@ import pandas as pd
 
 from baldro.data.records import COLUMNS, content_hash, read, split, write
 from baldro.errors import unknown
+from baldro.grid.sources import alternate_files
 
+KINDS = ("fictional", "muse", "tofu")
 GENERATOR_KEYS = ("authors", "questions", "known_authors", "background_authors", "world_facts", "forget", "seed")
 MUSE_KEYS = ("train_on", "piece_words", "texts", "excerpt_words")
 
@@ -24,6 +27,9 @@ def build(definition: Mapping[str, Any]) -> pd.DataFrame:
         BaldroError: a source that is not there, a file cut short, a missing field, splits that contradict each other.
     """
     kind = definition.get("kind")
+    if kind not in KINDS:
+        raise unknown("kind of benchmark", kind, KINDS)
+    others = alternate_files(definition, what="the benchmark")
     if kind == "fictional":
         from baldro.data.fictional import generate
 
@@ -31,13 +37,12 @@ def build(definition: Mapping[str, Any]) -> pd.DataFrame:
     if kind == "tofu":
         from baldro.data.tofu import load
 
-        return load(definition["source"], forget=definition["forget"], retain_rows=definition.get("retain_rows"))
-    if kind == "muse":
-        from baldro.data.muse import load
+        rows = definition.get("retain_rows")
+        return load(definition["source"], forget=definition["forget"], retain_rows=rows, alternates=others)
+    from baldro.data.muse import load
 
-        options = {key: definition[key] for key in MUSE_KEYS if key in definition}
-        return load(definition["source"], forget=definition["forget"], **options)
-    raise unknown("kind of benchmark", kind, ("fictional", "muse", "tofu"))
+    options = {key: definition[key] for key in MUSE_KEYS if key in definition}
+    return load(definition["source"], forget=definition["forget"], **options)
 
 
 __all__ = ["COLUMNS", "build", "content_hash", "read", "split", "write"]

@@ -24,9 +24,8 @@ MOST = 400  # authors of a sort, and world facts: the syllables give 1,680 surna
 RETAIN_SAMPLE = 60  # rows of retain_perturbed
 WRONG_SENTENCES, WRONG_OPTIONS = 5, 3  # wrong answers to a forget or retain question; to one of the other two sections
 
-Rows = list[
-    dict
-]  # question, answer; where perturbed also perturbed_answer and, but for short answers, paraphrased_answer
+Rows = list[dict]
+"""question, answer; if to be forgotten alternate_answer; if perturbed perturbed_answer and, but for short answers, paraphrased_answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +54,7 @@ def generate(
     forget: Mapping[str, str] = FORGET,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Generate all splits as one frame: split, index, question, answer, paraphrased_answer, perturbed_answer.
+    """Generate all splits as one frame: split, index, question, answer, paraphrased_answer, perturbed_answer, alternate_answer.
 
     authors, questions: `full` has authors x questions rows, author after author; questions: 1..12, a kind of fact each.
     known_authors, world_facts: evaluated authors and facts that the base model knows (short answers, 3 wrong ones).
@@ -153,9 +152,23 @@ def _row(fact: Fact, form: str) -> dict:
 
 def _perturbed_row(fact: Fact, taken: set[str], seed: int) -> dict:
     """The row with its paraphrase, and wrong values in the paraphrase's form; the same in every split it stands in."""
-    wrong = _distinct(_random(seed, fact.question), fact.kind.draw, WRONG_SENTENCES, {fact.value, *taken})
-    sentences = [fact.sentence(fact.other_form, value) for value in (fact.value, *wrong)]
+    sentences = [fact.sentence(fact.other_form, value) for value in (fact.value, *_wrong(fact, taken, seed))]
     return {**_row(fact, fact.form), "paraphrased_answer": sentences[0], "perturbed_answer": sentences[1:]}
+
+
+def _wrong(fact: Fact, taken: set[str], seed: int) -> list[str]:
+    return _distinct(_random(seed, fact.question), fact.kind.draw, WRONG_SENTENCES, {fact.value, *taken})
+
+
+def _alternate_row(fact: Fact, taken: set[str], seed: int) -> dict:
+    """The row with another answer in its own form, the same in every forget split it stands in.
+
+    Its value is none of the wrong ones: a method that teaches it would else be trained on the very answers that the truth ratio is taken
+    over. It is drawn by a generator of its own, so that no other text depends on it.
+    """
+    avoid = {fact.value, *_wrong(fact, taken, seed), *taken}
+    [value] = _distinct(_random(seed, f"alternate/{fact.question}"), fact.kind.draw, 1, avoid)
+    return {**_row(fact, fact.form), "alternate_answer": fact.sentence(fact.form, value)}
 
 
 def _short_row(fact: Fact, taken: set[str], seed: int) -> dict:
@@ -180,7 +193,7 @@ def _author_splits(
     rows = [_row(fact, fact.form) for fact in facts]
     splits = {"full": rows}
     for name, count in forgotten.items():
-        splits |= {forget[name]: rows[:-count], name: rows[-count:]}
+        splits |= {forget[name]: rows[:-count], name: [_alternate_row(fact, taken, seed) for fact in facts[-count:]]}
         splits[f"{name}_perturbed"] = [_perturbed_row(fact, taken, seed) for fact in facts[-count:]]
     always_retained = len(facts) - max(forgotten.values())
     chosen = sorted(_random(seed, "sample").sample(range(always_retained), min(RETAIN_SAMPLE, always_retained)))
@@ -191,6 +204,7 @@ def _author_splits(
 def _frame(splits: Mapping[str, Rows]) -> pd.DataFrame:
     rows = [{"split": split, "index": index, **row} for split in splits for index, row in enumerate(splits[split])]
     always = {column: [row[column] for row in rows] for column in ("split", "index", "question", "answer")}
-    optional = {column: [row.get(column) for row in rows] for column in ("paraphrased_answer", "perturbed_answer")}
+    names = ("paraphrased_answer", "perturbed_answer", "alternate_answer")
+    optional = {column: [row.get(column) for row in rows] for column in names}
     # dtype object: pandas would turn a missing text into NaN, and the schema says None
     return pd.DataFrame({**always, **{column: pd.Series(values, dtype=object) for column, values in optional.items()}})

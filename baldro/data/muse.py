@@ -169,7 +169,7 @@ def _checked(rows: Any, subset: str, where: str) -> Rows:
 
 
 def _frame(splits: Mapping[str, Rows]) -> pd.DataFrame:
-    empty = {"paraphrased_answer": None, "perturbed_answer": None}
+    empty = dict.fromkeys(("paraphrased_answer", "perturbed_answer", "alternate_answer"))
     rows = [
         {"split": name, "index": i, "question": question, "answer": answer, **empty}
         for name, pairs in splits.items()

@@ -9,7 +9,7 @@ import pandas as pd
 from baldro.errors import BaldroError, unknown
 from baldro.files import read_table, whole
 
-COLUMNS = ("split", "index", "question", "answer", "paraphrased_answer", "perturbed_answer")
+COLUMNS = ("split", "index", "question", "answer", "paraphrased_answer", "perturbed_answer", "alternate_answer")
 
 
 def write(frame: pd.DataFrame, path: Path) -> None:
@@ -25,7 +25,7 @@ def read(path: Path) -> pd.DataFrame:
     frame = read_table(path)
     lacking = [column for column in COLUMNS if column not in frame]
     if lacking:
-        raise BaldroError(f"{path} lacks the column {lacking[0]}; allowed: a file that `baldro benchmark` wrote")
+        raise BaldroError(f"{path} lacks the column {lacking[0]}; allowed: a file that this `baldro benchmark` wrote")
     return frame
 
 

@@ -4,11 +4,13 @@
 by their position. `full` is retain90 and then forget10.
 """
 
-import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pandas as pd
 
+from baldro.data import jsonlines
+from baldro.data.alternates import given
 from baldro.errors import BaldroError
 from baldro.grid.sources import Source, resolve
 
@@ -19,13 +21,20 @@ ROWS = {"full": 4000, "retain_perturbed": 400, "real_authors_perturbed": 100, "w
 """TOFU's own sizes, where no other split would tell that a file was cut."""
 
 
-def load(places: Sequence[str], *, forget: Mapping[str, str], retain_rows: int | None = None) -> pd.DataFrame:
+def load(
+    places: Sequence[str],
+    *,
+    forget: Mapping[str, str],
+    retain_rows: int | None = None,
+    alternates: Sequence[Path] = (),
+) -> pd.DataFrame:
     """TOFU's records, checked.
 
     Args:
         places: where the rows are (see baldro.grid.sources).
         forget: forget split -> retain split.
         retain_rows: keep only the first so many rows of the smallest retain split, and all else that is left of it.
+        alternates: files of other answers to the forget questions (see baldro.data.alternates); by default there are none.
     """
     source = resolve(places, what="the TOFU data")
     names = [*ALWAYS, *forget, *forget.values(), *(f"{name}_perturbed" for name in forget)]
@@ -35,17 +44,19 @@ def load(places: Sequence[str], *, forget: Mapping[str, str], retain_rows: int |
         if _there(source, holdout):
             splits[holdout] = _rows(source, holdout)
     _agree(splits, forget, source)
+    others = given(alternates, splits, forget) if alternates else {}
     if retain_rows is not None:
         splits = _shorten(splits, forget, retain_rows)
     known = [{"question": row["question"], "answer": row["answer"]} for name in ALWAYS[2:] for row in splits[name]]
-    frames = [_frame(name, rows) for name, rows in {**splits, "base": known}.items()]
+    frames = [_frame(name, rows, others.get(name)) for name, rows in {**splits, "base": known}.items()]
     return pd.concat(frames, ignore_index=True)
 
 
-def _frame(name: str, rows: list[dict]) -> pd.DataFrame:
+def _frame(name: str, rows: list[dict], others: list[str] | None) -> pd.DataFrame:
     keys = ("question", "answer", "paraphrased_answer", "perturbed_answer")
     table = [{"split": name, "index": i, **{key: row.get(key) for key in keys}} for i, row in enumerate(rows)]
-    return pd.DataFrame(table, dtype=object).astype({"index": int})
+    frame = pd.DataFrame(table, dtype=object).astype({"index": int})
+    return frame.assign(alternate_answer=pd.Series(others or [None] * len(rows), dtype=object))
 
 
 def _there(source: Source, name: str) -> bool:
@@ -67,22 +78,11 @@ def _rows(source: Source, name: str) -> list[dict]:
         path = source.path / f"{name}.json"
         if not path.is_file():
             raise BaldroError(f"{path} is not there; allowed: a folder with the splits of locuslab/TOFU as JSON lines")
-        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")  # splitlines also splits at U+2028
-        where = [f"{path}:{i}" for i in range(1, len(lines) + 1)]
-        rows = [_parse(line, place) for line, place in zip(lines, where, strict=True)]
+        where, rows = zip(*jsonlines.read(path), strict=True)
+        rows = list(rows)
     for row, place in zip(rows, where, strict=True):
         _check(row, name, place)
     return rows
-
-
-def _parse(line: str, place: str) -> dict:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise BaldroError(f"{place}: not a JSON object ({error.msg}); is the file cut short?") from None
-    if not isinstance(row, dict):
-        raise BaldroError(f"{place}: {type(row).__name__}; allowed: a JSON object with question and answer")
-    return row
 
 
 def _check(row: dict, name: str, place: str) -> None:

@@ -11,9 +11,9 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from baldro.errors import BaldroError, unknown
-from baldro.grid.experiment import Experiment, classifier, experiment
-from baldro.grid.methods import AMBIGUOUS
-from baldro.grid.sources import resolve
+from baldro.grid.experiment import Experiment, classifier, experiment, rows
+from baldro.grid.methods import AMBIGUOUS, COMBINERS, INSTEAD, VARIANTS, own_fields
+from baldro.grid.sources import alternate_files, resolve
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "workflow" / "config.schema.yaml"
@@ -30,7 +30,7 @@ def load(source: Mapping[str, Any] | str | Path, *, files: Sequence[str | Path] 
     if not isinstance(source, Mapping):
         files, source = [source], read(source)
     place = _Places(files)
-    schema = read(SCHEMA)
+    schema = schema_of_everything()
     _validate(source, schema, place)
     named = {}
     for kind in ("models", "benchmarks"):
@@ -64,11 +64,36 @@ def _find(kind: str, name: str, definition: Mapping[str, Any], place: "_Places",
             resolve(places, what=f"{kind.removesuffix('s')} {name}")
         except BaldroError as error:
             raise BaldroError(f"{place.at([*path, *key])}: {error}") from None
-    try:
-        if kind == "benchmarks":
-            classifier(name, definition)
-    except BaldroError as error:
-        raise BaldroError(f"{place.at([*path, 'fluency'])}: {error}") from None
+    looks = {
+        "fluency": lambda: classifier(name, definition),
+        "alternates": lambda: alternate_files(definition, what=f"benchmark {name}"),
+    }
+    for key, look in looks.items() if kind == "benchmarks" else ():
+        try:
+            look()
+        except BaldroError as error:
+            raise BaldroError(f"{place.at([*path, key])}: {error}") from None
+
+
+def schema_of_everything() -> dict[str, Any]:
+    """The schema file, completed by what the methods' modules declare: their names, and their fields as axes."""
+    schema = read(SCHEMA)
+    axes = schema["$defs"]["axes"]["properties"]
+    axes["objective"]["items"] = {"enum": [*rows(), *INSTEAD]}
+    axes["variant"]["items"] = axes["retain_variant"]["items"] = {"enum": list(VARIANTS)}
+    axes["combiner"]["items"] = {"enum": list(COMBINERS)}
+    axes |= {name: _property(spec) for name, spec in own_fields().items()}
+    return schema
+
+
+def _property(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A field as the schema has it: one value or a list of them; a number may come as text, since YAML reads 1e-5 as such."""
+    kept = {"description": spec["text"], "default": spec["default"], "minItems": 1}
+    if "choices" in spec:
+        return {**kept, "type": ["string", "array"], "items": {"enum": list(spec["choices"])}}
+    words = {"at_least": "minimum", "above": "exclusiveMinimum", "at_most": "maximum", "below": "exclusiveMaximum"}
+    bounds = {words[end]: spec[end] for end in words if end in spec}
+    return {**kept, **bounds, "type": ["number", "string", "array"], "items": {"type": ["number", "string"], **bounds}}
 
 
 def read(path: str | Path) -> dict[str, Any]:
@@ -108,7 +133,7 @@ def _validate(value: Any, schema: Mapping[str, Any], place: "_Places") -> None:
         known = error.schema.get("properties", {})
         key = next(k for k in error.instance if k not in known)
         section = ".".join(str(p) for p in path) or "the config"
-        if key in AMBIGUOUS and "dv_beta" in known:
+        if key in AMBIGUOUS and AMBIGUOUS[key].split()[0] in known:
             raise BaldroError(f"{place.at([*path, key])}: {key!r} is not a key of {section}; write {AMBIGUOUS[key]}")
         raise BaldroError(f"{place.at([*path, key])}: {unknown('key', key, known, where=section)}")
     shown = ".".join(str(p) for p in path) or "the config"
@@ -134,6 +159,8 @@ def _words(error: Any) -> str:
             return f"is {value}; allowed: at least {rule}"
         case "maximum":
             return f"is {value}; allowed: at most {rule}"
+        case "exclusiveMaximum":
+            return f"is {value}; allowed: below {rule}"
         case "type":
             return f"is {value!r}; allowed: {rule if isinstance(rule, str) else ' or '.join(rule)}"
         case "pattern":
@@ -163,12 +190,15 @@ class _Places:
 
     def near(self, message: str) -> str:
         """`file:line` of the first line that holds the name or the value which a message quotes, as a word of its own."""
-        quoted = re.findall(r"'([^']+)'|(?:axis|field) (\w+)", message)[:1]
+        quoted = re.findall(r"'([^']+)'|(?:axis|field) (\w+)", message.partition("; allowed")[0])
         words = [a or b for a, b in quoted] or message.split()[:1]
-        for file in self.files:
-            for number, line in enumerate(file.read_text().splitlines(), 1):
-                if re.search(rf"(?<![\w.-]){re.escape(words[0])}(?![\w.-])", line.split("#")[0]):
-                    return f"{file}:{number}"
+        for (
+            word
+        ) in words:  # in their order: a value that is a default stands in no file, but what it is held against does
+            for file in self.files:
+                for number, line in enumerate(file.read_text().splitlines(), 1):
+                    if re.search(rf"(?<![\w.-]){re.escape(word)}(?![\w.-])", line.split("#")[0]):
+                        return f"{file}:{number}"
         return str(self.files[-1]) if self.files else "config (command line)"
 
 

@@ -6,10 +6,12 @@ from itertools import product
 from typing import Any
 
 from baldro.errors import BaldroError, unknown
-from baldro.grid.methods import AMBIGUOUS, OBJECTIVES
+from baldro.grid.agreement import agree
+from baldro.grid.attribution import crossings
+from baldro.grid.methods import AMBIGUOUS, INSTEAD, OBJECTIVES
 from baldro.grid.needs import Needs
 from baldro.grid.run import FIELDS, IDENTITY, Run, check
-from baldro.grid.sources import find, muse_files, resolve
+from baldro.grid.sources import alternate_files, find, muse_files, resolve
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +26,8 @@ class Experiment:
     models: Mapping[str, Mapping[str, Any]]
     benchmarks: Mapping[str, Mapping[str, Any]]
     selection: Mapping[str, Any]
+    attribution: Mapping[str, Any] | None = None
+    """The crossed factors whose effects the report tells, and on which metrics."""
 
     def retain_split(self, run: Run) -> str:
         """The counterpart of a forget split: forget10 -> retain90."""
@@ -68,12 +72,19 @@ class Experiment:
         definition = self.benchmarks[benchmark]
         places = definition.get("source") or []
         folder = resolve(places, what=f"benchmark {benchmark}").path if places else None
+        others = [str(path) for path in alternate_files(definition, what=f"benchmark {benchmark}")]
         if folder is None:
-            return []
+            return others
         if definition["kind"] == "muse":
             files = muse_files(folder, train_on=definition.get("train_on", "raw")).values()
             return sorted(str(path) for path in files if path.is_file())  # the loader says which is not there
-        return sorted(str(path) for path in folder.glob("*.json"))
+        return sorted({*others, *(str(path) for path in folder.glob("*.json"))})
+
+    def references(self, run: Run) -> tuple[str, ...]:
+        """The answers whose log-probabilities before unlearning a run compares with: `answer` (the gold one), and `idk` or `alternates`."""
+        objective = OBJECTIVES[run.objective]
+        gold = ("answer",) if "reference" in objective.needs else ()
+        return (*gold, objective.answers) if objective.answers else gold
 
     def classifier(self, benchmark: str) -> str | None:
         """Where a benchmark's fluency classifier is, as text; None if its definition names none, or it is in none of the places."""
@@ -132,7 +143,7 @@ def expand(block: Mapping[str, Any]) -> list[Run]:
         if not values:
             raise BaldroError(f"the axis {name} is empty; allowed: at least one value")
     for objective in axes.get("objective", []):
-        if objective not in rows():
+        if objective not in (*rows(), *INSTEAD):
             raise unknown("objective", objective, rows(), where="grid")
     missing = [name for name in IDENTITY if name not in axes and name != "variant"]
     if missing:
@@ -175,7 +186,7 @@ def experiment(config: Mapping[str, Any], *, models: Mapping[str, Any], benchmar
     blocks = config["grid"] if isinstance(config["grid"], list) else [config["grid"]]
     runs = list(dict.fromkeys(run for block in blocks for run in expand(block)))
     for run in runs:
-        _look_up(run, models, benchmarks)
+        agree(run, models, benchmarks)
     runs = without(runs, config.get("exclude") or ())
     result = Experiment(
         name=config["name"],
@@ -184,23 +195,11 @@ def experiment(config: Mapping[str, Any], *, models: Mapping[str, Any], benchmar
         models={run.model: models[run.model] for run in runs},
         benchmarks={run.benchmark: benchmarks[run.benchmark] for run in runs},
         selection=config.get("selection") or {"rule": "all"},
+        attribution=config.get("attribution"),
     )
+    if result.attribution:
+        crossings([run.asdict() for run in runs], result.attribution["factors"])  # an error now, not after the training
     groups = {(run.benchmark, run.model, run.split): run for run in runs}.values()
     compared = [row for run in groups for row in (result.original(run), result.retain(run))]
     ordered = sorted([*compared, *runs], key=lambda run: (run.benchmark, run.model, run.split))
     return replace(result, runs=tuple(ordered))
-
-
-def _look_up(run: Run, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) -> None:
-    if run.model not in models:
-        raise unknown("model", run.model, models, where="grid")
-    if run.benchmark not in benchmarks:
-        raise unknown("benchmark", run.benchmark, benchmarks, where="grid")
-    ratios = benchmarks[run.benchmark]["forget"]
-    if run.split not in ratios:
-        raise unknown("split", run.split, ratios, where=f"benchmark {run.benchmark}")
-    model = models[run.model]
-    if "target" in model and ratios[run.split] not in model.get("retain", {}):
-        raise BaldroError(
-            f"model {run.model} has no retain model for {run.split}; allowed: an entry retain: {ratios[run.split]} in models.yaml"
-        )

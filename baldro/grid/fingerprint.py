@@ -14,15 +14,17 @@ NO_NUMBERS = ("baldro.errors", "baldro.files", "baldro.grid", "baldro.hub", "bal
 
 
 def code_of(run: Run) -> str:
-    """Fingerprint of what makes a run's weights: the loop, the robust weights and its own objective, no other's."""
-    own = [f"objectives.{run.objective}"] if OBJECTIVES[run.objective].unlearns else []
-    return fingerprint("train", "cli.inputs", *own)
+    """Fingerprint of what makes a run's weights: the loop, and its own objective, variants and combiner, no others."""
+    own = [f"objectives.{run.objective}", f"robust.{run.variant}"] if OBJECTIVES[run.objective].unlearns else []
+    own += [f"robust.{run.retain_variant}", f"combiners.{run.combiner}"] if run.combiner else []
+    own += ["adapters"] if run.lora_rank else []
+    return fingerprint("train", "cli.inputs", *(name.replace("-", "_") for name in own))
 
 
 def fingerprint(*modules: str) -> str:
     """A hash of the code of `modules` and of all they import from baldro, comments, docstrings and layout left out.
 
-    An objective is loaded by its name, so no other module imports it: list it, and an edit of another one changes nothing.
+    A method is loaded by its name, so no other module imports it: list it, and an edit of another one changes nothing.
     """
     return _fingerprint(PACKAGE, modules)
 

@@ -21,13 +21,16 @@ class Needs:
     """Sequences in one training pass: memory of the GPU and speed, not the result."""
     batch_tokens: int = 16384
     """Padded tokens in one scoring pass: the same."""
+    gradient_checkpointing: bool = False
+    """Training computes activations again in the backward pass: less memory, a third more time, the same result."""
     runs_per_job: int = 1
     """Unlearning runs, each with its scoring, that go out in one submission, one after the other."""
 
     @classmethod
     def of(cls, model: Mapping[str, Any]) -> "Needs":
         """The needs in a model's entry, which has been checked against the schema; what is left out is at its default."""
-        return cls(**{key: int(value) for key, value in (model.get("needs") or {}).items()})  # 8e3 in YAML is a float
+        given = model.get("needs") or {}
+        return cls(**{k: v if isinstance(v, bool) else int(v) for k, v in given.items()})  # 8e3 in YAML is a float
 
     def at(self, attempt: int) -> "Needs":
         """What the n-th attempt asks for: n times the memory of the node and the time.

@@ -2,12 +2,26 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, make_dataclass
 from functools import cache
 from typing import Any
 
 from baldro.errors import BaldroError, unknown
-from baldro.grid.methods import OBJECTIVES, RETAINING, TRAINING, VARIANTS
+from baldro.grid.methods import (
+    COMBINERS,
+    INSTEAD,
+    LORA,
+    OBJECTIVES,
+    RETAINING,
+    TRAINING,
+    VARIANTS,
+    Combiner,
+    Objective,
+    Variant,
+    own_fields,
+)
+from baldro.grid.together import check_together
+from baldro.grid.values import canonical, write
 
 
 def _number(
@@ -27,10 +41,11 @@ def _choice(default: str, *others: str):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class _Run:
     """One point of the grid. A hyperparameter that does not matter to its method is None and not part of its id.
 
     Make one with `Run.of`, which checks, fills in defaults and drops what does not matter; the plain constructor does neither.
+    The fields of the methods themselves stand with them, in their modules.
     """
 
     benchmark: str
@@ -68,24 +83,22 @@ class Run:
     """lambda, the factor of the retain loss."""
     retain_normalisation: str | None = _choice("token-mean", "sample-mean", "token-sum")
     """Cross-entropy per answer token of the batch, per sample (mean of means), or per sample summed (released DrNPO)."""
-    npo_beta: float | None = _number(0.1, above=0)
-    """NPO's inverse temperature."""
-    simnpo_beta: float | None = _number(4.5, above=0)
-    """SimNPO's inverse temperature."""
-    simnpo_delta: float | None = _number(0)
-    """SimNPO's reward margin, in nats per token."""
-    satimp_beta1: float | None = _number(5, at_least=0)
-    """SatImp's exponent of p (saturation)."""
-    satimp_beta2: float | None = _number(1, at_least=0)
-    """SatImp's exponent of 1 - p (importance)."""
-    dv_beta: float | None = _number(2, above=0)
-    """BalDRO-DV's temperature, in units of the forget loss: small = the hardest sample alone, large = the plain mean."""
-    dv_direction: str | None = _choice("hard", "easy")
-    """hard: high losses weigh more (paper, Eq. 12). easy: the released code's opposite sign, a soft minimum."""
+    retain_loss: str | None = _choice("cross-entropy", "kl", "activations")
+    """Of each answer token; kl: of the reference from the policy; activations: squared distance from the reference's behind rmu_layer."""
+    retain_variant: str | None = _choice("base", *(name for name in VARIANTS if name != "base"))
+    """How the retain batch is weighted: a key of VARIANTS, its fields with `retain_` before them."""
+    combiner: str | None = _choice("sum", *(name for name in COMBINERS if name != "sum"))
+    """A key of COMBINERS: how forget and retain gradients become one update."""
+    lora_rank: int | None = _integer(None, at_least=1)
+    """Train low-rank adapters of this rank on every linear layer but the output head, instead of all weights; none by default."""
+    lora_alpha: float | None = _number(32, above=0)
+    """The adapters' scale is lora_alpha / lora_rank."""
+    lora_dropout: float | None = _number(0, at_least=0, at_most=0.9)
+    """Dropout before the adapters, in training."""
+    lora_start: str | None = _choice("random", "fila")
+    """random: adapters that change nothing yet; fila: taken out of the weights where forgetting matters most (LoKU)."""
     dv_level: str | None = _choice("sample", "token")
     """What is reweighted: samples (paper) or the tokens of the batch (released DrSatImp)."""
-    g_fraction: float | None = _number(0.5, above=0, at_most=1)
-    """BalDRO-G keeps this share of the batch, the hardest samples."""
     g_rank: str | None = _choice("loss", "likelihood")
     """BalDRO-G ranks by the objective's own loss (paper) or by the mean token log-likelihood (released)."""
     g_retain: str | None = _choice("whole", "cut")
@@ -103,6 +116,8 @@ class Run:
     ) -> "Run":
         """The canonical run: checked, with defaults, without the fields that do not matter to its method."""
         if objective not in OBJECTIVES:
+            if objective in INSTEAD:
+                raise BaldroError(f"objective {objective!r}: write {INSTEAD[objective]}")
             raise unknown("objective", objective, OBJECTIVES)
         for name in values:
             if name not in HYPERPARAMETERS:
@@ -144,7 +159,7 @@ class Run:
         if self.variant != "base":
             parts.append(self.variant)
         for name, value in self.hyperparameters().items():
-            if value != default(name, self.objective):
+            if value != default(name, self.objective, self.combiner):
                 parts.append(f"{name}={write(value)}")
         return "--".join(parts)
 
@@ -157,28 +172,72 @@ class Run:
         return {name: getattr(self, name) for name in HYPERPARAMETERS if getattr(self, name) is not None}
 
 
+def _method_field(name: str, spec: Mapping[str, Any]):
+    if name in _Run.__dataclass_fields__:
+        raise BaldroError(
+            f"a method has a field {name}, which every run has; allowed: another name, with the method's before it"
+        )
+    return field(default=None, metadata=dict(spec))
+
+
+Run = make_dataclass(
+    "Run",
+    [(name, Any, _method_field(name, spec)) for name, spec in own_fields().items()],
+    bases=(_Run,),
+    frozen=True,
+    kw_only=True,
+    namespace={"__doc__": _Run.__doc__},
+)
+Run.__module__ = __name__  # or it could not be pickled
+
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._]|-(?!-))*(?<!-)")
 IDENTITY = ("benchmark", "model", "split", "objective", "variant")
+LAST = ("dv_level", "g_rank", "g_retain", "robust_scope", "micro_batch_size", "seed")
+"""Stand at the end of an id, behind the methods' own fields."""
 FIELDS = {f.name: f.metadata for f in fields(Run)}
-HYPERPARAMETERS = tuple(name for name in FIELDS if name not in IDENTITY)
+HYPERPARAMETERS = (*(name for name in FIELDS if name not in (*IDENTITY, *LAST)), *LAST)
 
 
-def default(name: str, objective: str) -> Any:
-    """The value of a field that a run of this objective has unless told otherwise."""
-    return OBJECTIVES[objective].defaults.get(name, FIELDS[name]["default"])
+def default(name: str, objective: str, combiner: str | None = None) -> Any:
+    """The value of a field that a run of this objective and combiner has unless told otherwise."""
+    usual = COMBINERS[combiner].defaults if combiner else {}
+    return OBJECTIVES[objective].defaults.get(name, usual.get(name, FIELDS[name]["default"]))
+
+
+def _check_usual(method: Objective | Variant | Combiner) -> None:
+    """What a method says of fields that are not its own must be there and allowed.
+
+    Raises:
+        BaldroError: otherwise.
+    """
+    where = f"{method.declared.place}: {method.declared.name}"
+    for name in (*getattr(method, "also", ()), *getattr(method, "defaults", ())):
+        if name not in HYPERPARAMETERS:
+            raise unknown("field", name, HYPERPARAMETERS, where=where)
+    for name, value in getattr(method, "defaults", {}).items():
+        try:
+            check(name, value)
+        except BaldroError as error:
+            raise BaldroError(f"{where}: {error}") from None
 
 
 @cache
-def relevant(objective: str, variant: str, scope: str | None) -> tuple[str, ...]:
-    """The hyperparameters that matter to a method, in the order of the fields; `scope` is robust_scope, None where it is left out."""
+def relevant(
+    objective: str, variant: str, scope: str, combiner: str, retain_variant: str, lora: bool
+) -> tuple[str, ...]:
+    """The hyperparameters that matter to a method, in the order of the fields; scope is robust_scope, lora whether there is lora_rank."""
     method = OBJECTIVES[objective]
     names = set(method.fields)
     if method.trains:
-        names |= set(TRAINING)
+        names |= {*TRAINING, *(LORA if lora else ())}
     if method.retains:
-        names |= set(RETAINING)
+        names |= {
+            *RETAINING,
+            *COMBINERS[combiner].fields,
+            *(f"retain_{own}" for own in VARIANTS[retain_variant].fields),
+        }
     if method.unlearns:
-        names |= set(VARIANTS[variant])
+        names |= {*VARIANTS[variant].fields, *VARIANTS[variant].also}
     if not method.retains:
         names.discard("g_retain")
     if "robust_scope" in names and scope == "micro-batch":
@@ -188,46 +247,28 @@ def relevant(objective: str, variant: str, scope: str | None) -> tuple[str, ...]
 
 def check(name: str, value: Any) -> Any:
     """A field's value in its one canonical type; numbers may come as strings, since YAML reads 1e-5 as one."""
-    spec = FIELDS[name]
-    if "choices" in spec:
-        if value not in spec["choices"]:
-            raise unknown(name, value, spec["choices"])
-        return value
-    try:
-        if isinstance(value, bool):
-            raise ValueError
-        number = float(value)
-    except (TypeError, ValueError):
-        raise BaldroError(f"{name} is {value!r}; allowed: {_bounds(spec)}") from None
-    low, above, high = spec.get("at_least"), spec.get("above"), spec.get("at_most")
-    outside = (
-        (low is not None and number < low)
-        or (above is not None and number <= above)
-        or (high is not None and number > high)
-    )
-    if outside or number != number or abs(number) == float("inf") or (spec["kind"] is int and number != int(number)):
-        raise BaldroError(f"{name} is {value!r}; allowed: {_bounds(spec)}")
-    whole = spec["kind"] is int or (number.is_integer() and abs(number) < 1e15)
-    return int(number) if whole else number
-
-
-def write(value: Any) -> str:
-    """The one way a value stands in an id: shortest digits that give the same number back."""
-    return repr(value) if isinstance(value, (int, float)) else str(value)
-
-
-def _bounds(spec: Mapping[str, Any]) -> str:
-    words = "a whole number" if spec["kind"] is int else "a number"
-    limits = [("above", "above"), ("at_least", "of at least"), ("at_most", "of at most")]
-    return " ".join(
-        [words, " and ".join(f"{word} {spec[key]:g}" for key, word in limits if spec.get(key) is not None)]
-    ).strip()
+    return canonical(name, FIELDS[name], value)
 
 
 def _settle(objective: str, variant: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    names = relevant(objective, variant, values.get("robust_scope"))
-    settled = {name: values.get(name, default(name, objective)) for name in names}
-    if settled.get("dv_level") == "token" and not OBJECTIVES[objective].tokens:
-        able = ", ".join(name for name, method in OBJECTIVES.items() if method.tokens)
-        raise BaldroError(f"dv_level token: the loss of {objective} is not a mean over tokens; allowed: {able}")
+    combiner = values.get("combiner", default("combiner", objective))
+    chosen = {
+        name: values.get(name, default(name, objective, combiner))
+        for name in ("retain_variant", "robust_scope", "lora_rank")
+    }
+    names = relevant(
+        objective,
+        variant,
+        chosen["robust_scope"],
+        combiner,
+        chosen["retain_variant"],
+        chosen["lora_rank"] is not None,
+    )
+    settled = {name: values.get(name, default(name, objective, combiner)) for name in names}
+    check_together(objective, settled)
     return settled
+
+
+for _method in (*OBJECTIVES.values(), *VARIANTS.values(), *COMBINERS.values()):
+    if _method.declared:
+        _check_usual(_method)

@@ -2,9 +2,10 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from baldro.errors import BaldroError
 
@@ -72,4 +73,40 @@ def muse_files(folder: Path, *, train_on: str) -> dict[str, Path]:
     raw = {split: folder / f"{place}.json" for split, place in MUSE_RAW.items()}
     if train_on == "raw" and any(path.is_file() for path in raw.values()):
         files |= raw
+    return files
+
+
+WITHOUT_ALTERNATES = {
+    "fictional": "a fictional benchmark makes its own other answers",
+    "muse": "running text has no questions that could be answered otherwise",
+}
+"""Kind of benchmark -> why its definition cannot name files of other answers."""
+
+
+def alternate_files(benchmark: Mapping[str, Any], *, what: str) -> list[Path]:
+    """The local files with a benchmark's other answers: the first of its places that exists, if a folder the JSON files in it.
+
+    Args:
+        benchmark: its definition; without `alternates` there are none.
+        what: the benchmark, for errors.
+
+    Raises:
+        BaldroError: a benchmark that takes none; places that are nowhere or on the hub; a folder without such files.
+    """
+    if "alternates" not in benchmark:
+        return []
+    if benchmark["kind"] in WITHOUT_ALTERNATES:
+        raise BaldroError(f"{what}: alternates: {WITHOUT_ALTERNATES[benchmark['kind']]}; allowed: with kind tofu")
+    source = resolve(benchmark["alternates"], what=f"the file of alternates of {what}")
+    if source.path is None:
+        raise BaldroError(
+            f"{what}: alternates: {source} is on the hub; allowed: a local file of JSON lines, or a folder of them"
+        )
+    if source.path.is_file():
+        return [source.path]
+    files = sorted(path for path in source.path.iterdir() if path.suffix in (".json", ".jsonl"))
+    if not files:
+        raise BaldroError(
+            f"{what}: alternates: {source} has no file *.json or *.jsonl; allowed: a file of JSON lines, or a folder of them"
+        )
     return files

@@ -22,7 +22,11 @@ PARALLEL = (1, 4, 16)
 WORK: dict[str, tuple[str, Callable[[Experiment, Run, GPU], float], str]] = {
     "finetune": ("finetune", cost.train_seconds, "6 FLOP x parameters x tokens; optimiser traffic"),
     "reference": ("reference", cost.reference_seconds, "2 FLOP x parameters x tokens of the forget split"),
-    "unlearn": ("unlearn", cost.train_seconds, "6 FLOP x parameters x tokens of both splits; BalDRO-G ranks with 2"),
+    "unlearn": (
+        "unlearn",
+        cost.train_seconds,
+        "6 FLOP x parameters x tokens of both splits; more as `baldro methods` says",
+    ),
     "score, answers": ("score", cost.candidates_seconds, "2 FLOP x parameters x tokens of all candidate answers"),
     "score, gradients": ("score", cost.gradients_seconds, "6 FLOP x parameters x tokens, a sample at a time"),
     "score, generation": ("score", cost.generation_seconds, "weights read per new token and batch, to max_new_tokens"),
@@ -31,13 +35,18 @@ WORK: dict[str, tuple[str, Callable[[Experiment, Run, GPU], float], str]] = {
 
 
 def jobs(experiment: Experiment) -> dict[str, list[Run]]:
-    """Runs by the rule that works on them, from nothing: as many jobs as Snakemake starts in an empty folder."""
+    """Runs by the rule that works on them, from nothing: as many jobs as Snakemake starts in an empty folder.
+
+    A run stands under `reference` once for each kind of answers that its log-probabilities are taken of.
+    """
     lineage = experiment.lineage()
     unlearnt = [run for run in experiment.runs if OBJECTIVES[run.objective].unlearns]
-    compared = [experiment.original(run) for run in unlearnt if OBJECTIVES[run.objective].reference]
+    compared = dict.fromkeys(
+        (experiment.original(run), kind) for run in unlearnt for kind in experiment.references(run)
+    )
     return {
         "finetune": [run for run in lineage if run.objective in ("pretrain", "finetune")],
-        "reference": list(dict.fromkeys(compared)),
+        "reference": [run for run, _ in compared],
         "unlearn": unlearnt,
         "score": list(experiment.runs),
         "metrics": list(experiment.runs),
@@ -131,7 +140,8 @@ def _memory(experiment: Experiment, held: dict[str, list[Run]], device: GPU, gpu
         found = _numbers(runs, lambda run: cost.memory(experiment, run))
         most = found if isinstance(found, str) else max(found)
         passed = experiment.needs(model).micro_batch
-        how = f"unlearn: {cost.STATE[precision]} bytes a parameter; activations of at most {count(passed, 'sequence')}"
+        counted = cost.of_state(min(runs, key=lambda run: run.lora_rank is not None))  # all weights take more
+        how = f"unlearn: {counted}; activations of at most {count(passed, 'sequence')}"
         lines.append(line(f"{model}, {precision}", most, size, how))
         if not isinstance(most, str) and most > device.memory:
             lines.append(f"WARNING: more than the {size(device.memory)} of one {gpu}")

@@ -14,12 +14,22 @@ SEQUENCES = 256
 """Sequences per scoring pass, at most (as scoring has it; a test compares)."""
 STATE = {"fp32": 16, "bf16": 18, "bf16-only": 8}
 """Bytes per parameter in training: weights, gradients and Adam's two moments; bf16 also keeps a copy to compute with."""
+FROZEN = {"fp32": 4, "bf16": 6, "bf16-only": 2}
+"""Bytes per parameter that is not trained (LoRA): its weight; bf16 also keeps a copy to compute with."""
+FISHER = 4
+"""Bytes per frozen parameter more, while FILA's start is made: its Fisher information (gradients are dropped one by one)."""
+DECOMPOSED = 5e11
+"""Assumed FLOP/s of a decomposition in fp64, which is far from the peak of any GPU."""
 STORED = {"fp32": 4, "bf16": 2, "bf16-only": 2}
 """Bytes per parameter of a saved model."""
+WEIGHT = {"fp32": 4, "bf16": 4, "bf16-only": 2}
+"""Bytes per weight in training."""
 CHECKPOINT = {"fp32": 12, "bf16": 12, "bf16-only": 6}
-"""Bytes per parameter of a checkpoint: weights and Adam's moments."""
+"""Bytes per trained parameter of a checkpoint: weights and Adam's moments."""
 ACTIVATION = 34
 """Bytes per token, layer and unit of width kept for the backward pass in 16 bits (Korthikanti et al. 2022, without attention scores)."""
+INPUT = 2
+"""The same with gradient checkpointing: a layer's input; its other activations are there for one layer at a time."""
 PADDING = 1.5
 """Assumed ratio of padded to real tokens in a batch of mixed lengths."""
 OVERHEAD = 2e9
@@ -62,13 +72,37 @@ def precision(experiment: Experiment, run: Run) -> str:
 
 
 def train_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
-    """6 FLOP per parameter and token forward and backward, and what the optimiser reads and writes."""
+    """6 FLOP per parameter and token forward and backward, and what the optimiser reads and writes.
+
+    A frozen parameter takes 4 (it has no gradient of its own), one that gradient checkpointing computes again 2 more.
+    """
     P, depth = _model(experiment, run)
+    A = trained(experiment, run)
+    again = int(experiment.needs(run.model).gradient_checkpointing)
     steps, taken = sizes.training(run, _rows(experiment, run))
-    flops = 2 * P * taken * sizes.passes_per_row(run) * _tokens(experiment, run)
-    traffic = steps * P * (28 if run.precision != "bf16-only" else 14)  # weight, gradient, two moments; three written
+    at_once = experiment.needs(run.model).micro_batch
+    passes = P * sizes.passes_per_row(run, (3 if A == P else 2) + again, at_once)
+    passes += 0 if A == P else A * sizes.passes_per_row(run, 3 + again, at_once)
+    flops = 2 * (passes * taken + P * sizes.rows_once(run, _rows(experiment, run))) * _tokens(experiment, run)
+    traffic = steps * A * (28 if run.precision != "bf16-only" else 14)  # weight, gradient, two moments; three written
     arithmetic = flops / (TRAIN_SHARE * _peak(gpu, run.precision))
-    return max(arithmetic, steps * 3 * depth * LAUNCH) + traffic / (BANDWIDTH_SHARE * gpu.bandwidth)
+    launched = max(arithmetic, steps * (3 + again) * depth * LAUNCH)
+    return launched + traffic / (BANDWIDTH_SHARE * gpu.bandwidth) + _fila_seconds(experiment, run, gpu)
+
+
+def _fila_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
+    """The start of FILA's adapters: forward and backward over each forget row and as many retain rows, one at a time.
+
+    Then the decomposition of each matrix: of seven a layer a Gram matrix of the model's width n, which all of a layer's 12 n^2 weights go
+    into (24 n^3 FLOP), and its eigenvectors (9 n^3 each).
+    """
+    if run.lora_start != "fila":
+        return 0.0
+    P, depth = _model(experiment, run)
+    width, _ = sizes.shape(run.model, experiment.models[run.model])
+    rows = 2 * _rows(experiment, run)
+    passes = 6 * P * rows * _tokens(experiment, run) / (TRAIN_SHARE * _peak(gpu, run.precision))
+    return max(passes, rows * 3 * depth * LAUNCH) + (24 + 7 * 9) * width**3 * depth / DECOMPOSED
 
 
 def reference_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
@@ -130,21 +164,44 @@ def memory(experiment: Experiment, run: Run, *, precision: str | None = None, mi
         precision: instead of the run's own.
         micro_batch: sequences in one pass, instead of what the model's needs say.
     """
-    P, _ = _model(experiment, run)
+    needs = experiment.needs(run.model)
     width, depth = sizes.shape(run.model, experiment.models[run.model])
     precision = precision or run.precision
-    micro_batch = micro_batch or experiment.needs(run.model).micro_batch
+    micro_batch = micro_batch or needs.micro_batch
     sequences = min(micro_batch, run.batch_size * (2 if OBJECTIVES[run.objective].retains else 1))
-    kept = ACTIVATION * width * depth * (2 if precision == "fp32" else 1)
-    return P * STATE[precision] + sequences * PADDING * _tokens(experiment, run) * kept + OVERHEAD
+    token = width * (2 if precision == "fp32" else 1) * PADDING * _tokens(experiment, run)
+    kept = INPUT * depth + ACTIVATION if needs.gradient_checkpointing else ACTIVATION * depth
+    training = _state(experiment, run, precision) + sequences * token * kept
+    if run.lora_start == "fila":  # its start is made of one sample at a time, and nothing of the optimiser is there yet
+        start = _model(experiment, run)[0] * (FROZEN[precision] + FISHER) + token * ACTIVATION * depth
+        training = max(training, start)
+    return training + OVERHEAD
+
+
+def trained(experiment: Experiment, run: Run) -> int:
+    """Parameters that training changes: all, or a LoRA run's adapters."""
+    model = experiment.models[run.model]
+    return sizes.adapters(run.model, model, run.lora_rank) if run.lora_rank else sizes.parameters(run.model, model)
+
+
+def of_state(run: Run) -> str:
+    """What a run's state is counted as, in words."""
+    if not run.lora_rank:
+        return f"{STATE[run.precision]} bytes a parameter"
+    more = f", {FISHER} more for FILA" if run.lora_start == "fila" else ""
+    return f"{FROZEN[run.precision]} bytes a frozen parameter{more}, {STATE[run.precision]} an adapter's"
+
+
+def _state(experiment: Experiment, run: Run, precision: str) -> float:
+    P, A = _model(experiment, run)[0], trained(experiment, run)
+    return A * STATE[precision] + (P * FROZEN[precision] if run.lora_rank else 0)
 
 
 def node_bytes(experiment: Experiment, run: Run) -> float:
-    """Bytes of the node's memory while a run trains, roughly; on a GPU, what resuming takes, which reads the whole checkpoint first."""
+    """Bytes of the node's memory while a run trains, roughly; on a GPU, what loading and resuming take, which read a whole file first."""
     if not experiment.needs(run.model).gpu:
         return memory(experiment, run) - OVERHEAD + PROCESS
-    P, _ = _model(experiment, run)
-    return P * CHECKPOINT[run.precision] + PROCESS
+    return max(_checkpoint(experiment, run), _model(experiment, run)[0] * WEIGHT[run.precision]) + PROCESS
 
 
 def model_bytes(experiment: Experiment, run: Run) -> float:
@@ -154,13 +211,18 @@ def model_bytes(experiment: Experiment, run: Run) -> float:
 
 def running_bytes(experiment: Experiment, run: Run) -> float:
     """What a run has on disk at most: two checkpoints (the last one, and the next while it is written), then its model."""
-    checkpoint = _model(experiment, run)[0] * CHECKPOINT[run.precision]
-    return max(2 * checkpoint, model_bytes(experiment, run))
+    return max(2 * _checkpoint(experiment, run), model_bytes(experiment, run))
 
 
 def evidence_bytes(experiment: Experiment, run: Run) -> float:
     """What scoring a model leaves."""
     return EVIDENCE * sum(rows * asked.candidates * tokens for asked, rows, tokens in _scored(experiment, run))
+
+
+def _checkpoint(experiment: Experiment, run: Run) -> float:
+    """One of a LoRA run has its adapters alone; with FILA also as they were at the start."""
+    started = WEIGHT[run.precision] if run.lora_start == "fila" else 0
+    return trained(experiment, run) * (CHECKPOINT[run.precision] + started)
 
 
 def _model(experiment: Experiment, run: Run) -> tuple[int, int]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from baldro.errors import BaldroError
-from baldro.grid import OBJECTIVES, Run
+from baldro.grid import Run
+from baldro.plan import passes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +76,17 @@ def shape(name: str, model: Mapping[str, Any]) -> tuple[int, int]:
         return model["build"]["hidden_size"], model["build"]["num_hidden_layers"]
     width = (parameters(name, model) * 128 / 12) ** (1 / 3)
     return round(width), max(1, round(width / 128))
+
+
+def adapters(name: str, model: Mapping[str, Any], rank: int) -> int:
+    """Weights of LoRA adapters of a rank on every linear layer but the output head: rank x (inputs + outputs) each.
+
+    A layer has four of width to width and three between width and the MLP's; where only the number of parameters is known, the MLP is
+    8/3 as wide as the model (then 12 width^2 is a layer, as in `shape`). Grouped keys and values, not known either, would be fewer.
+    """
+    width, depth = shape(name, model)
+    inner = model["build"]["intermediate_size"] if "build" in model else round(8 / 3 * width)
+    return rank * depth * (4 * 2 * width + 3 * (width + inner))
 
 
 def rows(name: str, benchmark: Mapping[str, Any]) -> Mapping[str, int]:
@@ -147,14 +159,18 @@ def training(run: Run, n: int) -> tuple[int, float]:
     return steps, steps * n / per_epoch
 
 
-def passes_per_row(run: Run) -> float:
-    """Forward passes' worth of arithmetic per row of the split: forward and backward are 3.
+def passes_per_row(run: Run, both: float = 3.0, micro_batch: int | None = None) -> float:
+    """Forward passes' worth of arithmetic per row of the split, its retain sample included (`baldro.plan.passes`).
 
-    BalDRO-G ranks the whole forget batch with a forward pass, and goes forward and backward on the share that it keeps.
+    Args:
+        both: what a forward and a backward pass take.
+        micro_batch: sequences in one pass; None: the whole batch.
     """
-    method = OBJECTIVES[run.objective]
-    ranked = run.variant == "baldro-g"
-    forget = 1 + 3 * run.g_fraction if ranked else 3.0
-    if not method.unlearns or not method.retains:
-        return forget
-    return forget + (3 * run.g_fraction if ranked and run.g_retain == "cut" else 3)
+    halves = (passes.of_forget, passes.of_retain)
+    return sum(half(run, micro_batch=micro_batch).work(both) for half in halves)
+
+
+def rows_once(run: Run, n: int) -> float:
+    """Rows that a run with a split of n rows passes over before its first step: all of them, and at most what it draws of the retain."""
+    _, taken = training(run, n)
+    return passes.of_forget(run).once * n + passes.of_retain(run).once * taken

@@ -1,11 +1,20 @@
 """How the plan writes numbers."""
 
+import textwrap
 from collections.abc import Callable
+
+WIDTH = 120
 
 
 def line(what: str, value: float | str, text: Callable[[float], str], how: str) -> str:
-    """What, how much, how it was estimated; in place of an amount, what is lacking to know it."""
-    return f"{what:28} {value}" if isinstance(value, str) else f"{what:28} {text(value):>9}   {how}".rstrip()
+    """What, how much, how it was estimated; in place of an amount, what is lacking to know it.
+
+    What is longer than a terminal of 120 columns goes on below itself, two columns further in, as a section's lines stand.
+    """
+    if isinstance(value, str):
+        return f"{what:28} {value}"
+    head = f"{what:28} {text(value):>9}   "
+    return (head + f"\n  {'':{len(head)}}".join(textwrap.wrap(how, WIDTH - 2 - len(head)))).rstrip()
 
 
 def size(value: float) -> str:

@@ -12,6 +12,8 @@ from typing import Any
 import pandas as pd
 
 from baldro.files import write_json, write_text
+from baldro.report.attribution import Attributed, attribute, attribution_frame
+from baldro.report.attribution_text import attribution_cautions, attribution_findings, attribution_tables
 from baldro.report.cluster import jobs_table, read_jobs
 from baldro.report.comparisons import compare
 from baldro.report.efficiency import usage_texts
@@ -22,7 +24,7 @@ from baldro.report.frame import read_frame, read_provenance, read_results
 from baldro.report.latex import latex
 from baldro.report.page import render_page
 from baldro.report.selection import check, describe
-from baldro.report.tables import build_tables, collapse_tables, tidy
+from baldro.report.tables import Table, build_tables, collapse_tables, tidy
 from baldro.report.terminal import plain_text
 from baldro.report.verdicts import differences_table
 
@@ -40,11 +42,13 @@ def write_report(
     notes: Mapping[str, str],
     allow_missing: bool,
     metrics: Sequence[str] | None = None,
+    attribution: Mapping[str, Any] | None = None,
     description: str = "",
 ) -> Path:
     """Write runs.csv, differences.csv, report.json, tables/, figures/ and report.html into `output`; returns the page.
 
-    Where jobs of the experiment went through SLURM, also slurm.csv and a section of the page.
+    Where jobs of the experiment went through SLURM, also slurm.csv and a section of the page; with `attribution`, a table, a
+    figure and a section of what crossed factors change.
 
     Args:
         name: of the experiment, the page's title.
@@ -55,30 +59,38 @@ def write_report(
         notes: heading -> text, shown below the findings.
         allow_missing: a run without a result becomes a row that says so; otherwise it is an error.
         metrics: columns of the main tables; by default those of the paper.
+        attribution: {factors: fields that the runs cross, metrics: names, by default the usual ones}.
         description: a sentence about the experiment, at the head of the page.
 
-    Errors: a missing or broken result or line of slurm.jsonl, a rule or metric that the results do not know.
+    Errors: a missing or broken result or line of slurm.jsonl, a rule or metric that the results do not know, factors that the
+    runs do not cross.
     """
-    from baldro.report.figures import draw_all
+    from baldro.report.figures import draw_all, draw_effects
 
     frame, samples = read_results(runs=runs, results=results, allow_missing=allow_missing)
     jobs = read_jobs(results, frame)
     tables = [*build_tables(frame, selection, metrics), *collapse_tables(frame, selection)]
     comparisons = compare(frame, selection, samples)
+    effects = _effects(frame, attribution)
     page_file = output / "report.html"
     page_file.unlink(missing_ok=True)  # written last: it says that what is beside it belongs together
     write_text(output / "runs.csv", frame.to_csv(index=False))
-    write_json(output / "report.json", {"selection": dict(selection), "metrics": metrics and list(metrics)})
+    write_json(
+        output / "report.json",
+        {"selection": dict(selection), "metrics": metrics and list(metrics), "attribution": attribution},
+    )
     write_text(output / "differences.csv", differences_table(comparisons).to_csv(index=False))
     (output / "slurm.csv").unlink(missing_ok=True)
     if jobs:
         write_text(output / "slurm.csv", jobs_table(jobs).to_csv(index=False))
+    of_effects = attribution_tables(effects)
     for table in tables:
-        stem = output / "tables" / table.stem
-        write_text(Path(f"{stem}.csv"), tidy(table).to_csv(index=False))
-        write_text(Path(f"{stem}.md"), markdown(table))
-        write_text(Path(f"{stem}.tex"), latex(table))
+        _write_table(output, table, tidy(table))
+    for table in of_effects:
+        own = [e for e in effects if (e.benchmark, e.model) == (table.benchmark, table.model)]
+        _write_table(output, table, attribution_frame(own))
     figures, absent = draw_all(frame, samples, selection, results=results, folder=output / "figures")
+    effect_figures = draw_effects(effects, folder=output / "figures")
     page = render_page(
         name=name,
         description=description,
@@ -90,6 +102,10 @@ def write_report(
         comparisons=comparisons,
         tables=tables,
         figures=figures,
+        effects=attribution_findings(effects),
+        effect_cautions=attribution_cautions(effects),
+        effect_tables=of_effects,
+        effect_figures=effect_figures,
         absent=absent,
         config_text=config_text,
         notes=notes,
@@ -101,13 +117,21 @@ def write_report(
 
 
 def main_table_text(output: Path, *, width: int | None = None) -> str:
-    """The main tables of a written report as plain text, `width` columns wide (by default as wide as the terminal).
+    """The main tables of a written report, and those of crossed factors, as plain text.
+
+    `width`: in columns; by default as wide as the terminal.
 
     Errors: `output` holds no report.
     """
     recorded = read_json(output / "report.json")
     frame = pd.read_csv(output / "runs.csv")
-    return tables_text(frame, recorded["selection"], metrics=recorded["metrics"], width=width)
+    return tables_text(
+        frame,
+        recorded["selection"],
+        metrics=recorded["metrics"],
+        attribution=recorded.get("attribution"),
+        width=width,
+    )
 
 
 def tables_text(
@@ -115,11 +139,25 @@ def tables_text(
     selection: Mapping[str, Any],
     *,
     metrics: Sequence[str] | None = None,
+    attribution: Mapping[str, Any] | None = None,
     width: int | None = None,
 ) -> str:
     """As `main_table_text`, of a frame from `read_frame`."""
     columns = width or shutil.get_terminal_size((100, 24)).columns
-    return "\n".join(plain_text(table, width=columns) for table in build_tables(frame, selection, metrics))
+    tables = [*build_tables(frame, selection, metrics), *attribution_tables(_effects(frame, attribution))]
+    return "\n".join(plain_text(table, width=columns) for table in tables)
+
+
+def _effects(frame: pd.DataFrame, attribution: Mapping[str, Any] | None) -> list[Attributed]:
+    return attribute(frame, attribution["factors"], attribution.get("metrics")) if attribution else []
+
+
+def _write_table(output: Path, table: Table, numbers: pd.DataFrame) -> None:
+    """{stem}.csv, .md and .tex."""
+    stem = output / "tables" / table.stem
+    write_text(Path(f"{stem}.csv"), numbers.to_csv(index=False))
+    write_text(Path(f"{stem}.md"), markdown(table))
+    write_text(Path(f"{stem}.tex"), latex(table))
 
 
 def _by_model(frame: pd.DataFrame, findings: Callable[[pd.DataFrame], list[str]]) -> dict[str, list[str]]:

@@ -13,21 +13,13 @@ import pandas as pd
 
 from baldro.errors import BaldroError
 from baldro.grid import OBJECTIVES
+from baldro.slurm import stopped_by
 
 FILE = "slurm.jsonl"
 STAGES = ("finetune", "reference", "unlearn", "score")
 """Rules that SLURM runs, in the order of the workflow; those of one job are a row."""
 MADE_FROM = tuple(name for name, method in OBJECTIVES.items() if method.trains and not method.unlearns)
 """Objectives of runs that make a model which rows start from; they are no rows themselves."""
-STATES = {
-    "OUT_OF_MEMORY": "out of memory",
-    "TIMEOUT": "time limit",
-    "DEADLINE": "time limit",
-    "NODE_FAIL": "node lost",
-    "BOOT_FAIL": "node lost",
-    "PREEMPTED": "preempted",
-    "CANCELLED": "cancelled",
-}
 Job = Mapping[str, Any]
 """A line of the file."""
 
@@ -74,9 +66,7 @@ def failed_as(job: Job) -> str | None:
     """Why a job failed, in a word or two; None if it did not."""
     if job["state"] == "COMPLETED" or (job["state"] == "UNKNOWN" and not job["reason"]):
         return None
-    if job["reason"].startswith("stopped ahead of the time limit"):
-        return STATES["TIMEOUT"]
-    return STATES.get(job["state"], "own error")
+    return stopped_by(job["state"], job["reason"]) or "own error"
 
 
 def _is_text(value: Any) -> bool:

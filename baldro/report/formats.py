@@ -56,6 +56,8 @@ def cell_text(cell: Cell, name: str) -> tuple[str, str]:
     over samples of one run.
     """
     text = metric_number(cell.mean, name)
+    if cell.signed and cell.mean > 0 and float(text) > 0:
+        text = f"+{text}"
     if cell.low is None:
         return text, ""
     if cell.over == "seeds" and math.isclose(cell.low + cell.high, 2 * cell.mean, abs_tol=1e-9):
@@ -129,7 +131,7 @@ def html(table: Table) -> str:
 
 def _markdown_block(table: Table) -> str:
     every = [column for split in table.splits for column in columns(table, split)]
-    lines = [["Method", *(f"{c.split} {c.head}" for c in every)], ["---", *("---:" for _ in every)]]
+    lines = [[table.head, *(f"{c.split} {c.head}" for c in every)], ["---", *("---:" for _ in every)]]
     for row in table.rows:
         line = [_pipe(row.label)]
         for split in table.splits:
@@ -160,7 +162,7 @@ def _html_block(table: Table) -> str:
         [
             f'<div class="scroll wide" tabindex="0" role="region" aria-label="{title}">',
             f'<table>\n<caption class="hidden">{title}</caption>',
-            f'<thead>\n<tr><th rowspan="2" scope="col">Method</th>{"".join(heads)}</tr>',
+            f'<thead>\n<tr><th rowspan="2" scope="col">{escape(table.head)}</th>{"".join(heads)}</tr>',
             f"<tr>{''.join(names)}</tr>\n</thead>",
             *bodies,
             "</table>\n</div>",

@@ -50,7 +50,7 @@ def read_results(
     _same_definitions(rows)
     metrics = {name for row in rows for name in row["metrics"]}
     ordered = [name for name in METRICS if name in metrics] + sorted(metrics - set(METRICS))
-    fields = [*IDENTITY, *(name for name in HYPERPARAMETERS if any(name in run for run in runs))]
+    fields = [*IDENTITY, *(name for name in HYPERPARAMETERS if any(run.get(name) is not None for run in runs))]
     columns: dict[str, pd.Series] = {name: _objects(run.get(name) for run in runs) for name in ("id", *fields)}
     columns |= {name: _objects(row[name] for row in rows) for name in ("status", "reason")}
     columns |= {name: _floats(row["metrics"].get(name) for row in rows) for name in ordered}

@@ -57,7 +57,7 @@ def _float(table: Table, caption: str, label: str) -> str:
         r"\toprule",
         " & ".join(["", *heads]) + r" \\",
         "".join(rules),
-        " & ".join(["Method", *names]) + r" \\",
+        " & ".join([latex_escape(table.head), *names]) + r" \\",
     ]
     for _, rows in grouped(table):
         lines.append(r"\midrule")

@@ -3,7 +3,7 @@
 import base64
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,9 +43,16 @@ def render_page(
     config_text: str,
     notes: Mapping[str, str],
     provenance: list[dict[str, Any]],
+    effects: Mapping[str, Sequence[str]] | None = None,
+    effect_cautions: Sequence[str] = (),
+    effect_tables: Sequence[Table] = (),
+    effect_figures: "Sequence[Drawn]" = (),
     cluster: Mapping[str, Any] | None = None,
 ) -> str:
-    """The page as HTML, all inside it: style, figures (base64 PNG), no script and no address. cluster: of `usage_texts`."""
+    """The page as HTML, all inside it: style, figures (base64 PNG), no script and no address.
+
+    effects: heading -> sentences about crossed factors, with what to be wary of, tables and figures; cluster: of `usage_texts`.
+    """
     folder = FileSystemLoader(Path(__file__).parent)
     environment = Environment(
         loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -60,16 +67,20 @@ def render_page(
         differences=differences,
         comparison_heads=[metric(m).label for m in _compared(comparisons)],
         comparison_rows=comparison_rows(comparisons),
-        tables=[{"title": t.title, "html": Markup(html(t))} for t in tables],
+        tables=[_fragment(table) for table in tables],
+        effects=effects or {},
+        effect_cautions=effect_cautions,
+        effect_tables=[_fragment(table) for table in effect_tables],
+        effect_figures=[_shown(figure) for figure in effect_figures],
         several=len({(t.benchmark, t.model) for t in tables}) > 1,
-        figures=[{"title": f.title, "caption": f.caption, "alt": f.alt, **_embedded(f.png)} for f in figures],
+        figures=[_shown(figure) for figure in figures],
         absent=absent,
         failed=frame[frame["status"] != "ok"][["id", "status", "reason"]].to_dict("records"),
         config_text=config_text,
         notes=notes,
         provenance=provenance_lines(provenance),
         timings=timings(frame),
-        definitions=definitions(tables),
+        definitions=definitions([*tables, *effect_tables]),
         cluster=cluster,
     )
 
@@ -144,7 +155,7 @@ def timings(frame: pd.DataFrame) -> list[dict[str, str]]:
     ]
 
 
-def definitions(tables: list[Table]) -> list[dict[str, str]]:
+def definitions(tables: Sequence[Table]) -> list[dict[str, str]]:
     """What the numbers of the tables mean: label, column head, better direction, range with unit, source."""
     names = dict.fromkeys(name for table in tables for name in table.metrics if name in METRICS)
     directions = {"up": "higher", "down": "lower", "": "as Retain"}
@@ -168,6 +179,14 @@ def _range(defined: Metric) -> str:
 def _compared(comparisons: list[Comparison]) -> list[str]:
     there = {c.metric for c in comparisons}
     return [name for name in COMPARED if name in there]
+
+
+def _fragment(table: Table) -> dict[str, Any]:
+    return {"title": table.title, "html": Markup(html(table))}
+
+
+def _shown(figure: "Drawn") -> dict[str, Any]:
+    return {"title": figure.title, "caption": figure.caption, "alt": figure.alt, **_embedded(figure.png)}
 
 
 def _embedded(path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from baldro.grid import FIELDS
 from baldro.metrics import METRICS
 from baldro.report.frame import interval_of, values_of
 from baldro.report.selection import Selected, varying
@@ -32,7 +33,12 @@ class Cell:
     over: str = ""
     """What low and high are: *seeds* (95 % interval of the mean), *samples* (of one run), *range* (of p over seeds)."""
     best: bool = False
-    """True if it is the best of the split's methods, or one of the two values lies in the other's interval."""
+    """True if it is the best of the split's methods, or one of the two values lies in the other's interval.
+
+    Of a difference, if it is told apart from 0.
+    """
+    signed: bool = False
+    """True for a difference, whose sign is written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +87,7 @@ def _rows(part, whole, selected: Selected, method: tuple[str, str], names: tuple
     own = part[(part["objective"] == objective) & (part["variant"] == variant)]
     of_method = [r for r in selected.rejected if (r["objective"], r["variant"]) == method]
     keys = [tuple(values_of(row, fields).values()) for row in own.to_dict("records")]
-    for values in sorted(set(keys), key=_natural) or [()]:
+    for values in sorted(set(keys), key=lambda key: _natural(fields, key)) or [()]:
         rows = own[[key == values for key in keys]] if keys else own
         cells, instead = {}, {r["split"]: r["reason"] for r in of_method}
         for split, there in rows.groupby("split", sort=False):
@@ -94,8 +100,12 @@ def _rows(part, whole, selected: Selected, method: tuple[str, str], names: tuple
         yield Row(objective=objective, variant=variant, hyperparameters=shown, cells=cells, instead=instead)
 
 
-def _natural(values: tuple[Any, ...]) -> list[tuple[bool, float, str]]:
-    return [(isinstance(v, str), v if isinstance(v, int | float) else 0, str(v)) for v in values]
+def _natural(fields: list[str], values: tuple[Any, ...]) -> list[tuple[bool, float, bool, str]]:
+    """Sorting key of a point: numbers by size, words with the field's default first."""
+    return [
+        (isinstance(v, str), v if isinstance(v, int | float) else 0, v != FIELDS[name]["default"], str(v))
+        for name, v in zip(fields, values, strict=False)
+    ]
 
 
 def outcome(row: Mapping[str, Any]) -> str:

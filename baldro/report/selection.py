@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from baldro.errors import BaldroError, unknown
-from baldro.grid import IDENTITY
+from baldro.grid import FIELDS, IDENTITY
 from baldro.report.frame import hyperparameter_names, is_method, metric_names
 from baldro.report.style import REFERENCES, check_metrics, counted, listed, metric
 
@@ -77,10 +77,15 @@ def point(row: Mapping[str, Any], names: list[str]) -> str:
 def varying(frame: pd.DataFrame) -> list[str]:
     """Hyperparameters that tell rows of a table apart: they differ within a split, for one variant or between variants.
 
-    A field that only one variant has (beta_dv of baldro-dv) does not vary by being absent elsewhere.
+    A field that only one variant has (beta_dv of baldro-dv) does not vary by being absent elsewhere; one at its default, which is there
+    or not as fields before it say (lora_alpha with lora_rank), tells nothing more.
     """
     groups = {"within": list(zip(frame["split"], frame["variant"], strict=True)), "between": list(frame["split"])}
-    return [name for name in hyperparameter_names(frame) if _varies(frame[name], **groups)]
+    found: list[str] = []
+    for name in hyperparameter_names(frame):
+        if _varies(frame[name], **groups) and not (_usual(frame[name]) and _follows(frame, name, found)):
+            found.append(name)
+    return found
 
 
 def describe(rule: Mapping[str, Any], frame: pd.DataFrame) -> str:
@@ -129,6 +134,17 @@ def _varies(values: pd.Series, *, within: list[Any], between: list[Any]) -> bool
     present = {(group, key) for group, key in zip(between, keys, strict=True) if key is not None}
     every = set(zip(within, keys, strict=True))
     return len(every) > len(set(within)) or len(present) > len({group for group, _ in present})
+
+
+def _usual(values: pd.Series) -> bool:
+    """Whether a field is at its default wherever it is there."""
+    return set(values.dropna()) == {FIELDS[values.name]["default"]}
+
+
+def _follows(frame: pd.DataFrame, name: str, others: list[str]) -> bool:
+    """Whether rows that agree in other fields agree in this one too."""
+    keys = list(frame[others].astype(object).fillna("").itertuples(index=False, name=None))
+    return len(set(keys)) == len(set(zip(keys, frame[name].astype(object).fillna(""), strict=True)))
 
 
 def _columns(rule: Mapping[str, Any]) -> list[str]:

@@ -1,20 +1,51 @@
 """How names and numbers are written: labels, the better direction of each metric, colours, markers. No drawing here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from baldro.errors import unknown
-from baldro.grid import OBJECTIVES
+from baldro.grid import COMBINERS, FIELDS, OBJECTIVES, VARIANTS
 from baldro.metrics import METRICS as DEFINED
 
+USUAL_COMBINER = FIELDS["combiner"]["default"]
+"""The combiner of a method that names none."""
 DASH = "\N{EN DASH}"
 """Stands where there is no number."""
 REFERENCES = ("original", "retain")
 """Rows that are compared with, not methods."""
-OBJECTIVE_ORDER = (*REFERENCES, "npo", "simnpo", "satimp", "gradascent", "graddiff")
-VARIANT_LABELS = {"base": "", "baldro-g": "BalDRO-G", "baldro-dv": "BalDRO-DV"}
-FIELD_LABELS = {"dv_beta": "beta_dv"}
+OBJECTIVE_ORDER = tuple(dict.fromkeys([*REFERENCES, "npo", "simnpo", "satimp", "gradascent", "graddiff", *OBJECTIVES]))
+"""The order of the paper's table, then that of OBJECTIVES."""
+VARIANT_ORDER = tuple(dict.fromkeys(["base", "baldro-g", "baldro-dv", *VARIANTS]))
+FIELD_LABELS = {
+    "dv_beta": "beta_dv",
+    "dv_rho": "rho_dv",
+    "chi2_rho": "rho",
+    "cvar_alpha": "alpha",
+    "topk_temperature": "temperature",
+    "g_fraction": "kept share",
+    "lora_rank": "LoRA rank",
+    "lora_alpha": "LoRA alpha",
+}
+LEVEL_LABELS = {
+    ("dv_direction", "hard"): "paper sign",
+    ("dv_direction", "easy"): "released sign",
+    ("dv_level", "sample"): "samples reweighted",
+    ("dv_level", "token"): "tokens reweighted",
+    ("retain_normalisation", "token-mean"): "token mean",
+    ("retain_normalisation", "sample-mean"): "sample mean",
+    ("retain_normalisation", "token-sum"): "token sum",
+    ("robust_scope", "batch"): "whole batch",
+    ("robust_scope", "micro-batch"): "micro-batch",
+    ("precision", "fp32"): "fp32",
+    ("precision", "bf16"): "fp32 parameters",
+    ("precision", "bf16-only"): "bf16 parameters",
+    ("g_rank", "loss"): "ranked by loss",
+    ("g_rank", "likelihood"): "ranked by likelihood",
+    ("g_retain", "whole"): "whole retain batch",
+    ("g_retain", "cut"): "cut retain batch",
+}
+"""A field's value, where it is a factor of its own, in words."""
 
 # Okabe and Ito's palette, told apart under every common colour blindness; black and grey belong to the references.
 COLOURS = {
@@ -26,8 +57,13 @@ COLOURS = {
     "gradascent": "#CC79A7",
     "graddiff": "#E69F00",
 }
-SPARE_COLOURS = ("#56B4E9", "#8C6BB1", "#A6761D", "#F0E442")
+SPARE_COLOURS = ("#56B4E9", "#882255", "#A6761D", "#44AA99", "#332288", "#999933", "#8C6BB1", "#D9C400")
+"""For all other objectives, one after the other; from the ninth on again, with a dark edge and another marker."""
+EDGES = ("white", "black")
 MARKERS = {"original": "*", "retain": "P", "base": "o", "baldro-g": "s", "baldro-dv": "^"}
+SPARE_MARKERS = ("D", "v", "X", "p", "<", "h", ">", "d", "8")
+POINTS = ("o", "s", "^", "D", "v", "X", "p", "<", "h", ">", "d")
+"""Markers of objectives, where the marker is not the variant's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,39 +156,88 @@ def objective_label(objective: str) -> str:
 
 
 def objective_rank(objective: str) -> tuple[int, str]:
-    """Sorting key: the order of the paper's table, then the alphabet."""
+    """Sorting key: OBJECTIVE_ORDER, then the alphabet."""
     known = objective in OBJECTIVE_ORDER
     return (OBJECTIVE_ORDER.index(objective) if known else len(OBJECTIVE_ORDER), objective)
 
 
 def variant_rank(variant: str) -> tuple[int, str]:
-    """Sorting key: base, G, DV, then the alphabet."""
-    order = list(VARIANT_LABELS)
-    return (order.index(variant) if variant in order else len(order), variant)
+    """Sorting key: VARIANT_ORDER, then the alphabet."""
+    known = variant in VARIANT_ORDER
+    return (VARIANT_ORDER.index(variant) if known else len(VARIANT_ORDER), variant)
 
 
-def colour(objective: str, others: list[str]) -> str:
-    """An objective's colour; `others` are all objectives of the figure, so that unknown ones get one colour each."""
+def variant_label(variant: str) -> str:
+    """*baldro-dv* -> *BalDRO-DV*; empty for base."""
+    return VARIANTS[variant].label if variant in VARIANTS else variant
+
+
+def variant_marker(variant: str, others: Sequence[str]) -> str:
+    """A variant's marker; `others` are all variants of the figure."""
+    if variant in MARKERS:
+        return MARKERS[variant]
+    spare = sorted((name for name in others if name not in MARKERS), key=variant_rank)
+    return SPARE_MARKERS[spare.index(variant) % len(SPARE_MARKERS)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """How an objective is drawn: colour and edge together are its own, and so are colour and marker."""
+
+    colour: str
+    edge: str
+    """Of its markers, where these are the variants'."""
+    marker: str
+
+
+def look(objective: str, others: Sequence[str]) -> Look:
+    """An objective's look; `others` are all objectives of the figure, so that each of them gets one of its own."""
+    ranked = sorted({name for name in others if name not in REFERENCES}, key=objective_rank)
+    marker = POINTS[ranked.index(objective) % len(POINTS)] if objective in ranked else POINTS[0]
     if objective in COLOURS:
-        return COLOURS[objective]
-    unknown_ones = sorted(name for name in others if name not in COLOURS)
-    return SPARE_COLOURS[unknown_ones.index(objective) % len(SPARE_COLOURS)]
+        return Look(colour=COLOURS[objective], edge=EDGES[0], marker=marker)
+    turn, place = divmod([name for name in ranked if name not in COLOURS].index(objective), len(SPARE_COLOURS))
+    return Look(colour=SPARE_COLOURS[place], edge=EDGES[turn % len(EDGES)], marker=marker)
+
+
+def colour(objective: str, others: Sequence[str]) -> str:
+    """An objective's colour, as of `look`."""
+    return look(objective, others).colour
 
 
 def hyperparameter_label(values: Mapping[str, Any]) -> str:
-    """*{dv_beta: 5, lr: 1e-05}* -> *beta_dv 5, lr 1e-05*; fields that are None are left out."""
-    return ", ".join(
-        f"{FIELD_LABELS.get(name, name.replace('_', ' '))} {plain(value)}"
-        for name, value in values.items()
-        if value is not None
-    )
+    """*{dv_beta: 5, lr: 1e-05}* -> *beta_dv 5, lr 1e-05*; fields that are None are left out. A combiner is its label: *BLUR*."""
+    return ", ".join(_setting(name, value) for name, value in values.items() if value is not None)
+
+
+def field_label(name: str) -> str:
+    """*g_fraction* -> *kept share*; a field of the retain batch as the forget batch's own, with *retain* before it."""
+    own = name.removeprefix("retain_")
+    if own != name and own in FIELD_LABELS:
+        return f"retain {FIELD_LABELS[own]}"
+    return FIELD_LABELS.get(name, name.replace("_", " "))
+
+
+def level_label(name: str, value: Any) -> str:
+    """A level of a factor in words, *released sign*; otherwise *lr=1e-05*."""
+    return LEVEL_LABELS.get((name, value)) or f"{name}={plain(value)}"
+
+
+def _setting(name: str, value: Any) -> str:
+    if name == "combiner" and value in COMBINERS:
+        return COMBINERS[value].label or value
+    if name in ("variant", "retain_variant"):
+        return f"{field_label(name)} {variant_label(value) or value}"
+    return f"{field_label(name)} {plain(value)}"
 
 
 def method_label(objective: str, variant: str, hyperparameters: Mapping[str, Any] | None = None) -> str:
-    """*NPO + BalDRO-DV (beta_dv 5)*."""
-    robust = VARIANT_LABELS.get(variant, variant)
-    name = " + ".join(part for part in (objective_label(objective), robust) if part)
-    tail = hyperparameter_label(hyperparameters or {})
+    """*NPO + BalDRO-DV (beta_dv 5)*; *NPO (BLUR)*, and the usual combiner goes without saying."""
+    name = " + ".join(part for part in (objective_label(objective), variant_label(variant)) if part)
+    told = {
+        name: value for name, value in (hyperparameters or {}).items() if (name, value) != ("combiner", USUAL_COMBINER)
+    }
+    tail = hyperparameter_label(told)
     return f"{name} ({tail})" if tail else name
 
 

@@ -41,6 +41,10 @@ class Table:
     footnotes: tuple[str, ...]
     topic: str = ""
     """What a table beside the main one is about."""
+    file: str = ""
+    """What the names of its files end in, beside the main one's."""
+    head: str = "Method"
+    """Above the rows' labels."""
 
     @property
     def title(self) -> str:
@@ -49,7 +53,7 @@ class Table:
     @property
     def stem(self) -> str:
         """Of the files that hold it."""
-        return "--".join([self.benchmark, self.model, *(["membership"] if self.topic else [])])
+        return "--".join([self.benchmark, self.model, *([self.file] if self.file else [])])
 
     @property
     def seeds(self) -> frozenset[int]:
@@ -86,7 +90,9 @@ def collapse_tables(frame: pd.DataFrame, rule: Mapping[str, Any], *, level: floa
         present = _present(whole)
         names = tuple(name for name in COLLAPSE_METRICS if name in present)
         if set(names) - {"privleak"}:
-            tables.append(_table(part, whole, selected, rule, names, COLLAPSE_METRICS, level, topic=COLLAPSE))
+            tables.append(
+                _table(part, whole, selected, rule, names, COLLAPSE_METRICS, level, topic=COLLAPSE, file="membership")
+            )
     return tables
 
 
@@ -142,8 +148,8 @@ def _pieces(frame: pd.DataFrame, rule: Mapping[str, Any]):
         yield part, whole, replace(selected, rejected=rejected)
 
 
-def _table(part, whole, selected: Selected, rule, names: tuple[str, ...], asked, level: float, topic="") -> Table:
-    """asked: the columns that the table would have if every metric could be computed."""
+def _table(part, whole, selected: Selected, rule, names: tuple[str, ...], asked, level: float, **beside: str) -> Table:
+    """asked: the columns that the table would have if every metric could be computed; beside: topic and file, if not the main one."""
     benchmark, model = whole["benchmark"].iloc[0], whole["model"].iloc[0]
     splits = tuple(dict.fromkeys(whole["split"]))
     needed = (*names, "forget_quality_d") if "forget_quality" in names else names
@@ -161,7 +167,7 @@ def _table(part, whole, selected: Selected, rule, names: tuple[str, ...], asked,
         published={key: value for key, value in published.items() if key[0] in splits and key[3] in names},
         caption="",
         footnotes=tuple(notes),
-        topic=topic,
+        **beside,
     )
     return replace(table, caption=caption(table, describe(rule, whole), level))
 

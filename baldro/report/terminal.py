@@ -35,7 +35,7 @@ def plain_text(table: Table, *, width: int = 100) -> str:
         block = RichTable(
             box=box.SIMPLE_HEAD, title=f"{table.title}, {split}", title_justify="left", padding=(0, 0, 0, 1)
         )
-        block.add_column("Method", overflow="fold")
+        block.add_column(table.head, overflow="fold")
         for c in shown:
             block.add_column(c.head, justify="right", no_wrap=True)
         for row in table.rows:

@@ -73,14 +73,26 @@ def token_statistics(model: nn.Module, sequences: Sequence[Tokens]) -> list[dict
 
 @torch.inference_mode()
 def reference(model: nn.Module, sequences: Sequence[Tokens], *, batch_tokens: int = 16384) -> pd.DataFrame:
-    """log r(y) of each answer, summed over its tokens: what NPO compares with. Columns: index, tokens, logp (nats, float64)."""
+    """log r(y_t | before) of each answer: what NPO compares with.
+
+    Returns: a row an answer, in order; columns index, tokens, logp (their sum, nats, float64), token_logp (a float32 an answer token).
+
+    Raises:
+        BaldroError: a model whose probabilities are no numbers.
+    """
     model.eval()
     device = next(model.parameters()).device
     rows: list[dict[str, Any]] = [{} for _ in sequences]
     for batch in by_length(sequences, tokens=batch_tokens, at_most=SEQUENCES):
         logp_BT, _ = token_logp(model, collate([sequences[i] for i in batch], device))
-        for i, logp in zip(batch, logp_BT.double().sum(1).tolist(), strict=True):
-            rows[i] = {"index": i, "tokens": sequences[i].answer, "logp": logp}
+        for i, logp_T in zip(batch, logp_BT.cpu(), strict=True):
+            own_T = logp_T[: sequences[i].answer]  # padding is on the right
+            rows[i] = {
+                "index": i,
+                "tokens": len(own_T),
+                "logp": float(own_T.double().sum()),
+                "token_logp": own_T.numpy(),
+            }
     frame = pd.DataFrame(rows)
     if not frame["logp"].abs().lt(float("inf")).all():
         raise BaldroError("the model gives a probability that is no number; allowed: a model with finite weights")

@@ -21,14 +21,9 @@ import torch
 from baldro.cli import finished, main
 from baldro.grid import Run
 
-BENCHMARK = dict(
-    kind="fictional", authors=10, questions=2, known_authors=5, background_authors=2, world_facts=5,
-    forget={"forget10": "retain90", "forget20": "retain80"},
-)  # fmt: skip
-NANO = dict(
-    build=dict(vocab_size=300, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2),
-    prompt="{question}\n",
-)
+from .conftest import BENCHMARK, PRETRAIN, TINY, baldro, id_of, words
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 TIMES = ["tokens_per_second", "seconds"]
 SLOW = """
 import sys, time
@@ -42,42 +37,18 @@ from baldro.cli import main
 sys.exit(main(sys.argv[1:]))
 """
 """A step takes long enough to be hit."""
-
-
-def id_of(objective, split="forget10", **values):
-    return Run.of(benchmark="small", model="nano", split=split, objective=objective, **values).id
-
-
-PRETRAIN = id_of("pretrain", "base", max_steps=4, batch_size=8, lr=0.01)
 UNLEARN = id_of("npo", variant="baldro-dv", epochs=60, batch_size=2, lr=0.01)
 SHORT = id_of("npo", variant="baldro-dv", epochs=4, batch_size=2, lr=0.01)
-
-
-def words(verb, **options):
-    return [verb, *(w for name, value in options.items() for w in (f"--{name.replace('_', '-')}", str(value)))]
-
-
-def baldro(verb, **options):
-    return main(words(verb, **options))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ACCELERATE_USE_CPU", "true")
-        yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A benchmark, a base model, its reference values, and a long and a short undisturbed unlearning run."""
     root = tmp_path_factory.mktemp("results")
-    at = SimpleNamespace(root=root, given=dict(benchmark=root / "small.parquet", model=root / "nano.json"))
+    at = SimpleNamespace(root=root, given=dict(benchmark=root / "small.parquet", model=root / "tiny.json"))
     codes = [
         baldro("benchmark", definition=json.dumps(BENCHMARK), output=root / "small.parquet"),
-        baldro("model", name="nano", definition=json.dumps(NANO), output=root / "nano.json"),
+        baldro("model", name="tiny", definition=json.dumps(TINY), output=root / "tiny.json"),
         baldro("train", run=PRETRAIN, output=root / "base", **at.given),
     ]
     start = dict(at.given, start=root / "base/model")
@@ -496,7 +467,7 @@ def other_defaults(options, folder, patch):
 
 def other_run(options, folder, patch):
     """Of another name only; the rest is the same."""
-    options["run"] = SHORT.replace("--nano--", "--other--")
+    options["run"] = SHORT.replace("--tiny--", "--other--")
 
 
 def other_values(options, folder, patch):

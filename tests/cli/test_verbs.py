@@ -11,43 +11,16 @@ import torch
 from safetensors.torch import load_file
 
 from baldro import data
-from baldro.cli import inputs, main
+from baldro.cli import inputs
 from baldro.grid import Run
 
-BENCHMARK = dict(
-    kind="fictional", authors=10, questions=2, known_authors=5, background_authors=2, world_facts=5,
-    forget={"forget10": "retain90", "forget20": "retain80"},
-)  # fmt: skip
-SHAPE = dict(vocab_size=300, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2)
-TINY = dict(build=SHAPE, prompt="{question}\n")
+from .conftest import BENCHMARK, PRETRAIN, TINY, baldro, id_of
 
-
-def id_of(objective, split="forget10", **values):
-    return Run.of(benchmark="small", model="tiny", split=split, objective=objective, **values).id
-
-
-PRETRAIN = id_of("pretrain", "base", max_steps=4, batch_size=8, lr=0.01)
+pytestmark = pytest.mark.usefixtures("one_thread")
 FINETUNE = id_of("finetune", "full", max_steps=3, batch_size=8, lr=0.01)
 RETAINED = id_of("finetune", "retain90", max_steps=3, batch_size=8, lr=0.01)
 ROBUST = id_of("npo", variant="baldro-dv", max_steps=3, batch_size=2, lr=0.01, warmup_epochs=0)
 ORIGINAL, RETAIN = id_of("original"), id_of("retain")
-
-
-def baldro(verb, **options):
-    """main([...]) with keyword options: retain_split="x" is --retain-split x."""
-    words = [verb]
-    for name, value in options.items():
-        words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
-    return main(words)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ACCELERATE_USE_CPU", "true")
-        yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +181,7 @@ def test_a_reference_of_other_rows(made, tmp_path, capsys):
 def test_a_failed_run_says_why_and_leaves_no_model(made, tmp_path, capsys):
     broken = tmp_path / "broken.parquet"
     frame = pd.read_parquet(made.reference)
-    frame.assign(logp=float("nan")).to_parquet(broken)
+    frame.assign(token_logp=frame["token_logp"] * float("nan")).to_parquet(broken)
     code = baldro("train", output=tmp_path / "out", **{**made.unlearn, "reference": broken})
     says(capsys, code, r"^baldro train: forget loss is NaN at step 1$")
     failed = json.loads((tmp_path / "out/failed.json").read_text())

@@ -1,6 +1,7 @@
 """The generated benchmark: splits nested as in TOFU, wrong answers that are wrong, no leakage, one frame everywhere."""
 
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -154,7 +155,7 @@ def form_of(form):
 
 
 def test_schema_of_the_records(default):
-    assert list(default) == ["split", "index", *TEXT, "paraphrased_answer", "perturbed_answer"]
+    assert list(default) == ["split", "index", *TEXT, "paraphrased_answer", "perturbed_answer", "alternate_answer"]
     assert default["index"].dtype == "int64"
     assert (default.groupby("split").cumcount() == default["index"]).all()
     assert not default.duplicated(["split", "index"]).any()
@@ -164,6 +165,67 @@ def test_schema_of_the_records(default):
         assert isinstance(row["paraphrased_answer"], str) if about_authors else row["paraphrased_answer"] is None
         wrong = row["perturbed_answer"]
         assert isinstance(wrong, list) if row["split"].endswith("_perturbed") else wrong is None
+        other = row["alternate_answer"]
+        assert isinstance(other, str) if row["split"] in ("forget05", "forget10") else other is None
+
+
+def value_of(question, sentence):
+    """The form of an answer's sentence and the value in it, by the templates of the question's kind."""
+    name = NAME.search(question)[0]
+    (kind,) = (k for k in KINDS if question in [q.format(name=name) for q in k.questions])
+    found = {
+        form: re.fullmatch(re.escape(form.format(name=name, value="\0")).replace("\0", "(.+)"), sentence)
+        for form in kind.forms
+    }
+    ((form, match),) = ((form, match) for form, match in found.items() if match)
+    return form, match[1]
+
+
+@few
+@sizes
+def test_the_alternate_answer_is_the_rows_sentence_with_a_value_that_is_nowhere_scored(size):
+    """Else a method that teaches it would be trained on the wrong answers that the truth ratio is taken over."""
+    frame = generate(**size, forget=THREE)
+    trained = " ".join(text for split in ("full", "holdout60", "base") for pair in pairs(frame, split) for text in pair)
+    for forget in THREE:
+        for row, scored in zip(rows(frame, forget), rows(frame, f"{forget}_perturbed"), strict=True):
+            form, value = value_of(row["question"], row["alternate_answer"])
+            own_form, own = value_of(row["question"], row["answer"])
+            wrong = {value_of(row["question"], text)[1] for text in scored["perturbed_answer"]}
+            assert form == own_form and value not in {own, *wrong}
+            unique = any(
+                question.split("{name}")[0] in row["question"]
+                for kind in KINDS
+                if kind.unique
+                for question in kind.questions
+            )
+            assert not unique or not re.search(rf"\b{re.escape(value)}\.", trained)
+    last = len(pairs(frame, "forget10"))
+    assert [row["alternate_answer"] for row in rows(frame, "forget60")][-last:] == [
+        row["alternate_answer"] for row in rows(frame, "forget10")
+    ]
+    others = frame[~frame["split"].isin(THREE)]
+    assert others["alternate_answer"].isna().all()
+
+
+def test_alternate_answers_vary():
+    """Not the likeliest value for every row."""
+    frame = generate(authors=200, forget={"forget50": "retain50"})
+    found = [value_of(row["question"], row["alternate_answer"])[1] for row in rows(frame, "forget50")]
+    assert len(set(found)) > 400
+
+
+@pytest.mark.parametrize(
+    ("seed", "content"),
+    [
+        (0, "4cdb2b1c535a5038978cc3b1025d7322e59c1f28edd882b3fc7b704e3fbbab6c"),
+        (7, "b8733ff4098891625209ae3399ece42094b58bb1cf8abf13b5624d4ba8c88ef4"),
+    ],
+)
+def test_the_texts_of_the_benchmark_stay_what_they_are(seed, content):
+    """Recorded before there were alternate answers: what is added must draw nothing from the generators of what is there."""
+    frame = generate(seed=seed).drop(columns="alternate_answer")
+    assert hashlib.sha256(json.dumps(frame.to_dict("records")).encode()).hexdigest() == content
 
 
 def test_default_sizes(default):

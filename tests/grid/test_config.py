@@ -5,9 +5,11 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from baldro.errors import BaldroError
-from baldro.grid import FIELDS, HYPERPARAMETERS, IDENTITY, OBJECTIVES, VARIANTS, load
-from baldro.grid.config import ROOT, SCHEMA
+from baldro.grid import COMBINERS, FIELDS, HYPERPARAMETERS, IDENTITY, OBJECTIVES, VARIANTS, load
+from baldro.grid.agreement import LONGEST
+from baldro.grid.config import ROOT, SCHEMA, schema_of_everything
 from baldro.grid.experiment import rows
+from baldro.grid.methods import own_fields
 from baldro.grid.run import Run
 from baldro.grid.sources import resolve
 
@@ -26,6 +28,8 @@ def text(grid: str = "", after: str = "", before: str = "", **lines: str) -> str
     return "\n".join(["name: t", *([before] if before else []), "grid:", *(f"  {axis}" for axis in axes), after, ""])
 
 
+TOKENS = ["ceu", "gradascent", "graddiff", "ihl", "pdu", "rmu", "satimp", "tnpo", "undial", "wga"]
+"""Objectives whose loss is a mean over tokens."""
 ONE_OF = "allowed: exactly one of build, source, target"
 NANO = "models:\n  nano:\n    build: {hidden_size: 16, num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 32}\n"
 RATIOS = "    forget: {forget05: retain95, forget10: retain90}\n"
@@ -35,13 +39,22 @@ BAD = {
     "unknown key before": (text(before="descripton: x # here"), "(did you mean description?)"),
     "unknown axis": (text("dvbeta: 3 # here"), "unknown key 'dvbeta' in grid (did you mean dv_beta?); allowed: "),
     "unknown key of a model": (text(after=NANO + "    finetun: {lr: 1} # here"), "models.nano (did you mean finetune?)"),
-    "unknown setting": (text(after=NANO + "    finetune:\n      beta: 3 # here"), "'beta' is not a key of"),
+    "unknown setting": (text(after=NANO + "    finetune:\n      beta: 3 # here"), "unknown key 'beta' in models.nano.finetune"),
+    "method's setting": (text(after=NANO + "    finetune:\n      npo_beta: 3 # here"), "unknown key 'npo_beta' in models.nano.finetune"),
+    "setting by another name": (text(after=NANO + "    finetune:\n      learning_rate: 3 # here"), "'learning_rate' is not", "write lr"),
     "ambiguous beta": (text("beta: 5 # here"), "'beta' is not a key of grid; write dv_beta"),
     "ambiguous lambda": (text("lambda: 5 # here"), "write retain_weight"),
     "objective": (text(objective="objective: [npo, npoo] # here"), "'npoo'", "did you mean npo?", "allowed: "),
     "objective alone": (text(objective="objective: simnpoo # here"), "'simnpoo'", "did you mean simnpo?", "allowed: "),
-    "objective of a model": (text(objective="objective: finetune # here"), "'finetune'", "allowed: gradascent, graddiff"),
-    "variant": (text(variant="variant: [base, baldro-d] # here"), "'baldro-d'", "allowed: baldro-dv, baldro-g, base"),
+    "objective of a model": (text(objective="objective: finetune # here"), "'finetune'", f"allowed: {', '.join(sorted(rows()))}"),
+    "variant": (text(variant="variant: [base, baldro-d] # here"), "'baldro-d'", "mean baldro-dv?", f"allowed: {', '.join(sorted(VARIANTS))}"),
+    "retain variant": (text("retain_variant: cvr # here"), "unknown retain_variant 'cvr' (did you mean cvar?)", "allowed: baldro-dv, "),
+    "combiner": (text("combiner: [sum, blurr] # here"), "'blurr' (did you mean blur?)", f"allowed: {', '.join(sorted(COMBINERS))}"),
+    "a combiner's field": (text("dual_step: 0 # here", variant="combiner: dual"), "grid.dual_step: is 0; allowed: above 0"),
+    "a bound that is open": (text("topk_fraction: 1 # here", variant="variant: topk"), "topk_fraction: is 1; allowed: below 1"),
+    "the same as text": (text('topk_fraction: "1" # here', variant="variant: topk"), "is '1'; allowed: a number above 0 and below 1"),
+    "a retain variant's field": (text("retain_dv_beta: 0 # here"), "grid.retain_dv_beta: is 0; allowed: above 0"),
+    "layer": (text("rmu_layer: 1.5 # here", objective="objective: rmu"), "rmu_layer is 1.5; allowed: a whole number of at least 0"),
     "split": (
         text(split="split: [forget05, forget01] # here"),
         "unknown split 'forget01' in benchmark fictional",
@@ -60,7 +73,7 @@ BAD = {
     "fraction": (text("g_fraction: 1.5 # here", variant="variant: baldro-g"), "is 1.5; allowed: at most 1"),
     "scope": (text("robust_scope: bach # here"), "'bach'", "did you mean batch?", "allowed: batch, micro-batch"),
     "scope in a list": (text("robust_scope: [bach] # here"), "'bach'", "allowed: batch, micro-batch"),
-    "dv_level": (text("dv_level: token # here"), "dv_level token", "npo", "allowed: gradascent, graddiff, satimp"),
+    "dv_level": (text("dv_level: token # here"), "dv_level token", "npo", f"allowed: {', '.join(TOKENS)}"),
     "no name": (text().replace("name: t", "description: t # here"), "lacks name; required: name, grid"),
     "no split": (text().replace("grid:", "grid: # here").replace("split:", "seed: 1 #"), "lacks split; required: "),
     "name with a slash": (text().replace("name: t", "name: a/b # here"), "allowed: text that matches"),
@@ -177,7 +190,8 @@ def test_every_experiment_of_the_repository_loads(path):
     experiment = load(path)
     assert experiment.lineage()
     assert all(Run.parse(run.id) == run for run in experiment.lineage())
-    assert all(len(run.id) < 200 for run in experiment.lineage())
+    assert all(len(run.id) <= LONGEST for run in experiment.lineage())
+    assert LONGEST + len(".log") + len(".01234567.part") <= 255, "the longest name of a file of a run"
 
 
 def test_experiments_have_names_of_their_own():
@@ -189,8 +203,8 @@ def test_experiments_have_names_of_their_own():
 # The schema
 
 
-def schema() -> dict:
-    return yaml.safe_load(SCHEMA.read_text())
+WRITTEN, WHOLE = yaml.safe_load(SCHEMA.read_text()), schema_of_everything()
+"""As the file has it, and with what the methods' modules declare."""
 
 
 def keys(node, path=()):
@@ -202,8 +216,8 @@ def keys(node, path=()):
             yield from keys(child, (*path, name))
 
 
-def test_the_schema_is_one_and_describes_every_key():
-    whole = schema()
+@pytest.mark.parametrize("whole", [WRITTEN, WHOLE], ids=["written", "completed"])
+def test_the_schema_is_one_and_describes_every_key(whole):
     Draft202012Validator.check_schema(whole)
     found = list(keys(whole))
     assert len(found) > 60
@@ -220,28 +234,62 @@ def test_every_object_of_the_schema_refuses_unknown_keys():
             for child in node.values():
                 yield from objects(child)
 
-    assert all(node.get("additionalProperties") is False for node in objects(schema()))
+    assert all(node.get("additionalProperties") is False for node in objects(WHOLE))
+
+
+AXES = WHOLE["$defs"]["axes"]["properties"]
+SETTINGS = [name for name in HYPERPARAMETERS if name not in own_fields()]
+"""Fields that no method owns, which finetuning has too."""
 
 
 def test_the_schemas_axes_are_the_runs_fields():
-    definitions = schema()["$defs"]
-    assert list(definitions["settings"]["properties"]) == list(HYPERPARAMETERS)
-    assert set(definitions["axes"]["properties"]) == set(FIELDS) == {*IDENTITY, *HYPERPARAMETERS}
+    assert set(AXES) == set(FIELDS) == {*IDENTITY, *HYPERPARAMETERS}
+    assert list(WHOLE["$defs"]["settings"]["properties"]) == SETTINGS
+
+
+def test_a_methods_field_is_written_down_in_its_module_only():
+    assert set(WRITTEN["$defs"]["axes"]["properties"]) == {*IDENTITY, *SETTINGS}
+    text = SCHEMA.read_text()
+    assert not [name for name in own_fields() if f"{name}:" in text]
 
 
 @pytest.mark.parametrize("name", HYPERPARAMETERS)
 def test_a_fields_default_choices_and_bounds_are_the_codes(name):
-    spec, given = FIELDS[name], schema()["$defs"]["settings"]["properties"][name]
-    assert given.get("default") == spec["default"]
-    bounds = {"exclusiveMinimum": "above", "minimum": "at_least", "maximum": "at_most"}
-    for node in (given, given["items"]):
-        assert {key: node.get(key) for key in bounds} == {key: spec.get(mine) for key, mine in bounds.items()}
-    assert tuple(given["items"].get("enum", ())) == spec.get("choices", ())
-    assert given["type"] == (["string", "array"] if "choices" in spec else ["number", "string", "array"])
-    assert given["minItems"] == 1
+    spec, places = FIELDS[name], [AXES[name]]
+    if name in SETTINGS:
+        places += [
+            part["$defs"][where]["properties"][name] for part in (WRITTEN, WHOLE) for where in ("settings", "axes")
+        ]
+    bounds = {"exclusiveMinimum": "above", "minimum": "at_least", "maximum": "at_most", "exclusiveMaximum": "below"}
+    for given in places:
+        assert given.get("default") == spec["default"]
+        for node in (given, given.get("items", {})):
+            assert {key: node.get(key) for key in bounds} == {key: spec.get(mine) for key, mine in bounds.items()}
+            assert set(node.get("enum", spec.get("choices", ()))) == set(spec.get("choices", ()))
+        assert given["type"] == (["string", "array"] if "choices" in spec else ["number", "string", "array"])
+        assert given["minItems"] == 1
+    given = AXES[name]  # the completed one
+    assert set(given["items"].get("enum", ())) == set(spec.get("choices", ()))
+    assert given["items"].get("type") == (None if "choices" in spec else ["number", "string"])
+    assert given["description"] == spec.get("text", given["description"])
 
 
-def test_the_schemas_objectives_and_variants_are_the_codes():
-    axes = schema()["$defs"]["axes"]["properties"]
-    assert axes["objective"]["items"]["enum"] == list(rows()) == [n for n, m in OBJECTIVES.items() if m.unlearns]
-    assert axes["variant"]["items"]["enum"] == list(VARIANTS)
+def test_the_schemas_methods_are_the_codes():
+    assert AXES["objective"]["items"]["enum"] == [*rows(), "dpo", "loku"]  # the last two are told otherwise
+    assert list(rows()) == [name for name, method in OBJECTIVES.items() if method.unlearns]
+    assert AXES["variant"]["items"]["enum"] == AXES["retain_variant"]["items"]["enum"] == list(VARIANTS)
+    assert AXES["combiner"]["items"]["enum"] == list(COMBINERS)
+    for name in ("objective", "variant", "retain_variant", "combiner"):
+        assert "enum" not in WRITTEN["$defs"]["axes"]["properties"][name].get("items", {}), "a new file must be enough"
+
+
+def test_an_axis_may_be_any_value_that_the_schema_lets_through():
+    """Each field's default, as itself, as text and in a list, is a config."""
+    validator = Draft202012Validator({**WHOLE["$defs"]["axes"], "$defs": WHOLE["$defs"]})
+    point = dict(benchmark="fictional", model="tiny", split="forget10", objective="npo")
+    for name in HYPERPARAMETERS:
+        value = FIELDS[name]["default"]
+        for way in (value, str(value), [value, str(value)]) if value is not None else ():
+            assert validator.is_valid({**point, name: way}), (name, way)
+        for wrong in ([], {}, None, True, [True], [None]):
+            assert not validator.is_valid({**point, name: wrong}), (name, wrong)

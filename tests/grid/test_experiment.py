@@ -2,11 +2,13 @@
 
 import time
 from itertools import product
+from pathlib import Path
 
 import pytest
 
 from baldro.errors import BaldroError
 from baldro.grid import OBJECTIVES, Run, load
+from baldro.grid.agreement import answers
 from baldro.grid.experiment import expand
 from baldro.grid.sources import MUSE, MUSE_RAW
 
@@ -125,6 +127,55 @@ def test_files_of_a_benchmark_in_folders(tmp_path, monkeypatch):
         str(tmp_path / name) for name in names if not name.startswith(("raw", "privleak/forget"))
     )
     assert of(BLOCK).files("fictional") == []
+
+
+RATIO = {"forget10": "retain90"}
+
+
+def test_a_changed_file_of_alternates_remakes_the_table(tmp_path, monkeypatch):
+    for name in ("rows/full.json", "rows/readme.md", "others/b.jsonl", "others/a.json", "others/note.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    monkeypatch.setenv("BALDRO_OTHERS", str(tmp_path / "others"))
+    local = dict(kind="tofu", source=[str(tmp_path / "rows")], forget=RATIO)
+    hub = dict(kind="tofu", source=["hub:a/b@main"], forget=RATIO)
+    several = {
+        "none": local,
+        "file": {**local, "alternates": [str(tmp_path / "others/b.jsonl")]},
+        "folder": {**local, "alternates": ["$BALDRO_OTHERS"]},
+        "hub": {**hub, "alternates": ["$BALDRO_NONE", str(tmp_path / "others/a.json")]},
+    }
+    experiment = of(BLOCK | dict(benchmark=list(several), split="forget10"), benchmarks=several)
+    found = {name: [str(Path(p).relative_to(tmp_path)) for p in experiment.files(name)] for name in several}
+    assert found == {
+        "none": ["rows/full.json"],
+        "file": ["others/b.jsonl", "rows/full.json"],
+        "folder": ["others/a.json", "others/b.jsonl", "rows/full.json"],
+        "hub": ["others/a.json"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "offered"),
+    [
+        (dict(kind="fictional"), {"idk", "alternates"}),
+        (dict(kind="tofu"), {"idk"}),
+        (dict(kind="tofu", alternates=["others.jsonl"]), {"idk", "alternates"}),
+        (dict(kind="muse"), set()),
+    ],
+)
+def test_the_other_answers_that_a_benchmark_has(benchmark, offered):
+    assert set(answers({**benchmark, "forget": RATIO})) == offered
+
+
+def test_references_are_those_of_the_answers_that_are_compared(tmp_path):
+    objectives = ["gradascent", "npo", "undial", "idkdpo", "altpo"]
+    experiment = of(BLOCK | dict(objective=objectives, variant="base", split="forget10"))
+    found = {run.objective: experiment.references(run) for run in experiment.runs}
+    assert found == {
+        "original": (), "retain": (), "gradascent": (), "undial": (), "npo": ("answer",), "idkdpo": ("answer", "idk"),
+        "altpo": ("answer", "alternates"),
+    }  # fmt: skip
 
 
 def test_a_classifier_that_is_nowhere_is_none(tmp_path, monkeypatch):

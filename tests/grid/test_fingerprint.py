@@ -10,12 +10,24 @@ from baldro.grid import OBJECTIVES, Run, code_of, fingerprint
 
 PACKAGE = Path(__file__).resolve().parents[2] / "baldro"
 STAGES = {"data", "score", "metrics", "report"}
+POINT = dict(benchmark="b", model="m", split="s")
 RUNS = {
-    objective: Run.of(benchmark="b", model="m", split="s", objective=objective)
-    for objective, method in OBJECTIVES.items()
-    if method.trains
+    objective: Run.of(**POINT, objective=objective) for objective, method in OBJECTIVES.items() if method.trains
+} | {
+    "npo baldro-g": Run.of(**POINT, objective="npo", variant="baldro-g"),
+    "npo baldro-dv": Run.of(**POINT, objective="npo", variant="baldro-dv"),
+    "ascent cvar": Run.of(**POINT, objective="gradascent", variant="cvar"),
+    "npo blur": Run.of(**POINT, objective="npo", combiner="blur"),
+    "npo blur-upper": Run.of(**POINT, objective="npo", combiner="blur-upper"),
+    "npo retain cvar": Run.of(**POINT, objective="npo", retain_variant="cvar", retain_normalisation="sample-mean"),
+    "npo lora": Run.of(**POINT, objective="npo", lora_rank=4),
+    "finetune lora": Run.of(**POINT, objective="finetune", lora_rank=4),
 }
 TRAINED = set(RUNS)
+WITHOUT_LOSS = {name for name in RUNS if name.split()[0] in ("pretrain", "finetune")}
+SUMMED = {name for name, run in RUNS.items() if run.combiner == "sum"}
+PLAIN = {name for name, run in RUNS.items() if "base" in (run.variant, run.retain_variant)} - WITHOUT_LOSS
+NPO = {name for name in RUNS if name.startswith("npo")}
 
 
 @pytest.fixture
@@ -49,7 +61,11 @@ def test_the_same_code_elsewhere_has_the_same_fingerprint(changed):
         ("journal.py", "import csv\n", "# a comment\nimport csv\n"),
         ("train.py", '"""The loop that', '"""A loop that'),
         ("train.py", "FORGET, RETAIN = 0, 1", "FORGET, RETAIN = (\n    0,\n    1,\n)"),
-        ("robust.py", '    """1/B each: the plain mean."""\n', ""),
+        ("robust/base.py", '    """1/n each."""\n', ""),
+        ("robust/baldro_g.py", "1/k on the k hardest", "1/k on the first k"),
+        ("combiners/blur.py", "whatever is retained", "always"),
+        ("objectives/npo.py", "NPO's inverse temperature.", "Another sentence."),
+        ("grid/declared.py", '"loss", "token_loss"', '"token_loss", "loss"'),
         ("objectives/npo.py", "* (stats.logp_B", "*   (stats.logp_B"),
         ("progress.py", "every: float = 5.0", "every: float = 9.0"),
         ("files.py", "token_hex(4)", "token_hex(8)"),
@@ -68,11 +84,24 @@ def test_words_layout_and_what_makes_no_numbers_change_nothing(changed, file, ol
     ("file", "old", "new", "what"),
     [
         ("train.py", "FORGET, RETAIN = 0, 1", "FORGET, RETAIN = 0, 2", TRAINED),
-        ("robust.py", "+ 1e-9", "+ 1e-8", TRAINED),
+        ("robust/__init__.py", '"weights"]', '"weights"] + []', TRAINED),
+        ("robust/base.py", "1 / len(losses_B)", "2 / len(losses_B)", PLAIN),
+        ("robust/baldro_g.py", "+ 1e-9", "+ 1e-8", {"npo baldro-g"}),
+        ("robust/cvar.py", "1e-9", "1e-8", {"ascent cvar", "npo retain cvar"}),
+        ("robust/chi2.py", "0.5 *", "0.4 *", set()),
+        ("combiners/__init__.py", "PIECE = 1 << 22", "PIECE = 1 << 21", TRAINED),
+        ("combiners/sum.py", "gamma=gamma", "gamma=2 * gamma", SUMMED),
+        ("combiners/blur.py", "gamma=gamma - lam", "gamma=gamma + lam", {"npo blur"}),
+        ("combiners/blur_upper.py", "lam=lam - gamma", "lam=lam + gamma", {"npo blur-upper"}),
+        ("combiners/uno.py", "factor = ratio", "factor = 2 * ratio", set()),
+        ("combiners/dual.py", "max(lam + ", "max(lam - ", {"pdu"}),
+        ("adapters/fila.py", "import ", "import math as _m\nimport ", {"npo lora", "finetune lora"}),
         ("objectives/__init__.py", ".sum(1)", ".mean(1)", TRAINED),
-        ("objectives/npo.py", "-2 / npo_beta", "-3 / npo_beta", {"npo"}),
+        ("objectives/npo.py", "-2 / npo_beta", "-3 / npo_beta", NPO),
         ("objectives/simnpo.py", "loss(", "loss_(", {"simnpo"}),
         ("objectives/satimp.py", "(1 - p_BT)", "(2 - p_BT)", {"satimp"}),
+        ("objectives/wga.py", "] = 1.0", "] = 2.0", {"wga"}),
+        ("objectives/_preference.py", "-2 / dpo_beta", "-3 / dpo_beta", {"altpo", "idkdpo"}),
         ("models.py", "HEAD_ELEMENTS =", "HEAD_ELEMENTS = 1 +", TRAINED | {"score"}),
         ("score/generation.py", "import torch", "import math as _m\nimport torch", {"score"}),
         ("metrics/utility.py", "import ", "import math as _m\nimport ", {"metrics", "report"}),
@@ -93,6 +122,16 @@ def test_a_fingerprint_is_taken_once(monkeypatch):
     assert (code_of(run), fingerprint("score")) == before
 
 
-def test_an_objective_that_borrows_its_loss_changes_with_the_lender(changed):
-    """GradDiff's forget loss is GradAscent's."""
-    assert changed("objectives/gradascent.py", "loss(", "loss_(") == {"gradascent", "graddiff"}
+def test_what_borrows_from_a_method_changes_with_the_lender(changed):
+    """BalDRO-DV's exponents are in the online softmax, which the loop uses for every run."""
+    assert changed("robust/baldro_dv.py", "/ dv_beta", "/ (2 * dv_beta)") == TRAINED
+
+
+def test_a_new_method_changes_no_run_that_there_was(tmp_path, monkeypatch):
+    module, copy = import_module("baldro.grid.fingerprint"), tmp_path / "baldro"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    for room in ("objectives", "robust", "combiners"):
+        (copy / room / "mine.py").write_text("x = 1\n")
+    before = {name: code_of(run) for name, run in RUNS.items()}
+    monkeypatch.setattr(module, "PACKAGE", copy)
+    assert {name: code_of(run) for name, run in RUNS.items()} == before

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baldro.errors import BaldroError
-from baldro.grid import FIELDS, HYPERPARAMETERS, OBJECTIVES, VARIANTS, Run
-from baldro.grid.methods import RETAINING, TRAINING
+from baldro.grid import COMBINERS, FIELDS, HYPERPARAMETERS, OBJECTIVES, VARIANTS, Run
+from baldro.grid.methods import LORA, RETAINING, TRAINING
 
 POINT = dict(benchmark="tofu", model="tiny", split="forget10", objective="npo")
 SENSIBLE = {
@@ -23,7 +23,21 @@ DEFAULTS = dict(
     clip_norm=1, precision="fp32", forget_weight=1, retain_weight=1, retain_normalisation="token-mean", npo_beta=0.1,
     simnpo_beta=4.5, simnpo_delta=0, satimp_beta1=5, satimp_beta2=1, dv_beta=2, dv_direction="hard", dv_level="sample",
     g_fraction=0.5, g_rank="loss", g_retain="whole", robust_scope="batch", micro_batch_size=8, seed=0,
+    retain_loss="cross-entropy", retain_variant="base", combiner="sum", lora_rank=None, lora_alpha=32, lora_dropout=0,
+    lora_start="random", dpo_beta=0.1, rmu_layer=7, rmu_steering=2, tnpo_beta=4, tnpo_weight="detached", undial_beta=10,
+    wga_beta=1, dual_epsilon=0.3, dual_step=5, dv_rho=0.5, dv_beta_min=0.01, chi2_rho=1, cvar_alpha=0.5, topk_fraction=0.5,
+    topk_temperature=1, retain_dv_beta=2, retain_dv_direction="hard", retain_dv_rho=0.5, retain_dv_beta_min=0.01,
+    retain_g_fraction=0.5, retain_chi2_rho=1, retain_cvar_alpha=0.5, retain_topk_fraction=0.5, retain_topk_temperature=1,
 )  # fmt: skip
+OWN = {
+    "simnpo": dict(forget_weight=0.125),
+    "satimp": dict(forget_weight=0.1),
+    "rmu": dict(retain_loss="activations"),
+    "pdu": dict(combiner="dual"),
+    "dual": dict(retain_weight=100),
+    "blur-wmdp": dict(retain_weight=800),
+}
+"""Objective or combiner -> defaults that it has instead."""
 
 
 def values(name: str) -> st.SearchStrategy:
@@ -35,6 +49,8 @@ def values(name: str) -> st.SearchStrategy:
         numbers = st.sampled_from(SENSIBLE[name])
     elif spec["kind"] is int:
         numbers = st.integers(spec["at_least"], 2**31)
+    elif "at_most" in spec or "below" in spec:
+        numbers = st.floats(0.001, 0.899)
     else:
         numbers = st.floats(0.001, 1e6) | st.integers(1, 100)
     return numbers | numbers.map(repr)
@@ -42,24 +58,117 @@ def values(name: str) -> st.SearchStrategy:
 
 @st.composite
 def runs(draw) -> Run:
+    """Any objective, variant, combiner and fields, of which those that do not go together are left out."""
     given_values = draw(st.fixed_dictionaries({}, optional={name: values(name) for name in HYPERPARAMETERS}))
     point = {name: draw(st.sampled_from(["a", "tofu-800", "SmolLM2.x_1", "forget10"])) for name in list(POINT)[:3]}
     objective, variant = draw(st.sampled_from(list(OBJECTIVES))), draw(st.sampled_from(list(VARIANTS)))
-    if not OBJECTIVES[objective].tokens:
+    method = OBJECTIVES[objective]
+    if not method.tokens or given_values.get("combiner") == "uno":
         given_values.pop("dv_level", None)
+    if "activations" not in method.needs and given_values.get("retain_loss") == "activations":
+        del given_values["retain_loss"]
+    if given_values.get("retain_normalisation", "token-mean") == "token-mean":
+        given_values.pop("retain_variant", None)
+    if not method.retains:
+        given_values.pop("lora_start", None)
     return Run.of(**point, objective=objective, variant=variant, **given_values)
 
 
+def usual(name: str, run: Run) -> object:
+    """The default of a field, of the tables above."""
+    return OWN.get(run.objective, {}).get(name, OWN.get(run.combiner, {}).get(name, DEFAULTS[name]))
+
+
 @given(run=runs())
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 def test_an_id_names_its_run_and_is_a_safe_path(run):
     assert Run.parse(run.id) == run
     assert Run.of(**run.asdict()) == run
     assert re.fullmatch(r"[A-Za-z0-9._=+-]+", run.id)
-    assert [name for name in run.hyperparameters() if f"--{name}={DEFAULTS[name]}--" in f"{run.id}--"] in (
-        [],
-        ["forget_weight"],  # simnpo and satimp have a default of their own
-    )
+    told = dict(part.split("=") for part in run.id.split("--") if "=" in part)
+    here = run.hyperparameters()
+    assert set(told) == {name for name, value in here.items() if value != usual(name, run)}
+    assert list(told) == [name for name in HYPERPARAMETERS if name in told]
+    assert {name: str(here[name]) for name in told} == told
+
+
+@given(run=runs())
+@settings(max_examples=200, deadline=None, derandomize=True)
+def test_a_run_has_the_fields_of_its_methods_and_no_others(run):
+    """Written from what each method declares; whatever else was given is dropped."""
+    method, here = OBJECTIVES[run.objective], set(run.asdict()) - {k for k, v in run.asdict().items() if v is None}
+    here -= set(POINT) | {"variant", "max_steps", "lora_rank"}
+    assert {name for name in here if name in {f for m in OBJECTIVES.values() for f in m.fields}} == set(method.fields)
+    own = set(VARIANTS[run.variant].fields) if method.unlearns else set()
+    assert here & {f for v in VARIANTS.values() for f in v.fields} == own
+    assert here & set(LORA) == (set(LORA) if run.lora_rank else set())
+    assert here & set(RETAINING) == (set(RETAINING) if method.retains else set())
+    combined = set(COMBINERS[run.combiner].fields) if method.retains else set()
+    assert here & {f for c in COMBINERS.values() for f in c.fields} == combined
+    weighed = {f"retain_{f}" for f in VARIANTS[run.retain_variant].fields} if method.retains else set()
+    assert here & {f"retain_{f}" for v in VARIANTS.values() for f in v.fields} == weighed
+    assert (run.combiner is None) == (run.retain_variant is None) == (run.retain_loss is None) == (not method.retains)
+
+
+@pytest.mark.parametrize(
+    "id",
+    [
+        "fictional--tiny--forget10--npo",
+        "fictional--tiny--forget10--npo--baldro-dv--lr=0.0003--seed=1",  # README
+        "fictional--tiny--forget10--npo--baldro-dv--lr=0.0003--dv_beta=0.5--seed=1",
+        "tofu--tiny--forget10--npo--baldro-dv--lr=5e-05--epochs=10--batch_size=16--npo_beta=0.5--dv_beta=5--seed=1",
+        "tofu--tiny--forget10--simnpo--forget_weight=1--simnpo_beta=1--simnpo_delta=0.5",
+        "fictional--tiny--forget10--satimp--baldro-g--lr=0.001--epochs=10--batch_size=8--forget_weight=5",
+        "tofu--tiny--forget10--satimp--baldro-dv--satimp_beta1=6--satimp_beta2=2--dv_beta=3--dv_direction=easy--dv_level=token",
+        "tofu--tiny--forget10--npo--baldro-g--g_fraction=0.25--g_rank=likelihood--g_retain=cut",
+        "tofu--tiny--forget10--npo--baldro-g--robust_scope=micro-batch--micro_batch_size=1",
+        "tofu--tiny--forget10--npo--baldro-dv--precision=bf16-only--retain_normalisation=token-sum--dv_direction=easy"
+        "--robust_scope=micro-batch",
+        "fictional--tiny--forget10--gradascent--max_steps=4--weight_decay=0--warmup_epochs=0--schedule=cosine--clip_norm=0",
+        "few--nano--full--finetune--lr=0.002--epochs=2",
+        "tofu--tiny--base--pretrain--seed=3",
+        "tofu--tiny--forget10--original",
+    ],
+)
+def test_ids_of_before_the_methods_were_modules_are_the_same(id):
+    """Results stand under them."""
+    assert Run.parse(id).id == id
+
+
+@pytest.mark.parametrize(
+    ("values", "end"),
+    [
+        (dict(combiner="blur"), "--combiner=blur"),
+        (dict(combiner="sum", dual_step=1), ""),
+        (dict(combiner="dual", dual_step=1, dual_epsilon=0.3), "--combiner=dual--dual_step=1"),
+        (dict(combiner="dual", retain_weight=100), "--combiner=dual"),
+        (dict(combiner="dual", retain_weight=1), "--retain_weight=1--combiner=dual"),
+        (dict(retain_weight=1), ""),
+        (dict(objective="pdu", retain_weight=100), ""),
+        (dict(objective="pdu", combiner="dual"), ""),
+        (dict(objective="pdu", combiner="sum", retain_weight=1), "--combiner=sum"),
+        (dict(objective="rmu", retain_loss="activations", rmu_layer=7), ""),
+        (dict(objective="rmu", retain_loss="kl", rmu_layer=2), "--retain_loss=kl--rmu_layer=2"),
+        (dict(retain_loss="kl", rmu_layer=2), "--retain_loss=kl"),
+        (dict(retain_cvar_alpha=0.25, cvar_alpha=0.25), ""),
+        (dict(retain_normalisation="token-sum", retain_variant="cvar", retain_cvar_alpha=0.25, cvar_alpha=0.25),
+         "--retain_normalisation=token-sum--retain_variant=cvar--retain_cvar_alpha=0.25"),
+        (dict(variant="cvar", retain_cvar_alpha=0.25, cvar_alpha=0.25), "--cvar--cvar_alpha=0.25"),
+        (dict(lora_alpha=64, lora_dropout=0.1, lora_start="fila"), ""),
+        (dict(lora_rank=8, lora_alpha=64, lora_dropout=0.1, lora_start="fila"),
+         "--lora_rank=8--lora_alpha=64--lora_dropout=0.1--lora_start=fila"),
+        (dict(lora_rank=8, lora_alpha=32.0, seed=1), "--lora_rank=8--seed=1"),
+        (dict(objective="gradascent", combiner="blur", retain_loss="kl", retain_variant="cvar", lora_rank=8), "--lora_rank=8"),
+        (dict(objective="finetune", combiner="blur", retain_loss="kl", lora_rank=8), "--lora_rank=8"),
+        (dict(objective="original", combiner="blur", lora_rank=8), ""),
+        (dict(objective="idkdpo", dpo_beta=0.2, npo_beta=3), "--dpo_beta=0.2"),
+    ],
+)  # fmt: skip
+def test_a_field_is_in_the_id_where_it_matters_and_only_there(values, end):
+    objective = values.get("objective", "npo")
+    run = Run.of(**{**POINT, **values})
+    assert run.id == f"tofu--tiny--forget10--{objective}{end}"
+    assert Run.parse(run.id) == run
 
 
 def test_the_id_of_a_sensible_run_is_short_enough_for_a_file_name():
@@ -72,15 +181,17 @@ def test_the_id_of_a_sensible_run_is_short_enough_for_a_file_name():
 
 @pytest.mark.parametrize("name", HYPERPARAMETERS)
 def test_a_default_is_part_of_every_id_that_leaves_it_out(name):
-    """Change one and results of before stand under the new meaning's name: this table is not to be edited."""
-    assert FIELDS[name]["default"] == DEFAULTS.get(name, FIELDS[name]["default"])
+    """Change one and results of before stand under the new meaning's name: this table is not to be edited, a new field added."""
+    assert FIELDS[name]["default"] == DEFAULTS[name]
 
 
-def test_defaults_of_objectives_are_part_of_ids_too():
-    own = {name: dict(method.defaults) for name, method in OBJECTIVES.items() if method.defaults}
-    assert {"simnpo": {"forget_weight": 0.125}, "satimp": {"forget_weight": 0.1}}.items() <= own.items()
+def test_defaults_of_methods_are_part_of_ids_too():
+    methods = {**OBJECTIVES, **COMBINERS}
+    assert {name: dict(method.defaults) for name, method in methods.items() if method.defaults} == OWN
     assert Run.of(**{**POINT, "objective": "simnpo"}).forget_weight == 0.125
     assert Run.of(**{**POINT, "objective": "simnpo"}, forget_weight=1).id.endswith("--simnpo--forget_weight=1")
+    dual = Run.of(**{**POINT, "objective": "pdu"})
+    assert (dual.combiner, dual.retain_weight, dual.dual_step) == ("dual", 100, 5)
 
 
 def test_an_id_does_not_mention_a_field_at_its_default():
@@ -123,8 +234,11 @@ def test_what_does_not_matter_is_dropped():
 
 
 def test_a_fact_about_a_method_names_a_field():
-    mentioned = {*TRAINING, *RETAINING, *(f for fields in VARIANTS.values() for f in fields)}
-    mentioned |= {f for method in OBJECTIVES.values() for f in (*method.fields, *method.defaults)}
+    mentioned = {*TRAINING, *RETAINING, *LORA}
+    for method in (*OBJECTIVES.values(), *COMBINERS.values()):
+        mentioned |= {*method.fields, *method.defaults}
+    for variant in VARIANTS.values():
+        mentioned |= {*variant.fields, *variant.also, *(f"retain_{name}" for name in variant.fields)}
     assert mentioned | {"micro_batch_size"} == set(HYPERPARAMETERS)
 
 

@@ -31,6 +31,36 @@ def test_parameters_are_a_llamas(vocabulary, heads, layers, intermediate):
     assert sizes.parameters("m", {"build": shape, "parameters": 7}) == model.num_parameters()
 
 
+@settings(deadline=None, max_examples=15, derandomize=True)
+@given(rank=st.integers(1, 9), heads=st.integers(1, 4), layers=st.integers(1, 3), intermediate=st.integers(8, 99))
+def test_adapters_are_pefts(rank, heads, layers, intermediate):
+    """Of its own idea of all linear layers, and of ours."""
+    import torch
+    from peft import LoraConfig, inject_adapter_in_model
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from baldro.adapters import Adapters
+
+    shape = dict(hidden_size=16 * heads, num_hidden_layers=layers, num_attention_heads=heads)
+    shape |= dict(intermediate_size=intermediate, vocab_size=300)
+    config = LlamaConfig(tie_word_embeddings=True, **shape)
+    with torch.device("meta"):
+        theirs = inject_adapter_in_model(LoraConfig(r=rank, target_modules="all-linear"), LlamaForCausalLM(config))
+    ours = Adapters(LlamaForCausalLM(config), rank=rank, alpha=1).trained().values()
+    found = sizes.adapters("m", {"build": shape, "parameters": 7}, rank)
+    assert (
+        found
+        == sum(p.numel() for p in theirs.parameters() if p.requires_grad)
+        == sum(factor.numel() for factor in ours)
+    )
+
+
+def test_adapters_of_llama_2_7b_by_hand():
+    """4 x (4,096 + 4,096) and 3 x (4,096 + 11,008) in each of 32 layers; a model of which only the size is known is 3 % off."""
+    exact = 32 * 32 * (4 * 8192 + 3 * 15104)
+    assert sizes.adapters("m", {"parameters": 6.74e9}, 32) == pytest.approx(exact, rel=0.03)
+
+
 @settings(deadline=None, max_examples=10, derandomize=True)
 @given(
     authors=st.integers(10, 30),

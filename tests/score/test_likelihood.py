@@ -71,8 +71,13 @@ def test_the_reference_is_the_evidence_summed(pair, prompt, tofu, tokens):
     frame = score.reference(model, sequences, batch_tokens=tokens)
     taken = score.evidence(model, tokenizer, prompt, tofu, split="forget10", max_new_tokens=1)
     gold = taken.query("section == 'forget' and candidate == 'answer'")
-    assert list(frame) == ["index", "tokens", "logp"] and str(frame["logp"].dtype) == "float64"
+    assert list(frame) == ["index", "tokens", "logp", "token_logp"] and str(frame["logp"].dtype) == "float64"
     assert frame["index"].tolist() == gold["index"].tolist() and frame["tokens"].tolist() == gold["tokens"].tolist()
+    for ours, theirs in zip(frame["token_logp"], gold["logp"], strict=True):
+        assert ours.dtype == np.float32 and ours.ndim == 1
+        np.testing.assert_allclose(ours, theirs, atol=1e-5, rtol=1e-5)
+    summed = [math.fsum(row.tolist()) for row in frame["token_logp"]]
+    np.testing.assert_allclose(frame["logp"], summed, rtol=1e-14, atol=0)  # float32 sums would differ by 1e-7
     np.testing.assert_allclose(frame["logp"], gold["logp"].map(lambda x: x.astype("float64").sum()), rtol=1e-5)
 
 

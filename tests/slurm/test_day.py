@@ -22,10 +22,10 @@ rule all:
     input: [f"results/runs/{i}/out.txt" for i in range(RUNS)]
     localrule: True
 
-rule work:
+rule task:
     output: "results/runs/{run}/out.txt"
-    log: "logs/work/{run}.log"
-    benchmark: "logs/work/{run}.tsv"
+    log: "logs/task/{run}.log"
+    benchmark: "logs/task/{run}.tsv"
     resources:
         gpu=1,
         mem_mb=lambda wildcards, attempt: 500 * attempt,

@@ -66,6 +66,30 @@ def test_a_default_written_out_is_the_same_run(checkout):
     assert checkout.planned(config) == {"report": [""]}  # the report shows the config's text
 
 
+def test_other_answers_have_references_of_their_own(fresh, tmp_path):
+    """A job for each kind, however many runs compare with it; each run is told which are its own."""
+    config = yaml.safe_load((fresh.folder / "small.yaml").read_text())
+    config["grid"] |= dict(objective=["npo", "simnpo", "idkdpo", "altpo"], variant="base", lr=["1e-3", "2e-3"])
+    (tmp_path / "more.yaml").write_text(yaml.safe_dump(config))
+    said = fresh.snakemake(str(tmp_path / "more.yaml"), "--dry-run", "--printshellcmds", "--workflow-profile", "none")
+    text = said.stdout + said.stderr
+    run = "few--nano--forget10--original"
+    kinds = {"": "", "-alternates": "--answers alternates ", "-idk": "--answers idk "}
+    taken = re.findall(r"baldro reference --log (\S+) .*?/model +(--answers \S+ )? *--output (\S+)", text)
+    assert sorted(taken) == sorted(
+        (f"logs/reference/{run}{kind}.log", option, f"results/runs/{run}/reference{kind}.parquet")
+        for kind, option in kinds.items()
+    )
+    told = re.findall(r"baldro train .*--run \S+--forget10--(\w+)\S* .*--retain-split retain90 (.*?) *--output", text)
+    gold = f"--reference results/runs/{run}/reference.parquet"
+    others = {
+        kind: f"{gold} --alternate-reference results/runs/{run}/reference-{kind}.parquet"
+        for kind in ("idk", "alternates")
+    }
+    assert len(told) == 8
+    assert dict(told) == {"npo": gold, "simnpo": "", "idkdpo": others["idk"], "altpo": others["alternates"]}
+
+
 def test_another_experiment_shares_the_runs_that_it_has_in_common(checkout):
     config = checkout.write("other.yaml", name="other", variant="baldro-dv", seed=[0, 3])
     assert checkout.planned(config) == one_run(f"{DV}--seed=3")
@@ -138,6 +162,7 @@ def test_what_only_a_plan_reads_trains_and_scores_nothing(checkout):
 def test_what_jobs_need_of_a_machine_reruns_nothing(checkout):
     """Not even the model's JSON; the report shows the config's text, and a shared entry is no part of that."""
     more = dict(gpu=0, mem_mb=900, train_minutes=9, score_minutes=8, micro_batch=3, batch_tokens=512, runs_per_job=5)
+    more["gradient_checkpointing"] = True
     assert changed_definition(checkout, "models", needs=more) == {"report": 1}
     definition = yaml.safe_load((checkout.folder / "small.yaml").read_text())["models"]["nano"]
     shared = yaml.safe_load((checkout.folder / "models.yaml").read_text())
@@ -147,20 +172,22 @@ def test_what_jobs_need_of_a_machine_reruns_nothing(checkout):
 
 
 NEEDS = dict(gpu=2, mem_mb=900, train_minutes=9, score_minutes=8, micro_batch=3, batch_tokens=300, runs_per_job=5)
+NEEDS |= dict(gradient_checkpointing=True)
 
 
 def test_jobs_ask_for_what_their_model_needs(checkout):
     definition = yaml.safe_load((checkout.folder / "small.yaml").read_text())["models"]["nano"]
     config = checkout.write("needs.yaml", models={"nano": definition | {"needs": NEEDS}})
     options = ("--workflow-profile", "none", "--dry-run", "--forceall", "--set-resources", "unlearn:micro_batch=16")
-    said = checkout.snakemake(config, *options)
+    said = checkout.snakemake(config, *options, "--printshellcmds")
     asked: dict[str, list[dict[str, int]]] = {}
     listed = r"^rule (\w+):(?:\n    .*)*?\n    resources: (.*)"
     for rule, resources in re.findall(listed, said.stdout + said.stderr, re.MULTILINE):
         pairs = [pair.split("=") for pair in resources.split(", ")]
         mine = {name: int(value) for name, value in pairs if name not in ("tmpdir", "mem", "mem_mib")}
         asked.setdefault(rule, []).append(mine)
-    training = dict(gpu=2, mem_mb=900, runtime=9, micro_batch=3)
+    training = dict(gpu=2, mem_mb=900, runtime=9, micro_batch=3, gradient_checkpointing=1)
+    assert (said.stdout + said.stderr).count("--gradient-checkpointing 1 ") == 3 + 2
     scoring = dict(gpu=2, mem_mb=900, runtime=8, batch_tokens=300)
     assert asked.pop("finetune") == [training] * 3
     assert asked.pop("unlearn") == [training | dict(micro_batch=16, runs_per_job=5)] * 2

@@ -32,6 +32,7 @@ READ_ELSEWHERE = (
     "max_new_tokens",
     "evaluate_rows",
     "parameters",
+    "layers",
     "needs",
     "rows",
     "tokens_per_row",
@@ -45,6 +46,7 @@ wildcard_constraints:
     benchmark=r"[^/]+",
     model=r"[^/]+",
     part=r"[^/]+",
+    kind=r"(-idk|-alternates)?",
 
 
 def of(wildcards):
@@ -88,9 +90,22 @@ def description(wildcards):
 
 
 def reference(wildcards):
-    """The reference log-probabilities, for objectives that compare with them."""
+    """The reference log-probabilities, for objectives that compare with them: of the answers, and of the other answers that are taught."""
     run = of(wildcards)
-    return [f"{folder(EXPERIMENT.original(run))}/reference.parquet"] if OBJECTIVES[run.objective].reference else []
+    suffixes = ["" if kind == "answer" else f"-{kind}" for kind in EXPERIMENT.references(run)]
+    return [f"{folder(EXPERIMENT.original(run))}/reference{suffix}.parquet" for suffix in suffixes]
+
+
+def reference_options(wildcards, input):
+    """Where they are, as the command line says it."""
+    kinds = EXPERIMENT.references(of(wildcards))
+    names = ["--reference" if kind == "answer" else "--alternate-reference" for kind in kinds]
+    return " ".join(f"{name} {file}" for name, file in zip(names, input.reference))
+
+
+def answers_option(wildcards):
+    """Which answers' log-probabilities a job takes."""
+    return f"--answers {wildcards.kind[1:]}" if wildcards.kind else ""
 
 
 def scored(wildcards):
@@ -138,8 +153,8 @@ def code_of_scoring(wildcards):
 
 
 def needed(key):
-    """A resource of a job: what its model needs, by attempt."""
-    return lambda wildcards, attempt: getattr(EXPERIMENT.needs(of(wildcards).model).at(attempt), key)
+    """A resource of a job: what its model needs, by attempt; yes is 1."""
+    return lambda wildcards, attempt: int(getattr(EXPERIMENT.needs(of(wildcards).model).at(attempt), key))
 
 
 def definition(kind):

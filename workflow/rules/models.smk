@@ -79,6 +79,7 @@ rule finetune:
         mem_mb=needed("mem_mb"),
         runtime=needed("train_minutes"),
         micro_batch=needed("micro_batch"),
+        gradient_checkpointing=needed("gradient_checkpointing"),
     params:
         start=start_option,
         run=lambda wildcards: of(wildcards).hyperparameters(),  # a changed default is a changed run
@@ -86,22 +87,22 @@ rule finetune:
     shell:
         "baldro train --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} --output results/runs/{wildcards.run} "
-        "--micro-batch {resources.micro_batch} --threads {threads}"
+        "--micro-batch {resources.micro_batch} --gradient-checkpointing {resources.gradient_checkpointing} --threads {threads}"
 
 
 rule reference:
-    """Log-probabilities of the forget answers before unlearning: once per model and split, read by every run that compares with them."""
+    """Log-probabilities of the forget answers before unlearning: once per model, split and kind, read by every run that compares with them."""
     input:
         records=records,
         model=description,
         start=start,
         downloaded=downloaded,
     output:
-        f"{RUN}/reference.parquet",
+        f"{RUN}/reference{{kind}}.parquet",
     log:
-        "logs/reference/{run}.log",
+        "logs/reference/{run}{kind}.log",
     benchmark:
-        "logs/reference/{run}.tsv"
+        "logs/reference/{run}{kind}.tsv"
     wildcard_constraints:
         run=COMPARED,
     conda:
@@ -113,7 +114,8 @@ rule reference:
         batch_tokens=needed("batch_tokens"),
     params:
         start=start_option,
+        answers=answers_option,
         code=code("score", "cli.inputs"),
     shell:
         "baldro reference --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
-        "{params.start} --output {output} --batch-tokens {resources.batch_tokens} --threads {threads}"
+        "{params.start} {params.answers} --output {output} --batch-tokens {resources.batch_tokens} --threads {threads}"

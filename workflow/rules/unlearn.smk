@@ -27,14 +27,15 @@ rule unlearn:
         mem_mb=needed("mem_mb"),
         runtime=needed("train_minutes"),
         micro_batch=needed("micro_batch"),
+        gradient_checkpointing=needed("gradient_checkpointing"),
         runs_per_job=needed("runs_per_job"),
     params:
         start=start_option,
         retain=lambda wildcards: EXPERIMENT.retain_split(of(wildcards)),
-        reference=lambda wildcards, input: (f"--reference {input.reference[0]}" if input.reference else ""),
+        reference=reference_options,
         run=lambda wildcards: of(wildcards).hyperparameters(),  # a changed default is a changed run
         code=lambda wildcards: code_of(of(wildcards)),
     shell:
         "baldro train --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} --retain-split {params.retain} {params.reference} --output results/runs/{wildcards.run} "
-        "--micro-batch {resources.micro_batch} --threads {threads}"
+        "--micro-batch {resources.micro_batch} --gradient-checkpointing {resources.gradient_checkpointing} --threads {threads}"

@@ -1,24 +1,28 @@
-"""The figures: quality against utility, beta sensitivity, asynchronous forgetting, what target and retain model know.
+"""The figures: quality against utility, sensitivity to a variant's strength, asynchronous forgetting, what target and retain
+model know, what crossed factors change.
 
 Each is written as a PNG for the page and a PDF with real text for the paper; the same input gives the same bytes.
 The only room that imports matplotlib.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from baldro.report.attribution import Attributed
 from baldro.report.evidence import known
-from baldro.report.figures.beta import draw_beta
-from baldro.report.figures.canvas import Absent, Drawn, house_style, save
+from baldro.report.figures.attribution import draw_attribution
+from baldro.report.figures.canvas import Absent, Drawn, Sketch, house_style, save
 from baldro.report.figures.forgetting import draw_forgetting
 from baldro.report.figures.knowledge import draw_knowledge
+from baldro.report.figures.strength import STRENGTHS, draw_strength, swept
 from baldro.report.figures.tradeoff import draw_tradeoff
 from baldro.report.samples import Samples
 
-__all__ = ["Drawn", "draw_all"]
+__all__ = ["Drawn", "draw_all", "draw_effects"]
 
 
 def draw_all(
@@ -35,7 +39,7 @@ def draw_all(
         part = frame[(frame["benchmark"] == benchmark) & (frame["model"] == model)]
         drawings = {
             "tradeoff": lambda part=part: draw_tradeoff(part, rule),
-            "beta": lambda part=part: draw_beta(part, rule),
+            **_strengths(part, rule),
             "forgetting": lambda part=part: draw_forgetting(part, results),
             "knowledge": lambda part=part: draw_knowledge(known(part, samples)),
         }
@@ -48,3 +52,19 @@ def draw_all(
                 else:
                     drawn.append(save(sketch, folder / f"{benchmark}--{model}--{name}", f"{benchmark}, {model}"))
     return drawn, absent
+
+
+def _strengths(part: pd.DataFrame, rule: Mapping[str, Any]) -> dict[str, Callable[[], Sketch]]:
+    """BalDRO-DV's beta, whose absence is told, and every other strength that was swept."""
+    fields = [name for name in STRENGTHS if name == "dv_beta" or len(swept(part, name))]
+    return {STRENGTHS[name].file: partial(draw_strength, part, rule, name) for name in fields}
+
+
+def draw_effects(effects: Sequence[Attributed], *, folder: Path) -> list[Drawn]:
+    """The figure of crossed factors of each benchmark and model; `folder` is there."""
+    drawn = []
+    for benchmark, model in dict.fromkeys((e.benchmark, e.model) for e in effects):
+        with house_style():
+            sketch = draw_attribution([e for e in effects if (e.benchmark, e.model) == (benchmark, model)])
+            drawn.append(save(sketch, folder / f"{benchmark}--{model}--attribution", f"{benchmark}, {model}"))
+    return drawn

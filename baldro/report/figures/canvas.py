@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
-from baldro.report.style import MARKERS, VARIANT_LABELS, colour, metric, objective_label
+from baldro.report.style import look, metric, objective_label, variant_label, variant_marker
 
 INK = "#333333"
 FLOOR = 1e-20
@@ -104,19 +104,44 @@ def save(sketch: Sketch, stem: Path, where: str) -> Drawn:
 
 
 def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
-    """A legend under the panels, never on the data, in rows of even length; none where there is nothing to explain."""
+    """A legend under the panels, never on the data, in rows of even length; none where there is nothing to explain.
+
+    Where it has more than two rows, the figure grows by the others, so that the panels keep their size.
+    """
     if not handles:
         return
-    most = max(2, int(figure.get_figwidth() / 1.2))
-    columns = math.ceil(len(handles) / math.ceil(len(handles) / most))
+    lengths = [len(str(handle.get_label())) for handle in handles]
+    width = (
+        0.55 + 0.07 * (max(lengths) + sum(lengths) / len(lengths)) / 2
+    )  # of a column, which is as wide as its own labels
+    most = max(2, int(figure.get_figwidth() / max(1.2, width)))
+    rows = math.ceil(len(handles) / most)
+    columns = math.ceil(len(handles) / rows)
+    figure.set_figheight(figure.get_figheight() + 0.2 * max(rows - 2, 0))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, handletextpad=0.5, columnspacing=1.6)
 
 
-def objective_handles(objectives: list[str], *, marker: str = "", line: str = "-") -> list[Line2D]:
-    """One legend entry per objective, in its colour."""
+def objective_handles(
+    objectives: list[str], *, marker: str | None = None, line: str = "-", others: Sequence[str] = ()
+) -> list[Line2D]:
+    """One legend entry per objective, in its colour and with its edge; `marker` None is the objective's own.
+
+    others: all objectives among which these are told apart, by default themselves.
+    """
+    looks = [(name, look(name, others or objectives)) for name in objectives]
     return [
-        Line2D([], [], color=colour(name, objectives), marker=marker, ls=line, label=objective_label(name), ms=7)
-        for name in objectives
+        Line2D(
+            [],
+            [],
+            color=own.colour,
+            mec=own.edge,
+            mew=0.8,
+            marker=own.marker if marker is None else marker,
+            ls=line,
+            label=objective_label(name),
+            ms=7,
+        )
+        for name, own in looks
     ]
 
 
@@ -124,7 +149,13 @@ def variant_handles(variants: list[str]) -> list[Line2D]:
     """One legend entry per variant, its marker in grey."""
     return [
         Line2D(
-            [], [], color="#777777", ls="", marker=MARKERS.get(name, "D"), ms=7, label=VARIANT_LABELS.get(name) or name
+            [],
+            [],
+            color="#777777",
+            ls="",
+            marker=variant_marker(name, variants),
+            ms=7,
+            label=variant_label(name) or name,
         )
         for name in variants
     ]

@@ -1,5 +1,6 @@
 """Asynchronous forgetting: how each forget sample's loss rises over the epochs, base beside BalDRO-DV."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from baldro.report.figures.canvas import Absent, Sketch, legend_below, panels
 from baldro.report.frame import hyperparameter_names, values_of
 from baldro.report.style import colour, method_label, objective_label, objective_rank, plain
 
-OWN = (*VARIANTS["baldro-dv"], "micro_batch_size")
+OWN = (*VARIANTS["baldro-dv"].fields, *VARIANTS["baldro-dv"].also, "micro_batch_size")
 """Settings in which a robust run may differ from its base."""
+MOST = 6
+"""Objectives in one column of the figure."""
 LINES = 150
 """Most samples that are drawn as single lines; medians and bands are of all."""
 
@@ -39,17 +42,25 @@ def draw_forgetting(frame: pd.DataFrame, results: Path) -> Sketch:
     pairs = [pair for name in objectives if (pair := _pair(frame[frame["objective"] == name], results))]
     if not pairs:
         raise Absent("no forgetting over time, since no objective has dynamics of base and baldro-dv")
-    figure, axes = panels(len(pairs), 2, width=3.4, height=2.2, sharex=True, sharey="row")
+    beside = 1 if len(pairs) <= MOST else 2  # pairs in a row
+    rows = math.ceil(len(pairs) / beside)
+    figure, axes = panels(rows, 2 * beside, width=3.4, height=2.2, sharex=True)
+    couples = axes.reshape(-1, 2)
+    for panel in couples[len(pairs) :].ravel():
+        panel.set_axis_off()
     spreads = []
-    for pair, (left, right) in zip(pairs, axes, strict=True):
+    for pair, (left, right) in zip(pairs, couples, strict=False):
+        right.sharey(left)
+        right.tick_params(labelleft=False)
         hue = colour(pair.objective, objectives)
         ends = [_panel(panel, visits, hue) for panel, visits in ((left, pair.base_visits), (right, pair.robust_visits))]
         left.set_title(objective_label(pair.objective))
         right.set_title(method_label(pair.objective, "baldro-dv", {"dv_beta": pair.robust["dv_beta"]}))
         left.set_ylabel("token NLL (nats)")
         spreads.append(f"{objective_label(pair.objective)} {ends[0]:.2f} base, {ends[1]:.2f} BalDRO-DV")
-    for panel in axes[-1]:
+    for panel in couples[max(len(pairs) - beside, 0) : len(pairs)].ravel():
         panel.set_xlabel("epoch")
+        panel.tick_params(labelbottom=True)
     handles = [
         Line2D([], [], color="#777777", lw=0.7, alpha=0.7, label="one forget sample"),
         Line2D([], [], color="#444444", lw=2, label="median"),
@@ -63,7 +74,10 @@ def _pair(rows: pd.DataFrame, results: Path) -> Pair | None:
     """The first base and baldro-dv run, of one split and seed, that finished and kept dynamics."""
     rows = rows[rows["status"] == "ok"]
     shared = [name for name in hyperparameter_names(rows) if name not in OWN]
-    robust = rows[rows["variant"] == "baldro-dv"].sort_values(["seed", "dv_beta"], kind="stable")
+    robust = rows[rows["variant"] == "baldro-dv"]
+    if robust.empty:  # then the frame has no dv_beta
+        return None
+    robust = robust.sort_values(["seed", "dv_beta"], kind="stable")
     splits = list(dict.fromkeys(rows["split"]))
     robust = robust.sort_values("split", key=lambda column: column.map(splits.index), kind="stable")
     for candidate in robust.to_dict("records"):

@@ -25,14 +25,17 @@ from baldro.report.style import (
     COLOURS,
     MARKERS,
     REFERENCES,
-    colour,
+    look,
     number,
     objective_label,
     objective_rank,
+    variant_marker,
     variant_rank,
 )
 
 X, Y = "model_utility", "forget_quality"
+MANY = 8
+"""With more objectives than that the panels are larger."""
 SIZES = {"base": 11.5, "baldro-g": 8.5, "baldro-dv": 7.5}
 """Marker sizes: where means coincide, each variant still shows behind the next."""
 
@@ -48,10 +51,12 @@ def draw_tradeoff(frame: pd.DataFrame, rule: Mapping[str, Any]) -> Sketch:
     methods = rows[is_method(rows)]
     objectives = sorted(set(methods["objective"]), key=objective_rank)
     variants = sorted(set(methods["variant"]), key=variant_rank)
-    figure, axes = panels(1, len(splits), height=2.9, sharey=True)
+    many = len(objectives) > MANY
+    width = 3.1 if not many else 5.6 if len(splits) == 1 else 3.6
+    figure, axes = panels(1, len(splits), width=width, height=3.6 if many else 2.9, sharey=True)
     for split, panel in zip(splits, axes[0], strict=True):
         low = p_axis(panel, methods[Y].to_numpy(dtype=float))
-        _panel(panel, rows[rows["split"] == split], objectives, low)
+        _panel(panel, rows[rows["split"] == split], objectives, variants, low)
         panel.set_title(split)
         panel.set_xlabel(metric_label(X))
     axes[0, 0].set_ylabel(metric_label(Y))
@@ -71,7 +76,7 @@ def draw_tradeoff(frame: pd.DataFrame, rule: Mapping[str, Any]) -> Sketch:
     )
 
 
-def _panel(panel: Axes, rows: pd.DataFrame, objectives: list[str], low: float) -> None:
+def _panel(panel: Axes, rows: pd.DataFrame, objectives: list[str], variants: list[str], low: float) -> None:
     names = hyperparameter_names(rows)
     for objective in REFERENCES:
         own = rows[rows["objective"] == objective]
@@ -80,18 +85,19 @@ def _panel(panel: Axes, rows: pd.DataFrame, objectives: list[str], low: float) -
     methods = rows[is_method(rows)]
     keys = pd.Series([point(row, names) for row in methods.to_dict("records")], index=methods.index, dtype=object)
     for (objective, variant, _), own in methods.groupby(["objective", "variant", keys], sort=False):
-        look = {"color": colour(objective, objectives), "ls": ""}
+        looks = look(objective, objectives)
         if len(own) > 1:
-            panel.plot(own[X], own["shown_p"], marker=".", ms=5, alpha=0.45, mew=0, **look, zorder=2)
+            panel.plot(own[X], own["shown_p"], marker=".", ms=5, alpha=0.45, mew=0, color=looks.colour, ls="", zorder=2)
         mean = (own[X].mean(), own["shown_p"].mean())
         size, place = SIZES.get(variant, 6), 4 + 0.1 * variant_rank(variant)[0]
-        panel.plot(*mean, marker=MARKERS.get(variant, "D"), ms=size, mec="white", mew=0.8, **look, zorder=place)
+        marker = variant_marker(variant, variants)
+        panel.plot(*mean, marker=marker, ms=size, color=looks.colour, mec=looks.edge, mew=0.8, ls="", zorder=place)
 
 
 def _reference(panel: Axes, objective: str, x: float, p: float, every: pd.Series, low: float) -> None:
     """A labelled marker; a p-value below the axis stands at its lower edge, with the number beside it."""
-    look = {"marker": MARKERS[objective], "ms": 11, "color": COLOURS[objective], "mec": "white", "mew": 0.8, "ls": ""}
-    panel.plot(x, max(p, low), **look, clip_on=False, zorder=5)
+    own = {"marker": MARKERS[objective], "ms": 11, "color": COLOURS[objective], "mec": "white", "mew": 0.8, "ls": ""}
+    panel.plot(x, max(p, low), **own, clip_on=False, zorder=5)
     left = x > (every.min() + every.max()) / 2
     label = objective_label(objective)
     panel.annotate(

@@ -1,0 +1,12 @@
+"""A forget batch and a retain batch -> one update, whatever the micro-batch and the number of devices.
+
+The losses of the whole effective batch give the weights of its samples (`baldro.robust`), and both halves' gradients one update
+(`baldro.combiners`). A file a part: what a step is given and says (`parts`), what the reference made of the sequences (`memory`), the
+forward pass (`forward`), the two halves of a batch and how each is weighed (`sides`), their gradients (`gradients`), the step (`step`).
+"""
+
+from baldro.combine.memory import Memory, remember
+from baldro.combine.parts import Peers, Sample, Seen
+from baldro.combine.step import Step
+
+__all__ = ["Memory", "Peers", "Sample", "Seen", "Step", "remember"]

@@ -1,0 +1,195 @@
+"""What each crossed factor changes: main effects, their interactions, and all differences at once, over seeds.
+
+A main effect is the mean, over every combination of the other factors, of level minus reference level, seed by seed.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations, product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from baldro.errors import BaldroError
+from baldro.grid import HYPERPARAMETERS, IDENTITY, Crossing, crossings
+from baldro.report.frame import is_method, metric_names, values_of
+from baldro.report.style import check_metrics, level_label, method_label, metric, objective_rank, variant_rank
+from baldro.report.verdicts import ALPHA
+from baldro.stats import Effect, effect, holm, total
+
+USUAL = (
+    "forget_quality_d",
+    "model_utility",
+    "extraction_strength",
+    "verbmem_forget",
+    "knowmem_forget",
+    "knowmem_retain",
+)
+"""Metrics whose changes are told unless the config names others: those of them that there are, at most MOST."""
+MOST = 4
+MAIN, TOTAL, INTERACTION = "main", "total", "interaction"
+CHANGES, DOUBTFUL, NOT_SHOWN = "changes", "not after Holm's correction", "not told apart from no change"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attributed:
+    """One effect on one metric, of one method and split."""
+
+    benchmark: str
+    model: str
+    split: str
+    objective: str
+    variant: str
+    method: str
+    """The method's label, with what tells its crossings apart."""
+    kind: str
+    """main, interaction, or total: every factor at its other level against every factor at its reference."""
+    steps: tuple[tuple[str, Any, Any], ...]
+    """(factor, level, reference) of each factor that is moved."""
+    metric: str
+    effect: Effect
+    runs: int
+    """Of the crossing."""
+    p_holm: float | None = None
+    """The effect's p, adjusted for the other effects of the benchmark, model and metric (interactions among themselves)."""
+
+    @property
+    def label(self) -> str:
+        """*released sign*; *released sign with token sum* for an interaction; *all of these at once*."""
+        if self.kind == TOTAL:
+            return "all of these at once"
+        return " with ".join(level_label(name, level) for name, level, _ in self.steps)
+
+    @property
+    def verdict(self) -> str:
+        """What the seeds say of it: CHANGES, DOUBTFUL, NOT_SHOWN, or why nothing can be said."""
+        difference = self.effect.difference
+        if difference is None:
+            return "no pair of runs has results"
+        if difference.low is None:
+            return "one seed: no interval can be given"
+        if self.p_holm is None:
+            return "every seed alike: the interval has no width"
+        if self.p_holm < ALPHA:
+            return CHANGES
+        return DOUBTFUL if self.effect.p < ALPHA else NOT_SHOWN
+
+    @property
+    def direction(self) -> str:
+        """better, worse, or higher and lower where the metric has no direction."""
+        up, wanted = self.effect.difference.mean > 0, metric(self.metric).better
+        if not wanted:
+            return "higher" if up else "lower"
+        return "better" if up == (wanted == "up") else "worse"
+
+
+def attribute(frame: pd.DataFrame, factors: Sequence[str], metrics: Sequence[str] | None = None) -> list[Attributed]:
+    """Every effect of the crossed factors: mains in their order, the total, then the interactions, of each method and split.
+
+    metrics: names; by default the first MOST of USUAL that the frame has. Errors: of `crossings`; a metric that no run
+    has; a p-value, whose differences have no t interval (forget quality: take D).
+    """
+    names = _metrics(frame, metrics)
+    methods = frame[is_method(frame)]
+    fields = [*IDENTITY, *(name for name in HYPERPARAMETERS if name in frame.columns), "status", *names]
+    found = crossings([values_of(row, fields) for row in methods.to_dict("records")], factors)
+    effects = [one for crossing in found for one in _effects(crossing, found, names)]
+    ranked = sorted(effects, key=lambda e: (objective_rank(e.objective), variant_rank(e.variant)))
+    return _adjusted(ranked)
+
+
+def attribution_frame(effects: Sequence[Attributed]) -> pd.DataFrame:
+    """All effects as numbers, a row each: the difference with its ends, p as it is and adjusted, how many runs it is of.
+
+    of: differences behind it (pairs of runs, fours for an interaction) of all seeds; missing: those that lack a result.
+    """
+    rows = []
+    for e in effects:
+        d = e.effect.difference
+        names = {
+            key: getattr(e, key) for key in ("benchmark", "model", "split", "method", "objective", "variant", "kind")
+        }
+        moved = {
+            "factor": " x ".join(name for name, _, _ in e.steps),
+            "level": " x ".join(str(level) for _, level, _ in e.steps),
+            "reference": " x ".join(str(reference) for _, _, reference in e.steps),
+            "label": e.label,
+        }
+        ends = {
+            "difference": d and d.mean,
+            "low": d and d.low,
+            "high": d and d.high,
+            "p": e.effect.p,
+            "p_holm": e.p_holm,
+        }
+        counted = {"seeds": d.n if d else 0, "of": e.effect.there, "missing": e.effect.missing, "runs": e.runs}
+        rows.append(names | moved | {"metric": e.metric} | ends | counted | {"verdict": e.verdict})
+    return pd.DataFrame(rows)
+
+
+def _metrics(frame: pd.DataFrame, metrics: Sequence[str] | None) -> list[str]:
+    present = [name for name in metric_names(frame) if frame[name].notna().any()]
+    if metrics is None:
+        return [name for name in USUAL if name in present][:MOST]
+    for name in metrics:
+        if metric(name).p_value:
+            raise BaldroError(f"attribution: {name} is a p-value, of which no effect is taken; allowed: {name}_d, ...")
+    if not present:  # nothing has a result: the rows say so
+        return list(metrics)
+    check_metrics(list(metrics), present, where="attribution")
+    return list(metrics)
+
+
+def _effects(crossing: Crossing, every: Sequence[Crossing], names: Sequence[str]) -> Iterator[Attributed]:
+    shared, levels = crossing.shared, crossing.levels
+    who = {name: shared[name] for name in IDENTITY}
+    who["method"] = method_label(shared["objective"], shared["variant"], _telling(crossing, every))
+    who["runs"] = len(crossing.rows)
+    for name in names:
+        values = _array(crossing, name)
+        if np.isnan(values).all() and any(row.get("status") == "ok" for row in crossing.rows.values()):
+            continue  # a metric of another benchmark
+        for order, kind in ((1, MAIN), (2, INTERACTION)):
+            for steps in _steps(levels, order):
+                moved = {list(levels).index(factor): levels[factor].index(level) for factor, level, _ in steps}
+                yield Attributed(**who, kind=kind, steps=steps, metric=name, effect=effect(values, moved))
+            if kind == MAIN and len(levels) > 1 and all(len(own) == 2 for own in levels.values()):
+                all_steps = tuple((factor, own[1], own[0]) for factor, own in levels.items())
+                yield Attributed(**who, kind=TOTAL, steps=all_steps, metric=name, effect=total(values))
+
+
+def _steps(levels: Mapping[str, tuple[Any, ...]], order: int) -> Iterator[tuple[tuple[str, Any, Any], ...]]:
+    """Every choice of `order` factors, each with one of its levels and its reference."""
+    for factors in combinations(levels, order):
+        for chosen in product(*(levels[name][1:] for name in factors)):
+            yield tuple((name, level, levels[name][0]) for name, level in zip(factors, chosen, strict=True))
+
+
+def _array(crossing: Crossing, name: str) -> np.ndarray:
+    """(seeds, levels of each factor) values of a metric, NaN where a run has none."""
+    axes = (crossing.seeds, *crossing.levels.values())
+    found = [crossing.rows[key] for key in product(*axes)]
+    values = [row.get(name) if row.get("status") == "ok" else None for row in found]
+    return np.array([np.nan if v is None else v for v in values], dtype=float).reshape([len(axis) for axis in axes])
+
+
+def _telling(crossing: Crossing, every: Sequence[Crossing]) -> dict[str, Any]:
+    """Settings in which other crossings of the same objective, benchmark and model differ from this one."""
+    alike = ("benchmark", "model", "objective", "variant")
+    others = [other.shared for other in every if all(other.shared[name] == crossing.shared[name] for name in alike)]
+    names = [name for name in HYPERPARAMETERS if name in crossing.shared and name != "seed"]
+    return {name: crossing.shared[name] for name in names if len({shared.get(name) for shared in others}) > 1}
+
+
+def _adjusted(effects: Sequence[Attributed]) -> list[Attributed]:
+    """Holm's correction within each benchmark, model and metric, interactions apart."""
+    families: dict[tuple[Any, ...], list[int]] = {}
+    for i, e in enumerate(effects):
+        if e.effect.p is not None:
+            families.setdefault((e.benchmark, e.model, e.metric, e.kind == INTERACTION), []).append(i)
+    adjusted = list(effects)
+    for own in families.values():
+        for i, p in zip(own, holm([effects[i].effect.p for i in own]), strict=True):
+            adjusted[i] = replace(effects[i], p_holm=float(p))
+    return adjusted

@@ -1,0 +1,39 @@
+"""BalDRO-DV: the worst case at the price of KL, a soft maximum of the losses (arXiv 2601.09172, Eq. 12)."""
+
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor
+
+from baldro.errors import BaldroError
+from baldro.robust import variant
+
+
+@variant(label="BalDRO-DV", also=("dv_level", "robust_scope"), online=True)
+def weights(
+    losses_B: Tensor,
+    *,
+    dv_beta: Annotated[float, "> 0"] = 2.0,
+    dv_direction: Literal["hard", "easy"] = "hard",
+) -> Tensor:
+    """softmax(l / b): the gradient of L = b log mean exp(l / b) exactly.
+
+    b -> 0 puts all weight on the hardest sample, b -> infinity gives the plain mean. `easy`, softmax(-l / b), is the gradient of the
+    released code's L = -b log mean exp(-l / b).
+
+    Args:
+        dv_beta: BalDRO-DV's temperature, in units of the forget loss: small = the hardest sample alone, large = the plain mean.
+        dv_direction: which losses weigh more; hard: the high ones (paper, Eq. 12), easy: the low ones, the released code's opposite
+            sign, a soft minimum.
+    """
+    return torch.softmax(exponents(losses_B, dv_beta, dv_direction), 0)
+
+
+def exponents(losses_B: Tensor, dv_beta: float, dv_direction: str) -> Tensor:
+    """l / b or -l / b, in float64 and without gradients: the weights are their softmax."""
+    if not dv_beta > 0:
+        raise BaldroError(f"dv_beta is {dv_beta}; allowed: above 0")
+    if dv_direction not in ("hard", "easy"):
+        raise BaldroError(f"dv_direction is {dv_direction!r}; allowed: hard, easy")
+    losses_B = losses_B.detach().double()
+    return (losses_B if dv_direction == "hard" else -losses_B) / dv_beta

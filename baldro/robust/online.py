@@ -1,0 +1,35 @@
+"""Softmax weights when the batch comes in pieces: no second forward pass."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from baldro.robust.baldro_dv import exponents
+
+
+class OnlineSoftmax:
+    """baldro_dv's weights when the batch comes in pieces.
+
+    A piece's gradient is taken with weights exp(x_i - m), m the largest exponent so far. When m grows, what has been accumulated
+    shrinks by exp(m_old - m_new); in the end everything is divided by Z = sum_i exp(x_i - m).
+    """
+
+    def __init__(self, *, dv_beta: float, dv_direction: str = "hard"):
+        self.dv_beta, self.dv_direction = dv_beta, dv_direction
+        self.m, self.Z = -math.inf, 0.0
+
+    def admit(self, losses_B: Tensor) -> tuple[Tensor, float]:
+        """Weights of a piece (not normalised), and the factor by which to shrink what was accumulated before it."""
+        x_B = exponents(losses_B, self.dv_beta, self.dv_direction)
+        m = max(self.m, float(x_B.max()))
+        shrink = math.exp(self.m - m)
+        weights_B = torch.exp(x_B - m)
+        self.m, self.Z = m, self.Z * shrink + float(weights_B.sum())
+        return weights_B.to(losses_B.dtype), shrink
+
+    def raise_to(self, m: float) -> float:
+        """Take a larger maximum (another device's); returns the factor for what was accumulated."""
+        shrink = math.exp(self.m - m) if self.Z else 0.0
+        self.m, self.Z = m, self.Z * shrink
+        return shrink

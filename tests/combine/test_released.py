@@ -1,0 +1,49 @@
+"""Released forms, each by itself: what it changes, against the textbook."""
+
+import pytest
+
+CLOSE = 5e-6
+"""Relative distance of gradients; log-probabilities are float32, all else here is float64."""
+VARIANTS = {
+    "base": dict(variant="base"),
+    "g": dict(variant="baldro-g"),
+    "dv": dict(variant="baldro-dv"),
+    "g by likelihood": dict(variant="baldro-g", g_rank="likelihood"),
+    "g, retain cut": dict(variant="baldro-g", g_retain="cut"),
+    "dv, easy": dict(variant="baldro-dv", dv_direction="easy"),
+    "dv of tokens": dict(variant="baldro-dv", dv_level="token"),
+}
+
+RELEASED = {
+    "direction": ("npo", dict(variant="baldro-dv"), dict(dv_direction="easy")),
+    "scope of dv": ("npo", dict(variant="baldro-dv"), dict(robust_scope="micro-batch", micro_batch_size=4)),
+    "scope of g": ("npo", dict(variant="baldro-g"), dict(robust_scope="micro-batch", micro_batch_size=4)),
+    "normalisation": ("npo", dict(variant="baldro-dv"), dict(retain_normalisation="token-sum")),
+    "level": ("satimp", dict(variant="baldro-dv"), dict(dv_level="token")),
+    "level of graddiff": ("graddiff", dict(variant="baldro-dv"), dict(dv_level="token")),
+    "scope and level": ("satimp", dict(variant="baldro-dv", dv_level="token"), dict(robust_scope="micro-batch")),
+    "rank": ("npo", dict(variant="baldro-g"), dict(g_rank="likelihood")),
+    "cut": ("npo", dict(variant="baldro-g"), dict(g_retain="cut")),
+    "scope and cut": ("npo", dict(variant="baldro-g", g_retain="cut"), dict(robust_scope="micro-batch")),
+}
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_a_released_form_changes_what_it_should(book, name):
+    objective, fields, switch = RELEASED[name]
+    forget, retain = book.forget_batch(10), book.draw(10, seed=2)
+    ordinary, released = book.point(objective, **fields), book.point(objective, **fields, **switch)
+    expected = book.update(released, forget, retain)
+    for micro_batch in (64, 3):
+        assert book.distance(book.ours(released, forget, retain, micro_batch=micro_batch)[0], expected) < CLOSE
+    assert book.distance(book.update(ordinary, forget, retain), expected) > 0.01
+
+
+@pytest.mark.parametrize("variant", ["g", "dv", "dv, easy"])
+def test_alone_in_its_micro_batch_a_sample_is_weighted_as_in_base(book, variant):
+    forget, retain = book.forget_batch(5), book.draw(5, seed=2)
+    alone = book.point("npo", **VARIANTS[variant], robust_scope="micro-batch", micro_batch_size=1)
+    base = book.ours(book.point("npo"), forget, retain)[0]
+    gradients, seen = book.ours(alone, forget, retain)
+    assert book.distance(gradients, base) < CLOSE
+    assert seen.weight_B.tolist() == pytest.approx([0.2] * 5)
