@@ -21,7 +21,7 @@ plan: $(VENV)/ready
 	$(BIN)/baldro plan --config $(CONFIG)
 
 test: $(VENV)/ready lint
-	$(BIN)/python -m pytest -m "not slow and not slurm"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not slurm" --numprocesses auto --dist worksteal
 
 test-all: $(VENV)/ready lint
 	$(BIN)/python -m pytest

@@ -150,6 +150,15 @@ A = 16 * DEPTH * (8 * WIDTH + 3 * (WIDTH + round(8 / 3 * WIDTH)))
 """Weights of adapters of rank 16."""
 
 
+@pytest.mark.parametrize(
+    ("combiner", "precision", "more"),
+    [("blur", "bf16", 4e9), ("uno", "bf16", 8e9), ("dual", "bf16", 0), ("blur", "bf16-only", 8e9)],
+)
+def test_a_combiners_gradients_take_memory(combiner, precision, more):
+    plain, other = (unlearn(precision=precision, combiner=name) for name in ("sum", combiner))
+    assert cost.memory(*other) - cost.memory(*plain) == pytest.approx(more)
+
+
 def test_memory_and_disk_of_lora_by_hand():
     experiment, run = lora()
     token = 1.5 * 50 * 34 * WIDTH * DEPTH

@@ -42,7 +42,7 @@ def agree(run: Run, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) ->
         )
     if len(run.id) > LONGEST:
         raise BaldroError(
-            f"the run {run.id} has a name of {len(run.id)} characters; allowed: {LONGEST}, so fewer fields at once"
+            f"the run {run.id!r} has a name of {len(run.id)} characters; allowed: {LONGEST}, so fewer fields at once"
         )
 
 

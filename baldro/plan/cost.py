@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from baldro.grid import OBJECTIVES, Experiment, Run
+from baldro.grid import COMBINERS, OBJECTIVES, Experiment, Run
 from baldro.plan import sizes
 
 TRAIN_SHARE, SCORE_SHARE, BANDWIDTH_SHARE = 0.4, 0.3, 0.6
@@ -187,14 +187,22 @@ def trained(experiment: Experiment, run: Run) -> int:
 def of_state(run: Run) -> str:
     """What a run's state is counted as, in words."""
     if not run.lora_rank:
-        return f"{STATE[run.precision]} bytes a parameter"
+        return f"{STATE[run.precision] + 4 * gradients(run, run.precision)} bytes a parameter"
     more = f", {FISHER} more for FILA" if run.lora_start == "fila" else ""
     return f"{FROZEN[run.precision]} bytes a frozen parameter{more}, {STATE[run.precision]} an adapter's"
 
 
 def _state(experiment: Experiment, run: Run, precision: str) -> float:
     P, A = _model(experiment, run)[0], trained(experiment, run)
-    return A * STATE[precision] + (P * FROZEN[precision] if run.lora_rank else 0)
+    return A * (STATE[precision] + 4 * gradients(run, precision)) + (P * FROZEN[precision] if run.lora_rank else 0)
+
+
+def gradients(run: Run, precision: str) -> int:
+    """Gradients in float32 that a step holds beside the one that is counted in STATE."""
+    if run.combiner in (None, "sum"):
+        return 0
+    apart = {"update": 1, "penalty": 2, "multiplier": 0}[COMBINERS[run.combiner].kind]
+    return apart + (precision == "bf16-only" and apart > 0)  # whose own .grad is no float32
 
 
 def node_bytes(experiment: Experiment, run: Run) -> float:

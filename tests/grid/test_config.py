@@ -47,7 +47,7 @@ BAD = {
     "objective": (text(objective="objective: [npo, npoo] # here"), "'npoo'", "did you mean npo?", "allowed: "),
     "objective alone": (text(objective="objective: simnpoo # here"), "'simnpoo'", "did you mean simnpo?", "allowed: "),
     "objective of a model": (text(objective="objective: finetune # here"), "'finetune'", f"allowed: {', '.join(sorted(rows()))}"),
-    "variant": (text(variant="variant: [base, baldro-d] # here"), "'baldro-d'", "mean baldro-dv?", f"allowed: {', '.join(sorted(VARIANTS))}"),
+    "variant": (text(variant="variant: [base, baldro-d] # here"), "'baldro-d'", "n baldro-dv?", f"allowed: {', '.join(sorted(VARIANTS))}"),
     "retain variant": (text("retain_variant: cvr # here"), "unknown retain_variant 'cvr' (did you mean cvar?)", "allowed: baldro-dv, "),
     "combiner": (text("combiner: [sum, blurr] # here"), "'blurr' (did you mean blur?)", f"allowed: {', '.join(sorted(COMBINERS))}"),
     "a combiner's field": (text("dual_step: 0 # here", variant="combiner: dual"), "grid.dual_step: is 0; allowed: above 0"),

@@ -30,8 +30,16 @@ PLAIN = {name for name, run in RUNS.items() if "base" in (run.variant, run.retai
 NPO = {name for name in RUNS if name.startswith("npo")}
 
 
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory) -> Path:
+    """The package as it is now, whatever is edited meanwhile."""
+    return shutil.copytree(
+        PACKAGE, tmp_path_factory.mktemp("pristine") / "baldro", ignore=shutil.ignore_patterns("__pycache__")
+    )
+
+
 @pytest.fixture
-def changed(tmp_path, monkeypatch):
+def changed(pristine, tmp_path, monkeypatch):
     """Which stages and runs an edit of one file of the package changes, by name."""
 
     def codes(package: Path) -> dict[str, str]:
@@ -40,12 +48,11 @@ def changed(tmp_path, monkeypatch):
         return {stage: fingerprint(stage) for stage in STAGES} | {name: code_of(run) for name, run in RUNS.items()}
 
     def edit(file: str, old: str, new: str) -> set[str]:
-        copy = tmp_path / "baldro"
-        shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        copy = shutil.copytree(pristine, tmp_path / "baldro")
         text = (copy / file).read_text()
         assert old in text, f"{file} no longer holds {old!r}"
         (copy / file).write_text(text.replace(old, new, 1))
-        before, after = codes(PACKAGE), codes(copy)
+        before, after = codes(pristine), codes(copy)
         return {name for name in before if before[name] != after[name]}
 
     return edit
@@ -127,9 +134,9 @@ def test_what_borrows_from_a_method_changes_with_the_lender(changed):
     assert changed("robust/baldro_dv.py", "/ dv_beta", "/ (2 * dv_beta)") == TRAINED
 
 
-def test_a_new_method_changes_no_run_that_there_was(tmp_path, monkeypatch):
-    module, copy = import_module("baldro.grid.fingerprint"), tmp_path / "baldro"
-    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+def test_a_new_method_changes_no_run_that_there_was(pristine, tmp_path, monkeypatch):
+    module, copy = import_module("baldro.grid.fingerprint"), shutil.copytree(pristine, tmp_path / "baldro")
+    monkeypatch.setattr(module, "PACKAGE", pristine)
     for room in ("objectives", "robust", "combiners"):
         (copy / room / "mine.py").write_text("x = 1\n")
     before = {name: code_of(run) for name, run in RUNS.items()}

@@ -4,11 +4,21 @@ import pytest
 
 PROFILE = "Using workflow specific profile"
 
+TOFU = {"kind": "tofu", "source": ["workflow"], "forget": {"forget10": "retain90"}}
+MUSE = {"kind": "muse", "source": ["workflow"], "forget": {"forget": "retain"}}
 MISTAKES = {
     "objective": ({"objective": "npoo"}, "unknown objective 'npoo'"),
     "ambiguous": ({"beta": 5}, "'beta' is not a key of grid; write dv_beta"),
     "split": ({"split": "forget01"}, "unknown split 'forget01' in benchmark few"),
     "bound": ({"dv_beta": 0}, "grid.dv_beta: is 0; allowed: above 0"),
+    "layer": ({"objective": "rmu"}, "'rmu_layer' is 7, and model 'nano' has 1 layer; allowed: 0 to 0"),
+    "answers": ({"objective": "altpo", "benchmarks": {"few": TOFU}}, "'altpo': benchmark 'few' has no other answers"),
+    "questions": (
+        {"objective": "idkdpo", "split": "forget", "benchmarks": {"few": MUSE}},
+        "'idkdpo': benchmark 'few' has no questions",
+    ),
+    "told otherwise": ({"objective": ["npo", "dpo"]}, "objective 'dpo': write idkdpo"),
+    "together": ({"retain_variant": "cvar"}, "retain_variant cvar: with retain_normalisation token-mean"),
     "definition": ({"models": {"tiny": {"source": ["x"]}}}, "'tiny' is defined otherwise in models.yaml"),
 }
 

@@ -1,0 +1,110 @@
+"""A new forget objective is one file of ten lines: the grid, every variant, a combiner, the tables and the list of methods have it at once."""
+
+import json
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+NAME, FILE = "root-of-p", "baldro/objectives/root_of_p.py"
+LINES = '''"""Root of p: each answer token's probability to a power (made up for a test)."""
+from typing import Annotated
+from baldro.objectives import objective
+
+@objective(label="Root of p")
+def token_loss(stats, *, root_power: Annotated[float, "> 0, <= 1"] = 0.5):
+    """p_t^a, per token (B, T), in (0, 1].
+
+    Args:
+        root_power: the exponent a of root of p.
+    """
+    return (root_power * stats.logp_BT).exp()
+'''
+POINT = "few--nano--forget10--root-of-p"
+SETTINGS = "lr=0.001--max_steps=2--batch_size=2"
+RUNS = {
+    *(
+        f"{POINT}{variant}--{SETTINGS}{power}"
+        for variant in ("", "--baldro-g", "--baldro-dv")
+        for power in ("", "--root_power=1")
+    ),
+    f"{POINT}--lr=0.001--max_steps=2--batch_size=2--combiner=blur",
+}
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Everything that is code or configuration."""
+    rooms = ("baldro", "workflow", "envs", "profiles")
+    paths = [*folder.glob("*.yaml"), folder / "Snakefile", *(p for room in rooms for p in (folder / room).rglob("*"))]
+    return {str(p.relative_to(folder)): p.read_bytes() for p in paths if p.is_file() and p.suffix != ".pyc"}
+
+
+def stamps(folder: Path) -> dict[str, int]:
+    """When each file of the results was written."""
+    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in (folder / "results").rglob("*") if p.is_file()}
+
+
+@pytest.fixture
+def config(checkout) -> str:
+    """The small experiment, and a block of the new objective."""
+    block = yaml.safe_load((checkout.folder / "small.yaml").read_text())["grid"]
+    own = {name: value for name, value in block.items() if name != "epochs"} | {"objective": NAME, "max_steps": 2}
+    crossed = own | {"variant": ["base", "baldro-g", "baldro-dv"], "root_power": [0.5, 1]}
+    return checkout.write("more.yaml", grid=[block, crossed, own | {"variant": "base", "combiner": "blur"}])
+
+
+def test_a_file_of_ten_lines_goes_through_the_whole_grid(finished, checkout, config):
+    assert len([line for line in LINES.splitlines() if line.strip()]) <= 10
+    said = checkout.run("baldro", "check", "--config", config, code=2).stderr
+    assert f"unknown objective '{NAME}'" in said, "there is none of this name yet"
+    before = stamps(checkout.folder)
+
+    (checkout.folder / FILE).write_text(LINES)
+    assert checkout.planned() == {}, "a new objective is no change to what there was"
+    new = {rule: sorted(RUNS) for rule in ("unlearn", "score", "metrics")} | {"report": [""]}
+    assert checkout.planned(config) == new
+    checkout.snakemake(config, "--cores", "2", seconds=600)
+    assert checkout.planned(config) == {}
+
+    for run in RUNS:
+        folder = checkout.folder / "results/runs" / run
+        metrics = json.loads((folder / "metrics.json").read_text())["metrics"]
+        assert {"forget_quality", "forget_quality_d", "model_utility"} <= set(metrics)
+        assert all(math.isfinite(value) for value in metrics.values())
+        losses = pd.read_parquet(folder / "dynamics.parquet")["loss"]
+        assert losses.between(0, 1, inclusive="right").all() and losses.nunique() > 1, "p to a power"
+    folder = checkout.folder / "results/reports/small"
+    main = pd.read_csv(folder / "tables/main.csv", dtype=str)
+    assert set(main.loc[main["objective"] == NAME, "id"]) == RUNS if "id" in main else True
+    shown = (folder / "tables/main.tex").read_text()
+    assert "Root of p" in shown and "Root of p" in (folder / "report.html").read_text()
+    listed = checkout.run("baldro", "methods").stdout
+    assert NAME in listed
+
+    after = stamps(checkout.folder)
+    done = {name for name in before if not name.startswith("results/reports")}
+    assert done and all(after[name] == before[name] for name in done), "nothing that was done is done again"
+    changed = {name for name, text in files(checkout.folder).items() if files(finished.folder).get(name) != text}
+    assert changed == {FILE, config}
+
+
+def test_its_field_is_checked_as_any_other(fresh, tmp_path):
+    """Without a word about it in the schema."""
+    import shutil
+
+    from .conftest import Checkout
+
+    own = Checkout(shutil.copytree(fresh.folder, tmp_path / "checkout"))
+    (own.folder / FILE).write_text(LINES)
+    for value, said in (
+        (1.5, "grid.root_power: is 1.5; allowed: at most 1"),
+        ("x", "root_power is 'x'; allowed: a number"),
+    ):
+        path = own.write("bad.yaml", objective=NAME, root_power=value)
+        (line,) = own.run("baldro", "check", "--config", path, code=2).stderr.splitlines()
+        assert line.startswith("baldro check: bad.yaml:") and said in line
+    (own.folder / FILE).write_text(LINES.replace("root_power: the", "power: the"))
+    (line,) = own.run("baldro", "check", "--config", path, code=2).stderr.splitlines()
+    assert f"{FILE}:6: token_loss cannot be read (root_power has no line under Args)" in line
