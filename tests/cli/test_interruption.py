@@ -314,11 +314,12 @@ def test_killed_at_every_change_of_the_file_system(made, tmp_path, kind, stride)
         options = {**made.given, "start": made.root / "base/model", "run": finetune, "checkpoint_steps": 1}
         undisturbed = tmp_path / "undisturbed"
         assert baldro("train", output=undisturbed, **options) == 0
-    code = "import json, runpy, sys; runpy.run_path(sys.argv[1])['kill_everywhere'](*json.loads(sys.argv[2]))"
+    code = "import json, sys; from tests.cli.test_interruption import kill_everywhere as go; go(*json.loads(sys.argv[1]))"
     given = json.dumps([str(tmp_path), words("train", **options), stride])
     done = subprocess.run(
-        [sys.executable, "-c", code, __file__, given],
+        [sys.executable, "-c", code, given],
         capture_output=True, text=True, timeout=900, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        cwd=Path(__file__).parents[2],
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     killed = sorted(int(path.stem) for path in tmp_path.glob("[0-9]*.json"))

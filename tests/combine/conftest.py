@@ -17,6 +17,17 @@ from baldro.combine import Sample, Step, remember
 from baldro.data.encode import Tokens
 from baldro.grid import OBJECTIVES, Run
 
+CLOSE = 5e-6
+"""Relative distance of gradients; log-probabilities are float32, all else here is float64."""
+VARIANTS = {
+    "base": dict(variant="base"),
+    "g": dict(variant="baldro-g"),
+    "dv": dict(variant="baldro-dv"),
+    "g by likelihood": dict(variant="baldro-g", g_rank="likelihood"),
+    "g, retain cut": dict(variant="baldro-g", g_retain="cut"),
+    "dv, easy": dict(variant="baldro-dv", dv_direction="easy"),
+    "dv of tokens": dict(variant="baldro-dv", dv_level="token"),
+}
 FIELDS = {
     "altpo": dict(dpo_beta=0.1, dv_beta=6),
     "ceu": dict(dv_beta=0.05),

@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch import nn
 
+from baldro import combiners
 from baldro.combine import Step
 
-CLOSE = 5e-6
+from .conftest import CLOSE
 
 
 def halves(book, run, forget, retain):
@@ -78,8 +79,6 @@ def test_blur_of_bf16_weights_accumulates_in_float32(book):
 @pytest.mark.parametrize("micro_batch", [64, 3])
 def test_uno_adds_the_slope_of_the_penalty(book, micro_batch, monkeypatch):
     """Against finite differences of the penalty itself, weights of the samples held fast; also when the head goes in pieces."""
-    from baldro import combiners
-
     run = book.point("graddiff", combiner="uno", forget_weight=0.7, retain_weight=1.3)
     forget, retain = book.forget_batch(5), book.draw(4, seed=2)
     if micro_batch == 3:

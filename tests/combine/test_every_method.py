@@ -6,8 +6,8 @@ import torch
 
 from baldro.grid import OBJECTIVES
 
-CLOSE = 5e-6
-"""Relative distance of gradients; reference log-probabilities are float32, all else here is float64."""
+from .conftest import CLOSE
+
 OBJECTIVE = sorted(name for name, method in OBJECTIVES.items() if method.unlearns)
 VARIANT = ["base", "baldro-g", "baldro-dv"]
 each = pytest.mark.parametrize("objective", OBJECTIVE)

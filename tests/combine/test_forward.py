@@ -7,8 +7,7 @@ import baldro.models
 from baldro.data.batches import collate
 from baldro.models import token_logp
 
-CLOSE = 5e-6
-"""Relative distance of gradients."""
+from .conftest import CLOSE
 
 
 @pytest.mark.parametrize("rows", [None, 3, 1])

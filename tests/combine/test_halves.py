@@ -3,10 +3,12 @@
 import pytest
 import torch
 
+from baldro import robust
 from baldro.combine import Step
 from baldro.grid import VARIANTS
 
-CLOSE = 5e-6
+from .conftest import CLOSE
+
 STRENGTH = {"chi2": dict(chi2_rho=0.6), "topk": dict(topk_temperature=4), "baldro-dv-learned": dict(dv_rho=0.3)}
 RETAINS = {
     "kl": dict(retain_loss="kl"),
@@ -27,8 +29,6 @@ def test_weights_are_of_the_whole_batch_for_every_variant(book, variant):
         book.forget_batch(9),
         book.draw(8, 2),
     )
-    from baldro import robust
-
     losses = book.value(run if variant in ("base", "baldro-g", "baldro-dv") else book.point("npo"), forget, retain)[1]
     fields = {name: getattr(run, name) for name in VARIANTS[variant].fields}
     weights = robust.weights(variant)(losses.detach(), **fields)

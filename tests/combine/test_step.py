@@ -8,17 +8,7 @@ import torch
 from baldro.combine import Sample
 from baldro.errors import BaldroError
 
-CLOSE = 5e-6
-"""Relative distance of gradients; log-probabilities are float32, all else here is float64."""
-VARIANTS = {
-    "base": dict(variant="base"),
-    "g": dict(variant="baldro-g"),
-    "dv": dict(variant="baldro-dv"),
-    "g by likelihood": dict(variant="baldro-g", g_rank="likelihood"),
-    "g, retain cut": dict(variant="baldro-g", g_retain="cut"),
-    "dv, easy": dict(variant="baldro-dv", dv_direction="easy"),
-    "dv of tokens": dict(variant="baldro-dv", dv_level="token"),
-}
+from .conftest import CLOSE, VARIANTS
 
 
 @pytest.mark.parametrize("objective, variant", [*[("npo", v) for v in list(VARIANTS)[:-1]], ("satimp", "dv of tokens")])

@@ -1,12 +1,16 @@
-"""A new forget objective is one file of ten lines: the grid, every variant, a combiner, the tables and the list of methods have it at once."""
+"""A new forget objective is one file of ten lines: the grid, every variant, a combiner and the tables have it at once."""
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+
+from .conftest import Checkout
+from .test_bad_input import lines
 
 NAME, FILE = "root-of-p", "baldro/objectives/root_of_p.py"
 LINES = '''"""Root of p: each answer token's probability to a power (made up for a test)."""
@@ -58,7 +62,7 @@ def config(checkout) -> str:
 def test_a_file_of_ten_lines_goes_through_the_whole_grid(finished, checkout, config):
     assert len([line for line in LINES.splitlines() if line.strip()]) <= 10
     said = checkout.run("baldro", "check", "--config", config, code=2).stderr
-    assert f"unknown objective '{NAME}'" in said, "there is none of this name yet"
+    assert "unknown key 'root_power' in grid.1" in said, "there is no such field yet"
     before = stamps(checkout.folder)
 
     (checkout.folder / FILE).write_text(LINES)
@@ -76,12 +80,12 @@ def test_a_file_of_ten_lines_goes_through_the_whole_grid(finished, checkout, con
         losses = pd.read_parquet(folder / "dynamics.parquet")["loss"]
         assert losses.between(0, 1, inclusive="right").all() and losses.nunique() > 1, "p to a power"
     folder = checkout.folder / "results/reports/small"
-    main = pd.read_csv(folder / "tables/main.csv", dtype=str)
-    assert set(main.loc[main["objective"] == NAME, "id"]) == RUNS if "id" in main else True
-    shown = (folder / "tables/main.tex").read_text()
-    assert "Root of p" in shown and "Root of p" in (folder / "report.html").read_text()
-    listed = checkout.run("baldro", "methods").stdout
-    assert NAME in listed
+    rows = pd.read_csv(folder / "runs.csv").set_index("id")
+    assert set(rows.index[rows["objective"] == NAME]) == RUNS and (rows["status"] == "ok").all()
+    table = min((folder / "tables").glob("*.md"), key=lambda path: len(path.name)).read_text()
+    for text in (table, (folder / "report.html").read_text()):
+        assert all(label in text for label in ("Root of p", "Root of p + BalDRO-G", "Root of p + BalDRO-DV", "BLUR"))
+    assert NAME in checkout.run("baldro", "methods").stdout
 
     after = stamps(checkout.folder)
     done = {name for name in before if not name.startswith("results/reports")}
@@ -90,21 +94,19 @@ def test_a_file_of_ten_lines_goes_through_the_whole_grid(finished, checkout, con
     assert changed == {FILE, config}
 
 
-def test_its_field_is_checked_as_any_other(fresh, tmp_path):
-    """Without a word about it in the schema."""
-    import shutil
-
-    from .conftest import Checkout
-
+def test_a_mistake_in_the_file_or_its_field_is_one_line_everywhere(fresh, tmp_path):
+    """Its bounds are checked as any other field's; what cannot be read ends the verbs and the workflow."""
     own = Checkout(shutil.copytree(fresh.folder, tmp_path / "checkout"))
     (own.folder / FILE).write_text(LINES)
-    for value, said in (
-        (1.5, "grid.root_power: is 1.5; allowed: at most 1"),
-        ("x", "root_power is 'x'; allowed: a number"),
-    ):
+    outside, word = (1.5, "grid.root_power: is 1.5; allowed: at most 1"), ("x", "root_power is 'x'; allowed: a number")
+    for value, told in (outside, word):
         path = own.write("bad.yaml", objective=NAME, root_power=value)
         (line,) = own.run("baldro", "check", "--config", path, code=2).stderr.splitlines()
-        assert line.startswith("baldro check: bad.yaml:") and said in line
+        assert line.startswith("baldro check: bad.yaml:") and told in line
     (own.folder / FILE).write_text(LINES.replace("root_power: the", "power: the"))
+    told = f"{own.folder / FILE}:6: token_loss cannot be read (root_power has no line under Args); allowed: "
     (line,) = own.run("baldro", "check", "--config", path, code=2).stderr.splitlines()
-    assert f"{FILE}:6: token_loss cannot be read (root_power has no line under Args)" in line
+    assert line.startswith(f"baldro: {told}")
+    (line,) = lines(own.snakemake("small.yaml", code=1))
+    assert line.startswith(f"baldro: {told}")
+    assert not (own.folder / "results").exists()

@@ -5,9 +5,10 @@ import shlex
 import sys
 
 from baldro.errors import BaldroError
-from baldro.grid import OBJECTIVES, Run, code_of, fingerprint, load
 
-try:
+try:  # the methods' modules are read with the grid
+    from baldro.grid import OBJECTIVES, Run, code_of, fingerprint, load
+
     EXPERIMENT = load(config, files=workflow.configfiles)
 except BaldroError as error:
     sys.exit(f"baldro: {error}")
