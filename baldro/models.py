@@ -169,7 +169,7 @@ def through_head(
     other_head: Callable[[Tensor], Tensor] | None = None,
     other_hidden_NH: Tensor | None = None,
 ) -> Tensor:
-    """What `function` makes of each row's logits, (N, ...); at most HEAD_ELEMENTS of them are in memory, and none is kept of more than that.
+    """What `function` makes of each row's logits, (N, ...); at most HEAD_ELEMENTS logits are in memory, and no more are kept.
 
     Args:
         function: (logits_NV in float32, target_N) -> (N, ...), row by row; with another head also its logits, which have no gradient.

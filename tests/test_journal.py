@@ -45,7 +45,13 @@ def work(log, steps=1):
 
 
 def state(log):
-    return torch.cat([p.detach().flatten() for p in log.model.parameters()]), log.rows, log.dynamics, log.step, log.update.lam
+    return (
+        torch.cat([p.detach().flatten() for p in log.model.parameters()]),
+        log.rows,
+        log.dynamics,
+        log.step,
+        log.update.lam,
+    )
 
 
 def same(a, b):

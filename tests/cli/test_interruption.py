@@ -314,7 +314,9 @@ def test_killed_at_every_change_of_the_file_system(made, tmp_path, kind, stride)
         options = {**made.given, "start": made.root / "base/model", "run": finetune, "checkpoint_steps": 1}
         undisturbed = tmp_path / "undisturbed"
         assert baldro("train", output=undisturbed, **options) == 0
-    code = "import json, sys; from tests.cli.test_interruption import kill_everywhere as go; go(*json.loads(sys.argv[1]))"
+    code = (
+        "import json, sys; from tests.cli.test_interruption import kill_everywhere as go; go(*json.loads(sys.argv[1]))"
+    )
     given = json.dumps([str(tmp_path), words("train", **options), stride])
     done = subprocess.run(
         [sys.executable, "-c", code, given],
