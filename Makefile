@@ -11,7 +11,7 @@ PROFILE ?= local
 ARGS ?=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run plan test test-all test-slurm lint env clean
+.PHONY: run plan test test-all test-workflow test-slurm lint env clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/ready $(if $(findstring smollm2,$(CONFIG)),weights/SmolLM2-135M-Instruct.Q4_1.gguf)
@@ -25,6 +25,10 @@ test: $(VENV)/ready lint
 
 test-all: $(VENV)/ready lint
 	$(BIN)/python -m pytest
+
+# What takes minutes of the real Snakemake: killed and started again, an objective that is dropped in and goes through the grid.
+test-workflow: $(VENV)/ready
+	$(BIN)/python -m pytest -m slow tests/workflow
 
 # As root, on a SLURM of its own, which is started and stopped there; where none is installed the tests say what installs it.
 test-slurm: $(VENV)/ready

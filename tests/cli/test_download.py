@@ -81,6 +81,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_HEAD(self):
         self.do_GET()
 
+    def end_headers(self):
+        self.send_header("Connection", "close")  # or the client may ask again on what is closed by then
+        super().end_headers()
+
     def do_GET(self):
         self.close_connection = True
         path = unquote(urlsplit(self.path).path)

@@ -12,6 +12,8 @@ import pytest
 
 from baldro.files import read_json
 
+pytestmark = pytest.mark.slow  # `make test-workflow`
+
 
 @pytest.fixture
 def undone(checkout):

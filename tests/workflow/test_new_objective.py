@@ -17,6 +17,8 @@ LINES = '''"""Root of p: each answer token's probability to a power (made up for
 from typing import Annotated
 from baldro.objectives import objective
 
+pytestmark = pytest.mark.slow  # `make test-workflow`
+
 @objective(label="Root of p")
 def token_loss(stats, *, root_power: Annotated[float, "> 0, <= 1"] = 0.5):
     """p_t^a, per token (B, T), in (0, 1].
