@@ -27,6 +27,7 @@ from baldro.grid import Run
 from baldro.journal import Log
 from baldro.lease import Interrupted, Lease, Stop
 from baldro.progress import Progress
+from baldro.schedule import Plan, lr_factor
 
 FORGET, RETAIN = 0, 1
 """Streams of random draws under one seed."""
@@ -51,44 +52,6 @@ class Execution:
     """Write a checkpoint every so many steps."""
     checkpoint_minutes: float | None = 10
     """Write a checkpoint when the last one is so old."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """Steps of a run, from the size of its split."""
-
-    n: int
-    """Samples of the split that sets the pace: forget in unlearning."""
-    batch_size: int
-    total: int
-    warmup: int
-
-    @classmethod
-    def of(cls, run: Run, n: int) -> "Plan":
-        """Steps and warm-up steps; an epoch's last batch may be smaller than the others."""
-        per_epoch = math.ceil(n / run.batch_size)
-        total = max(1, round(run.epochs * per_epoch))
-        total = min(total, run.max_steps or total)
-        return cls(
-            n=n, batch_size=run.batch_size, total=total, warmup=min(total - 1, round(run.warmup_epochs * per_epoch))
-        )
-
-    def at(self, step: int) -> tuple[int, int]:
-        """First position and size of a step's batch in the endless row of samples."""
-        per_epoch = math.ceil(self.n / self.batch_size)
-        lap, i = divmod(step, per_epoch)
-        return lap * self.n + i * self.batch_size, min(self.batch_size, self.n - i * self.batch_size)
-
-
-def lr_factor(schedule: str, step: int, plan: Plan) -> float:
-    """Share of the peak learning rate at a step, in [0, 1]: linear warm-up from 0, then constant, linear or cosine decay to 0.
-
-    The same numbers as transformers' schedules (a test compares), whose import costs every job a second.
-    """
-    if step < plan.warmup:
-        return step / plan.warmup
-    done = (step - plan.warmup) / max(1, plan.total - plan.warmup)
-    return {"constant": 1.0, "linear": max(0.0, 1 - done), "cosine": (1 + math.cos(math.pi * done)) / 2}[schedule]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +146,7 @@ def train(
         _check_finite(log.step, loss if forget else 0.0, seen.retain, norm)
         optimizer.step()
         scheduler.step()
-        tokens = sum(len(s.tokens.ids) for s in batch[0]) + sum(len(t.ids) for t in batch[1])
+        tokens = sum(len(t.ids) for s in batch[0] for t in s.sequences) + sum(len(t.ids) for t in batch[1])
         log.add(
             indices if forget else [],
             seen,

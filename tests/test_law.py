@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = """
 errors slurm files lease progress grid plan data hub models adapters objectives robust combiners combine
-journal train score metrics stats report cli
+journal schedule train score metrics stats report cli
 """
 ROOMS = ORDER.split()
 MODULES = sorted((ROOT / "baldro").rglob("*.py"))

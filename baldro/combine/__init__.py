@@ -2,7 +2,8 @@
 
 The losses of the whole effective batch give the weights of its samples (`baldro.robust`), and both halves' gradients one update
 (`baldro.combiners`). A file a part: what a step is given and says (`parts`), what the reference made of the sequences (`memory`), the
-forward pass (`forward`), the two halves of a batch and how each is weighed (`sides`), their gradients (`gradients`), the step (`step`).
+forward pass (`forward`), what a retained token costs (`losses`), how a half of the batch is weighed (`side`), the two halves (`sides`),
+their gradients (`gradients`), the step (`step`).
 """
 
 from baldro.combine.memory import Memory, remember

@@ -12,7 +12,8 @@ from baldro.combine.forward import Forward
 from baldro.combine.gradients import Gradients
 from baldro.combine.memory import Memory
 from baldro.combine.parts import Peers, Sample, Seen
-from baldro.combine.sides import ForgetSide, RetainSide, Side
+from baldro.combine.side import Side
+from baldro.combine.sides import ForgetSide, RetainSide
 from baldro.data.encode import Tokens
 from baldro.grid import COMBINERS, Run
 
