@@ -137,10 +137,11 @@ def train(
         _start_fila(adapters, run, forget, retain, autocast=autocast, peers=step.peers, stop=stop)
     while log.step < plan.total:
         began = time.monotonic()
+        epoch = plan.at(log.step)[0] / plan.n
         indices, *batch = _batch(plan, log.step, run.seed, forget, retain)
         lr = scheduler.get_last_lr()[0]
         optimizer.zero_grad(set_to_none=True)
-        seen = step.accumulate(*batch)
+        seen = step.accumulate(*batch, epoch=epoch)
         norm = float(nn.utils.clip_grad_norm_(model.parameters(), run.clip_norm or math.inf))
         loss = float((seen.weight_B * seen.loss_B).sum()) if forget else math.nan
         _check_finite(log.step, loss if forget else 0.0, seen.retain, norm)
@@ -150,7 +151,7 @@ def train(
         log.add(
             indices if forget else [],
             seen,
-            epoch=plan.at(log.step)[0] / plan.n,
+            epoch=epoch,
             lr=lr,
             loss=loss,
             norm=norm,

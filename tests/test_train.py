@@ -280,8 +280,8 @@ def test_nan_ends_the_run_and_names_the_step(tmp_path, monkeypatch, kind, what):
 def test_an_infinite_gradient_ends_the_run_before_the_update(tmp_path, monkeypatch):
     model, accumulate = llama(), Step.accumulate
 
-    def poisoned(self, *batch):
-        seen = accumulate(self, *batch)
+    def poisoned(self, *batch, **when):
+        seen = accumulate(self, *batch, **when)
         next(self.forward.model.parameters()).grad[0, 0] = math.inf
         return seen
 

@@ -60,10 +60,13 @@ class Step:
         """Go on from `state_dict`."""
         self.lam = state["lam"]
 
-    def accumulate(self, forget: Sequence[Sample], retain: Sequence[Tokens]) -> Seen:
+    def accumulate(self, forget: Sequence[Sample], retain: Sequence[Tokens], *, epoch: float = 0.0) -> Seen:
         """Leaves the update, summed over devices, in `.grad`, which must be empty before. Either batch may be empty.
 
         With the plain sum that is gamma * g_forget + lambda * g_retain; other combiners need both batches.
+
+        Args:
+            epoch: passes over the forget split before this step, for a retain weight that moves.
         """
         common = dict(micro_batch=self.micro_batch, peers=self.peers)
         gamma, lam = (1.0, 1.0) if self.apart else (self.gamma, self.lam)
@@ -92,7 +95,7 @@ class Step:
         seen = one.seen
         seen.retain = float((two.seen.weight_B * two.seen.loss_B).sum())
         if self.kind == "multiplier" and two.count:
-            self.lam = self.combine(self.lam, seen.retain, **self.fields)
+            self.lam = self.combine(self.lam, seen.retain, epoch=epoch, **self.fields)
         return seen
 
     def _one_pass(self, one: ForgetSide, two: RetainSide) -> None:

@@ -4,7 +4,7 @@ A module has one decorated function, whose name says which of three things it gi
 
 - `update(forget, retain, *, gamma, lam, ...) -> Gradient`: of the two gradients of the whole effective batch, summed over devices, both
   unweighted. It may write over what it is given, so that no third gradient is held: who calls it keeps neither.
-- `multiplier(lam, retain_loss, *, ...) -> float`: the update is the weighted sum, and lam a state: the next step's from this step's.
+- `multiplier(lam, retain_loss, *, epoch, ...) -> float`: the update is the weighted sum, and lam a state: the next step's from this step's.
 - `penalty(forget, retain) -> (value, along_forget, along_retain)`: a number of the two gradients and its derivatives by each of them. The
   update is lam g_r + gamma d(value)/d(theta), for which who calls it takes the Hessians' products with the two: the forget loss's with
   along_forget, the retain loss's with along_retain.

@@ -14,7 +14,7 @@ from baldro.grid.values import within
 
 KINDS = {"float": float, "int": int}
 BOUNDS = {">=": "at_least", ">": "above", "<=": "at_most", "<": "below"}
-CALLERS = ("gamma", "lam")
+CALLERS = ("gamma", "lam", "epoch")
 """Keyword-only arguments that the loop fills in; all others are fields."""
 WORD = r"[a-z0-9]+([_-][a-z0-9]+)*"
 """Choices of text, which are part of a run's id, and names of modules."""

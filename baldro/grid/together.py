@@ -19,6 +19,11 @@ def check_together(objective: str, settled: Mapping[str, Any]) -> None:
         raise BaldroError(
             f"combiner {settled['combiner']}: with dv_level token, weights of tokens are not samples'; allowed: dv_level sample, or {able}"
         )
+    if combiner and settled.get("dual_warmup_epochs", 0) >= settled["epochs"]:
+        raise BaldroError(
+            f"dual_warmup_epochs {settled['dual_warmup_epochs']:g}: in {settled['epochs']:g} epochs the retain weight would never move; "
+            "allowed: below epochs, or combiner sum"
+        )
     if settled.get("retain_loss") == "activations" and "activations" not in method.needs:
         able = ", ".join(name for name, other in OBJECTIVES.items() if "activations" in other.needs)
         raise BaldroError(f"retain_loss activations: {objective} names no layer; allowed: objective {able}")

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from baldro.errors import BaldroError
 from baldro.robust import variant
+from baldro.robust.online import exponents
 
 
 @variant(label="BalDRO-DV", also=("dv_level", "robust_scope"), online=True)
@@ -27,13 +27,3 @@ def weights(
             sign, a soft minimum.
     """
     return torch.softmax(exponents(losses_B, dv_beta, dv_direction), 0)
-
-
-def exponents(losses_B: Tensor, dv_beta: float, dv_direction: str) -> Tensor:
-    """l / b or -l / b, in float64 and without gradients: the weights are their softmax."""
-    if not dv_beta > 0:
-        raise BaldroError(f"dv_beta is {dv_beta}; allowed: above 0")
-    if dv_direction not in ("hard", "easy"):
-        raise BaldroError(f"dv_direction is {dv_direction!r}; allowed: hard, easy")
-    losses_B = losses_B.detach().double()
-    return (losses_B if dv_direction == "hard" else -losses_B) / dv_beta

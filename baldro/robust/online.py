@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from baldro.robust.baldro_dv import exponents
+from baldro.errors import BaldroError
 
 
 class OnlineSoftmax:
@@ -33,3 +33,13 @@ class OnlineSoftmax:
         shrink = math.exp(self.m - m) if self.Z else 0.0
         self.m, self.Z = m, self.Z * shrink
         return shrink
+
+
+def exponents(losses_B: Tensor, dv_beta: float, dv_direction: str) -> Tensor:
+    """l / b or -l / b, in float64 and without gradients: the weights are their softmax."""
+    if not dv_beta > 0:
+        raise BaldroError(f"dv_beta is {dv_beta}; allowed: above 0")
+    if dv_direction not in ("hard", "easy"):
+        raise BaldroError(f"dv_direction is {dv_direction!r}; allowed: hard, easy")
+    losses_B = losses_B.detach().double()
+    return (losses_B if dv_direction == "hard" else -losses_B) / dv_beta

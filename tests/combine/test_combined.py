@@ -107,6 +107,16 @@ def test_uno_adds_the_slope_of_the_penalty(book, micro_batch, monkeypatch):
     assert ours == pytest.approx(slope, rel=1e-4)
 
 
+def test_the_dual_variable_waits_for_the_end_of_its_warm_up(book):
+    run = book.point("npo", combiner="dual", dual_epsilon=0.5, dual_step=0.1, retain_weight=1, dual_warmup_epochs=2)
+    step = Step(book.model, run, micro_batch=64)
+    found = []
+    for epoch in (0.0, 1.9, 2.0):
+        retain = step.accumulate(book.given(run, book.forget_batch(5)), book.draw(5, seed=2), epoch=epoch).retain
+        found.append(step.lam)
+    assert found == [1, 1, pytest.approx(1 + 0.1 * (retain - 0.5))] and retain != 0.5
+
+
 def test_the_dual_variable_moves_with_the_constraint_and_is_part_of_the_state(book):
     run = book.point("npo", combiner="dual", dual_epsilon=0.5, dual_step=0.1, retain_weight=1)
     forget, retain = book.given(run, book.forget_batch(5)), book.draw(5, seed=2)

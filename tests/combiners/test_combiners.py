@@ -303,10 +303,10 @@ def test_uno_leaves_the_retain_gradient_to_the_caller():
 LAMS, RETAIN_LOSSES, EPSILONS, STEPS = st.floats(0, 1e3), st.floats(0, 50), st.floats(0, 10), st.floats(1e-3, 100)
 
 
-def dual(lam, loss, **fields):
+def dual(lam, loss, *, epoch=0.0, **fields):
     kind, multiplier = function("dual")
     assert kind == "multiplier"
-    return multiplier(lam, loss, **fields)
+    return multiplier(lam, loss, epoch=epoch, **fields)
 
 
 @pytest.mark.parametrize(
@@ -316,6 +316,8 @@ def dual(lam, loss, **fields):
         (100, 0.1, {}, 99),
         (50, 1.75, dict(dual_epsilon=1.5, dual_step=1.0), 50.25),
         (0.5, 0.1, {}, 0),
+        (100, 0.5, dict(dual_warmup_epochs=5, epoch=4.95), 100),
+        (100, 0.5, dict(dual_warmup_epochs=5, epoch=5.0), 101),
     ],
 )
 def test_dual_steps(lam, loss, fields, expected):

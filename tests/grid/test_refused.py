@@ -84,6 +84,8 @@ WRONG = {
         "combiner uno: with dv_level token, weights of tokens are not samples'; allowed: dv_level sample, or .*blur.*sum", "combiner:"),
     "weights of tokens of a sum": (
         dict(variant="baldro-dv", dv_level="token"), "dv_level token: the loss of npo is not a mean over tokens; allowed: .*wga", "dv_l"),
+    "a retain weight that never moves": (
+        dict(combiner="dual", dual_warmup_epochs=5), "dual_warmup_epochs 5: in 5 epochs .*: below epochs, or", "dual_w"),
     "a rank that is no number": (dict(lora_rank="r8"), "lora_rank is 'r8'; allowed: a whole number of at least 1", "lora_rank"),
     "a name that is too long": (
         dict(variant="baldro-dv", lr=0.1234567890123, weight_decay=0.1234567890123, warmup_epochs=0.1234567890123, epochs=1.23456789012,
@@ -115,6 +117,8 @@ def test_what_cannot_be_is_one_line_with_its_place(config, capsys, case):
         (dict(objective="wga", variant="baldro-dv", dv_level="token", combiner="blur"), "combiner=blur"),
         (dict(objective="wga", variant="baldro-dv", dv_level="sample", combiner="uno"), "combiner=uno"),
         (dict(objective="npo", rmu_layer=99), "npo"),
+        (dict(combiner="dual", dual_warmup_epochs=4), "dual_warmup_epochs=4"),
+        (dict(combiner="sum", dual_warmup_epochs=9), "npo"),
         (dict(objective="gradascent", combiner="uno", variant="baldro-dv", dv_level="token"), "dv_level=token"),
         (dict(objective="gradascent", retain_loss="activations", retain_variant="cvar"), "gradascent"),
         (dict(lora_start="fila", lora_alpha=3, objective="gradascent"), "gradascent"),

@@ -138,13 +138,15 @@ def test_a_variant_or_combiner_reruns_its_own_runs_and_no_other(checkout):
     checkout.edit("baldro/robust/cvar.py", "1e-9", "1e-8")
     checkout.edit("baldro/combiners/blur.py", "gamma=gamma - lam", "gamma=gamma + lam")
     assert checkout.planned() == {}
+    checkout.edit("baldro/robust/baldro_dv.py", "torch.softmax(", "2 * torch.softmax(")
+    assert checkout.planned() == one_run(DV)
     checkout.edit("baldro/robust/base.py", "1 / len", "2 / len")  # the weights of every retain half, too
     assert checkout.planned() == one_run(BASE, DV)
 
 
 def test_the_online_softmax_belongs_to_the_loop_so_finetuning_is_done_again_too(checkout):
-    """Coarser than it must be: the loop imports it, it imports BalDRO-DV's exponents, and finetuning uses the same loop."""
-    checkout.edit("baldro/robust/baldro_dv.py", "/ dv_beta", "/ (2 * dv_beta)")
+    """Coarser than it must be: the loop imports it, and finetuning uses the same loop."""
+    checkout.edit("baldro/robust/online.py", "/ dv_beta", "/ (2 * dv_beta)")
     found = checkout.rules()
     assert (found["finetune"], found["unlearn"]) == (3, 2)
     assert "benchmark" not in found and "model" not in found
