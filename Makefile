@@ -37,7 +37,7 @@ test-slurm: $(VENV)/ready
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check --compact-diff Snakefile workflow
+	$(BIN)/snakefmt --check --compact-diff Snakefile workflow benchmarks
 
 env: $(VENV)/ready
 

@@ -1,6 +1,7 @@
 """What a large grid costs before anything runs: reading the config, planning it, Snakemake's graph of its jobs.
 
-A grid of base and nine temperatures, over learning rates and seeds, is expanded against loops that write ids by hand and check nothing.
+A grid of base and nine temperatures, over learning rates and seeds, is expanded against loops that write ids by hand and check nothing;
+its graph is made against that of the same jobs without configs, parameters or resources (bare.smk), which is Snakemake's own.
 """
 
 import contextlib
@@ -61,11 +62,11 @@ def planned(path: Path) -> float:
     return time.process_time() - began
 
 
-def graph(path: Path) -> tuple[float, int]:
+def graph(folder: str, snakefile: str, *options: str) -> tuple[float, int]:
     """CPU seconds of Snakemake's dry run in an empty folder, and its number of jobs."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--configfile", str(path)]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / snakefile), *options]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([*command, "--dry-run", "--quiet"], cwd=path.parent, capture_output=True, text=True)
+    done = subprocess.run([*command, "--dry-run", "--quiet"], cwd=folder, capture_output=True, text=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise SystemExit(done.stdout + done.stderr)
@@ -83,10 +84,13 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "grid.yaml"
             path.write_text(json.dumps(given))
-            plan, (dag, jobs) = planned(path), graph(path)
+            plan, (dag, jobs) = planned(path), graph(folder, "Snakefile", "--configfile", str(path))
+            alone = ["--config", f"runs={runs}", "--workflow-profile", "none", "--logger", "baldro"]
+            bare, _ = graph(folder, "benchmarks/bare.smk", *alone)
         print(
             f"{runs:5,} runs: load {seconds:.2f} s, by hand {times:.3f}x, the same ids; plan {plan:.2f} s; "
-            f"graph of {jobs:,} jobs {dag:.1f} s, {1e3 * dag / jobs:.1f} ms a job",
+            f"graph of {jobs:,} jobs {dag:.1f} s, {1e3 * dag / jobs:.1f} ms a job, "
+            f"{dag / bare:.1f} times a bare one",
             flush=True,
         )
 
