@@ -119,6 +119,12 @@ BAD = {
     ),
     "selection rule": (text(after="selection: {rule: bst} # here"), "'bst'", "did you mean best?", "allowed: all, best"),
     "selection without rule": (text(after="selection: {metric: model_utility} # here"), "lacks rule"),
+    "metric to choose by": (
+        text(after="selection: {rule: best, metric: model_utilty} # here"), "unknown metric 'model_utilty' (did you mean model_utility?)"),
+    "metric to keep": (
+        text(after="selection: {rule: best, subject_to: {metric: mu, at_least: 1}} # here"), "unknown metric 'mu'"),
+    "metric to attribute": (
+        text(after="attribution: {factors: [lr], metrics: [forget_quality_D]} # here"), "metrics 'forget_quality_D' (did you mean f"),
     "exclude field": (text(after="exclude:\n  - {objetive: npo} # here"), "unknown field 'objetive' in exclude (did you mean objective?)"),
     "exclude value": (text(after="exclude:\n  - {lr: fast} # here"), "lr is 'fast'; allowed: a number above 0"),
     "exclude misspelt objective": (text(after="exclude:\n  - {objective: npoo} # here"), "'npoo'", "allowed: "),

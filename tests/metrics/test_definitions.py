@@ -1,9 +1,11 @@
 """What each metric says of itself, held against what it gives."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,6 +35,12 @@ TABLE = {  # better, unit; a change here is a change of what readers are told
     "knowmem_retain": ("up", ""),
     "verbmem_forget": ("down", ""),
 }
+
+
+def test_a_config_may_name_every_metric_and_no_other():
+    """The schema has the list, so that a name that is none ends before anything trains."""
+    schema = yaml.safe_load((Path(__file__).parents[2] / "workflow" / "config.schema.yaml").read_text())
+    assert schema["$defs"]["metric"]["enum"] == list(METRICS)
 
 
 @pytest.mark.parametrize("name", METRICS)
