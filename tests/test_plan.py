@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from baldro.errors import BaldroError
 from baldro.grid import load
 from baldro.plan import GPUS, cost, describe, hours, jobs, sizes, submissions
+from baldro.plan.text import size
 
 ROOT = Path(__file__).resolve().parents[1]
 PAPER = ROOT / "experiments" / "paper-tofu.yaml"
@@ -443,6 +444,34 @@ def test_every_experiment_has_a_plan(config):
 def test_no_warning_where_memory_suffices():
     assert "WARNING" not in describe(small(), gpu="a100")
     assert "WARNING" in describe(small(model={**MODEL, "parameters": 6e9}), gpu="a100")
+
+
+def test_what_would_take_less_is_said_in_the_order_of_its_price():
+    """Smaller passes, activations again, less exact weights: each with those before it, and none that is there already."""
+    large = {**MODEL, "parameters": 6e9}
+    experiment = small(model=large, batch_size=64)
+    run = jobs(experiment)["unlearn"][0]
+    said = [
+        line.strip()
+        for line in describe(experiment, gpu="a100").splitlines()
+        if line.strip().startswith(("with", "..."))
+    ]
+    options = {}
+    more = (dict(micro_batch=8), dict(gradient_checkpointing=True), dict(precision="bf16-only"))
+    words = ("with micro_batch: 8 in", "... and gradient_checkpointing: true in", "... and precision: bf16-only, which")
+    assert len(said) == 3
+    for line, start, option in zip(said, words, more, strict=True):
+        options |= option
+        needed = cost.memory(experiment, run, **options)
+        fitting = [name for name, gpu in GPUS.items() if gpu.memory >= needed]
+        assert line.startswith(start) and f": {size(needed)} (" in line
+        assert line.endswith(f"({', '.join(fitting) or 'too much for each GPU in the table'})")
+    text = describe(small(model={**large, "needs": {"gradient_checkpointing": True, "micro_batch": 1}}), gpu="a100")
+    assert (
+        "with precision: bf16-only" in text
+        and "gradient_checkpointing: true" not in text
+        and "micro_batch: 8" not in text
+    )
 
 
 def test_torch_is_not_imported():

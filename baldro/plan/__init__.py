@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from baldro.errors import unknown
-from baldro.grid import OBJECTIVES, VARIANTS, Experiment, Run
+from baldro.grid import OBJECTIVES, VARIANTS, Experiment, Needs, Run
 from baldro.plan import cost, submissions
 from baldro.plan.cost import GPU, GPUS
 from baldro.plan.sizes import Unknown
@@ -139,35 +139,44 @@ def _memory(experiment: Experiment, held: dict[str, list[Run]], device: GPU, gpu
         runs = [run for run in held["unlearn"] if (run.model, run.precision) == (model, precision)]
         found = _numbers(runs, lambda run: cost.memory(experiment, run))
         most = found if isinstance(found, str) else max(found)
-        passed = experiment.needs(model).micro_batch
+        needs = experiment.needs(model)
         counted = cost.of_state(min(runs, key=lambda run: run.lora_rank is not None))  # all weights take more
-        how = f"unlearn: {counted}; activations of at most {count(passed, 'sequence')}"
+        how = f"unlearn: {counted}; activations of at most {count(needs.micro_batch, 'sequence')}"
         lines.append(line(f"{model}, {precision}", most, size, how))
         if not isinstance(most, str) and most > device.memory:
             lines.append(f"WARNING: more than the {size(device.memory)} of one {gpu}")
-            lines += [f"  {text}" for text in _less(experiment, runs, passed)]
+            lines += [f"  {text}" for text in _less(experiment, runs, needs)]
     return lines or ["no model needs a GPU"]
 
 
-def _less(experiment: Experiment, runs: list[Run], passed: int) -> list[str]:
-    """What would take less than passes of so many sequences: 8, or 1 where 8 are too much for each GPU; then bf16 alone."""
+def _less(experiment: Experiment, runs: list[Run], needs: Needs) -> list[str]:
+    """What would take less, each with those before it: smaller passes (8 sequences, or 1 where 8 are too much for each GPU),
+    activations that are computed again, bf16 alone.
+    """
 
     def need(**options) -> float:
         return max(cost.memory(experiment, run, **options) for run in runs)
 
     most = max(device.memory for device in GPUS.values())
-    fewer = min(passed, 8 if need(micro_batch=8) <= most else 1)
-    last = {"micro_batch": fewer, "precision": "bf16-only"}
-    ways = {"with precision: bf16-only, which changes the numbers": last}
-    if fewer < passed:
-        ways = {
-            f"with micro_batch: {fewer} in the model's needs": {"micro_batch": fewer},
-            "... and precision: bf16-only, which changes the numbers": last,
-        }
-    lines = []
-    for way, options in ways.items():
-        fits = [name for name, device in GPUS.items() if device.memory >= need(**options)]
-        lines.append(f"{way}: {size(need(**options))} ({', '.join(fits) or 'too much for each GPU in the table'})")
+    fewer = min(needs.micro_batch, 8 if need(micro_batch=8) <= most else 1)
+    ways = [
+        (f"micro_batch: {fewer} in the model's needs", {"micro_batch": fewer}, fewer < needs.micro_batch),
+        (
+            "gradient_checkpointing: true in the model's needs, a third slower",
+            {"gradient_checkpointing": True},
+            not needs.gradient_checkpointing,
+        ),
+        ("precision: bf16-only, which changes the numbers", {"precision": "bf16-only"}, True),
+    ]
+    lines, taken = [], {}
+    for way, option, helps in ways:
+        if not helps:
+            continue
+        start, taken = "... and" if taken else "with", taken | option
+        fits = [name for name, device in GPUS.items() if device.memory >= need(**taken)]
+        lines.append(
+            f"{start} {way}: {size(need(**taken))} ({', '.join(fits) or 'too much for each GPU in the table'})"
+        )
     return lines
 
 

@@ -157,20 +157,29 @@ def candidates(experiment: Experiment, run: Run) -> int:
     return sum(rows * asked.candidates for asked, rows, _ in _scored(experiment, run))
 
 
-def memory(experiment: Experiment, run: Run, *, precision: str | None = None, micro_batch: int | None = None) -> float:
+def memory(
+    experiment: Experiment,
+    run: Run,
+    *,
+    precision: str | None = None,
+    micro_batch: int | None = None,
+    gradient_checkpointing: bool | None = None,
+) -> float:
     """Bytes on the GPU while a run trains: state by precision, and activations of one pass, roughly.
 
     Args:
         precision: instead of the run's own.
         micro_batch: sequences in one pass, instead of what the model's needs say.
+        gradient_checkpointing: the same.
     """
     needs = experiment.needs(run.model)
     width, depth = sizes.shape(run.model, experiment.models[run.model])
     precision = precision or run.precision
     micro_batch = micro_batch or needs.micro_batch
+    again = needs.gradient_checkpointing if gradient_checkpointing is None else gradient_checkpointing
     sequences = min(micro_batch, run.batch_size * (2 if OBJECTIVES[run.objective].retains else 1))
     token = width * (2 if precision == "fp32" else 1) * PADDING * _tokens(experiment, run)
-    kept = INPUT * depth + ACTIVATION if needs.gradient_checkpointing else ACTIVATION * depth
+    kept = INPUT * depth + ACTIVATION if again else ACTIVATION * depth
     training = _state(experiment, run, precision) + sequences * token * kept
     if run.lora_start == "fila":  # its start is made of one sample at a time, and nothing of the optimiser is there yet
         start = _model(experiment, run)[0] * (FROZEN[precision] + FISHER) + token * ACTIVATION * depth
