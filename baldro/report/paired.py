@@ -5,10 +5,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from baldro.report.samples import MEANS, PARTS, RATIOS, Samples, have, stacked
-from baldro.stats import PairedTest, permutation_test
+from baldro.stats import PairedTest, permutation_test, swap_test
 
 DRAWS = 999
-"""Relabellings where the statistic is no mean: each is a call of it. More where Holm's correction needs a smaller p."""
+"""Relabellings where the statistic is no mean. More where Holm's correction needs a smaller p."""
+ROUNDING = 1e-9
+"""Values in [0, 1] that differ by no more are the same."""
+Differences = Callable[[np.ndarray], np.ndarray]
+"""(R, N) booleans, true where the two methods' values of a sample are swapped -> (R,) robust method's statistic - base's."""
 
 
 def paired_test(
@@ -28,10 +32,12 @@ def paired_test(
         return permutation_test(values[: len(robust)], values[len(robust) :], seed=0)
     if name == "forget_quality_d" and have([*runs, retain], [RATIOS]):
         values = stacked(runs, [RATIOS])[0]
-        return _swap(values.shape[1], distance(_beside(values), retain[RATIOS].to_numpy(dtype=float)), draws)
+        apart = distances(*_halves(values), retain[RATIOS].to_numpy(dtype=float))
+        return swap_test(values.shape[1], apart, close=ROUNDING, seed=0, n=draws)
     if name == "model_utility" and have(runs, [part for parts in PARTS.values() for part in parts]):
         sections = [stacked(runs, parts) for parts in PARTS.values()]
-        return _swap(sum(values.shape[-1] for values in sections), utility([_beside(v) for v in sections]), draws)
+        size = sum(values.shape[-1] for values in sections)
+        return swap_test(size, utilities([_halves(v) for v in sections]), close=ROUNDING, seed=0, n=draws)
     return None
 
 
@@ -40,59 +46,67 @@ def draws_for(comparisons: int) -> int:
     return min(max(DRAWS, 40 * comparisons - 1), 9999)
 
 
-def distance(values: np.ndarray, retain: np.ndarray) -> Callable[[np.ndarray], float]:
-    """Columns -> mean over seeds of D between those columns of `values` (S, C) and the retain model's (M,).
+def distances(robust: np.ndarray, base: np.ndarray, retain: np.ndarray) -> Differences:
+    """Of the mean over seeds of D between a method's (S, N) values and the retain model's (M,).
 
     D is the largest gap of two distribution functions. Retain's is constant between its points and the other one rises,
-    so the gap is largest at a point of Retain or just below one: only there it is counted.
+    so the gap is largest at a point of Retain or just below one: only there it is counted. What is counted is M N times
+    the gap, a whole number; counts of a relabelling are those of the data and, by one matrix product, what the swapped
+    samples change.
     """
-    points = np.sort(retain)
-    seeds, width = len(values), len(points) + 1
-    rows = np.arange(seeds)[:, None] * width
-    # A value counts from the first point that is not below it; just below points, from the first that is above it.
-    places = [np.searchsorted(points, values, side=side) + rows for side in ("left", "right")]
-    shares = [np.searchsorted(points, points, side=side) / len(points) for side in ("right", "left")]
+    points, (seeds, size) = np.sort(retain), robust.shape
+    exact = np.float32 if len(points) * size < 2**24 else np.float64  # whole numbers up to there
+    sides = []
+    for side, other in (("left", "right"), ("right", "left")):
+        # A value counts from the first point that is not below it; just below points, from the first that is above it.
+        first = [np.searchsorted(points, values, side=side).T[..., None] for values in (robust, base)]
+        ours, theirs = ((at <= np.arange(len(points))).reshape(size, -1) for at in first)
+        expected = np.tile(np.searchsorted(points, points, side=other) * size, seeds)
+        gaps = [len(points) * each.sum(axis=0) - expected for each in (ours, theirs)]
+        change = (theirs.astype(exact) - ours) * len(points)
+        sides.append((change, *(gap.astype(exact) for gap in gaps)))
 
-    def statistic(columns: np.ndarray) -> float:
-        gaps = []
-        for place, share in zip(places, shares, strict=True):
-            counts = np.bincount(place[:, columns].ravel(), minlength=seeds * width).reshape(seeds, width)
-            gaps.append(np.abs(counts[:, :-1].cumsum(axis=1) / len(columns) - share).max(axis=1))
-        return float(np.maximum(*gaps).mean())
+    def differences(swapped: np.ndarray) -> np.ndarray:
+        swapped, largest = swapped.astype(exact), []
+        changes = [swapped @ sides[0][0]]
+        changes += changes if np.array_equal(sides[0][0], sides[1][0]) else [swapped @ sides[1][0]]
+        for sign, gaps in ((1, [ours for _, ours, _ in sides]), (-1, [theirs for *_, theirs in sides])):
+            at = [
+                np.abs(gap + sign * change).reshape(len(swapped), seeds, -1)
+                for gap, change in zip(gaps, changes, strict=True)
+            ]
+            largest.append(np.maximum(*(each.max(axis=2) for each in at)).mean(axis=1, dtype=float))
+        return (largest[0] - largest[1]) / (len(points) * size)
 
-    return statistic
+    return differences
 
 
-def utility(sections: Sequence[np.ndarray]) -> Callable[[np.ndarray], float]:
-    """Columns -> mean over seeds of the harmonic mean of all means; sections: (parts, S, C) each.
+def utilities(sections: Sequence[tuple[np.ndarray, np.ndarray]]) -> Differences:
+    """Of the mean over seeds of the harmonic mean of all means; each section: (parts, S, N) of the robust method, and of the base.
 
-    The columns of a section are numbered after those of the sections before it, run by run (see `_swap`).
+    Samples are numbered through: a section's after those of the sections before it.
     """
-    sizes = [values.shape[-1] // 2 for values in sections]
-    starts = np.cumsum([0, *sizes])
-    every = sum(sizes)
+    ends = np.cumsum([robust.shape[-1] for robust, _ in sections])
 
-    def statistic(columns: np.ndarray) -> float:
-        means = []
-        for values, size, start in zip(sections, sizes, starts, strict=False):
-            own = columns[start : start + size]
-            means.append(values[..., np.where(own < every, own - start, own - every - start + size)].mean(axis=-1))
-        parts = np.concatenate(means)  # (parts, S); a seed of which one mean is 0 has utility 0, the others their own
-        with np.errstate(divide="ignore", over="ignore"):
-            return float((len(parts) / (1 / parts).sum(axis=0)).mean())
+    def differences(swapped: np.ndarray) -> np.ndarray:
+        ours, theirs = [], []
+        for (robust, base), own in zip(sections, np.split(swapped.astype(float), ends[:-1], axis=1), strict=True):
+            change = np.tensordot(own, base - robust, axes=(1, 2)) / own.shape[1]  # (R, parts, S)
+            ours.append(robust.mean(axis=-1) + change)
+            theirs.append(base.mean(axis=-1) - change)
+        return _harmonic(np.concatenate(ours, axis=1)) - _harmonic(np.concatenate(theirs, axis=1))
 
-    return statistic
+    return differences
 
 
-def _beside(values: np.ndarray) -> np.ndarray:
-    """(..., 2S, N) of both methods -> (..., S, 2N): the base's samples after the robust method's."""
+def _harmonic(means: np.ndarray) -> np.ndarray:
+    """(R, parts, S) -> (R,): the harmonic mean of each seed's, then the mean; a seed of which one mean is 0 has utility 0."""
+    means = np.where(means < ROUNDING, 0.0, means)  # a 0 that has been swapped out and in again
+    with np.errstate(divide="ignore", over="ignore"):
+        return (means.shape[1] / (1 / means).sum(axis=1)).mean(axis=1)
+
+
+def _halves(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(..., 2S, N) of both methods -> each one's (..., S, N)."""
     half = values.shape[-2] // 2
-    return np.concatenate([values[..., :half, :], values[..., half:, :]], axis=-1)
-
-
-def _swap(size: int, statistic: Callable[[np.ndarray], float], draws: int) -> PairedTest:
-    """The test on column numbers: sample i of the robust method is column i, of the base column size + i."""
-    columns = np.arange(size, dtype=float)
-    return permutation_test(
-        columns, columns + size, seed=0, n=draws, statistic=lambda own: statistic(own.astype(np.intp))
-    )
+    return values[..., :half, :], values[..., half:, :]

@@ -12,7 +12,7 @@ from baldro.stats.distance import bootstrap_ks
 from baldro.stats.factorial import Effect, effect, total
 from baldro.stats.forget_quality_values import ks_step, ks_values
 from baldro.stats.intervals import Interval, mean_interval, paired_difference
-from baldro.stats.paired import PairedTest, holm, permutation_test
+from baldro.stats.paired import PairedTest, holm, permutation_test, swap_test
 
 __all__ = [
     "Effect",
@@ -30,5 +30,6 @@ __all__ = [
     "mean_interval",
     "paired_difference",
     "permutation_test",
+    "swap_test",
     "total",
 ]

@@ -1,7 +1,7 @@
 """Do two runs differ on the same samples? A permutation test, and Holm's correction when several such tests are made."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -53,30 +53,52 @@ def permutation_test(
     0.125
     """
     a, b = _same_shape(a, b)
+    if statistic is None:
+        apart = (a - b).reshape(-1, a.shape[-1]).mean(axis=0)
+        close = ROUNDING * max(np.abs(a).max(), np.abs(b).max())  # a - b is no more exact than a and b
+        found = swap_test(
+            a.shape[-1], lambda swapped: (1 - 2.0 * swapped) @ apart / len(apart), close=close, seed=seed, n=n
+        )
+        return replace(found, effect=_cohen(apart, close))
+
+    def differences(swapped: np.ndarray) -> np.ndarray:
+        pairs = ((np.where(swap, b, a), np.where(swap, a, b)) for swap in swapped)
+        return np.array([float(statistic(left)) - float(statistic(right)) for left, right in pairs])
+
+    close = ROUNDING * max(abs(float(statistic(a))), abs(float(statistic(b))))
+    return swap_test(a.shape[-1], differences, close=close, seed=seed, n=n)
+
+
+def swap_test(
+    size: int, differences: Callable[[np.ndarray], np.ndarray], *, close: float, seed: int, n: int = 9999
+) -> PairedTest:
+    """The same of a statistic that is taken of many relabellings at once.
+
+    size: N, samples. differences: (R, N) booleans, true where a sample's a and b are swapped -> (R,) statistic(a') -
+    statistic(b'). close: what is no difference but rounding. Returns a test without an effect size. Raises BaldroError
+    on n < 1 or a difference that is not finite.
+
+    >>> swap_test(4, lambda swapped: 4.0 - 2 * swapped.sum(axis=1), close=0, seed=0)
+    PairedTest(difference=4.0, p=0.125, effect=None, n=4)
+    """
     if n < 1:
         raise BaldroError(f"permutation_test: n = {n}; needs 1 or more relabellings")
-    size, random = a.shape[-1], np.random.default_rng(seed)
-    if statistic is None:
-        apart = (a - b).reshape(-1, size).mean(axis=0)
-        close = ROUNDING * max(np.abs(a).max(), np.abs(b).max())  # a - b is no more exact than a and b
-        difference, effect = float(apart.mean()), _cohen(apart, close)
 
-        def relabelled(swapped: np.ndarray) -> np.ndarray:
-            return (1 - 2.0 * swapped) @ apart / size
+    def taken(swapped: np.ndarray) -> np.ndarray:
+        found = differences(swapped)
+        if not np.isfinite(found).all():
+            raise BaldroError(
+                f"permutation_test: the statistic is {found[~np.isfinite(found)][0]} on relabelled samples; "
+                "it must be finite"
+            )
+        return found
 
-    else:
-        ours, theirs = _finite(statistic, a), _finite(statistic, b)
-        difference, effect, close = ours - theirs, None, ROUNDING * max(abs(ours), abs(theirs))
-
-        def relabelled(swapped: np.ndarray) -> np.ndarray:
-            pairs = ((np.where(swap, b, a), np.where(swap, a, b)) for swap in swapped)
-            return np.array([_finite(statistic, left) - _finite(statistic, right) for left, right in pairs])
-
+    difference = float(taken(np.zeros((1, size), dtype=bool))[0])
     exact = size < 63 and 2**size <= n + 1
-    blocks = _every(size) if exact else _some(random, size, n)
-    as_large = sum(int((np.abs(relabelled(block)) >= abs(difference) - close).sum()) for block in blocks)
+    blocks = _every(size) if exact else _some(np.random.default_rng(seed), size, n)
+    as_large = sum(int((np.abs(taken(block)) >= abs(difference) - close).sum()) for block in blocks)
     p = as_large / 2**size if exact else (as_large + 1) / (n + 1)
-    return PairedTest(difference=difference, p=p, effect=effect, n=size)
+    return PairedTest(difference=difference, p=p, effect=None, n=size)
 
 
 def holm(p_values: ArrayLike) -> np.ndarray:
@@ -110,13 +132,6 @@ def _cohen(apart: np.ndarray, close: float) -> float | None:
     if len(apart) == 1 or (deviation := apart.std(ddof=1)) <= close:
         return None
     return float(apart.mean() / deviation)
-
-
-def _finite(statistic: Callable[[np.ndarray], float], values: np.ndarray) -> float:
-    value = float(statistic(values))
-    if not np.isfinite(value):
-        raise BaldroError(f"permutation_test: the statistic is {value} on relabelled samples; it must be finite")
-    return value
 
 
 def _every(size: int):

@@ -11,7 +11,7 @@ from baldro.errors import BaldroError
 from baldro.metrics.utility import model_utility
 from baldro.report.comparisons import compare
 from baldro.report.frame import read_results
-from baldro.report.paired import distance, draws_for, paired_test, utility
+from baldro.report.paired import distances, draws_for, paired_test, utilities
 from baldro.report.samples import PARTS, RATIOS
 from baldro.report.verdicts import differences_table
 from baldro.stats import holm
@@ -23,41 +23,56 @@ def series(values, name=RATIOS) -> dict:
     return {name: pd.Series(np.asarray(values, dtype=float))}
 
 
-@given(st.integers(1, 3), st.integers(1, 12), st.integers(1, 9), st.integers(0, 2**32 - 1))
+@given(st.integers(1, 3), st.integers(1, 12), st.integers(1, 9), st.integers(0, 2**32 - 1), st.booleans())
 @settings(deadline=None, max_examples=50, derandomize=True)
-def test_the_distance_is_the_largest_gap(seeds, n, m, seed):
+def test_distances_are_the_largest_gaps(seeds, n, m, seed, ties):
     """Ties within and between the two, too: values are of a coarse grid."""
     random = np.random.default_rng(seed)
-    values, retain = random.integers(0, 6, (seeds, 2 * n)) / 4, random.integers(0, 6, m) / 4
-    columns = np.where(random.random(n) < 0.5, np.arange(n), np.arange(n) + n)
-    points = np.union1d(values, retain)
-    at = [
-        np.abs((row[columns] <= points[:, None]).mean(axis=1) - (retain <= points[:, None]).mean(axis=1)).max()
-        for row in values
-    ]
-    expected = np.mean(at)
-    assert distance(values, retain)(columns) == pytest.approx(expected, abs=1e-12)
+    robust, base, retain = (
+        random.integers(0, 6, size) / 4 if ties else random.random(size) for size in ((seeds, n), (seeds, n), m)
+    )
+    swaps = random.random((7, n)) < 0.5
+
+    def distance(values):
+        at = np.union1d(values, retain)[:, None]
+        return np.mean([np.abs((row <= at).mean(axis=1) - (retain <= at).mean(axis=1)).max() for row in values])
+
+    expected = [distance(np.where(swap, base, robust)) - distance(np.where(swap, robust, base)) for swap in swaps]
+    assert distances(robust, base, retain)(swaps) == pytest.approx(expected, abs=1e-12)
 
 
-@given(st.integers(1, 3), st.integers(0, 2**32 - 1))
+def test_distances_of_many_values_are_exact_too():
+    """Where 24 bits do not count them."""
+    random = np.random.default_rng(0)
+    robust, base, retain = random.random((1, 6000)), random.random((1, 6000)) ** 1.1, random.random(3000)
+    swap = random.random(6000) < 0.5
+    one, two = (stats.ks_2samp(np.where(s, base, robust)[0], retain, method="asymp").statistic for s in (swap, ~swap))
+    assert distances(robust, base, retain)(swap[None])[0] == pytest.approx(one - two, abs=1e-12)
+
+
+@given(st.integers(1, 3), st.integers(0, 2**32 - 1), st.booleans())
 @settings(deadline=None, max_examples=20, derandomize=True)
-def test_the_utility_is_the_harmonic_mean_of_the_swapped_runs(seeds, seed):
+def test_utilities_are_the_harmonic_means_of_the_swapped_runs(seeds, seed, zero):
     random = np.random.default_rng(seed)
     sizes = (5, 3, 4)
-    both = [random.uniform(0.1, 1, (3, seeds, 2, size)) for size in sizes]  # part, seed, method, sample
-    sections = [values.reshape(3, seeds, -1) for values in both]
-    swaps = [random.random(size) < 0.5 for size in sizes]
-    every = sum(sizes)
-    columns = np.arange(every) + every * np.concatenate(swaps)
-    runs = []
-    for s in range(seeds):
-        parts = {}
-        for names, values, swap in zip(PARTS.values(), both, swaps, strict=True):
-            for k, name in enumerate(names):
-                parts[name] = float(np.where(swap, values[k, s, 1], values[k, s, 0]).mean())
-        runs.append(stats.hmean(list(parts.values())))
-        assert model_utility(parts) == pytest.approx(runs[-1])
-    assert utility(sections)(columns) == pytest.approx(np.mean(runs), abs=1e-12)
+    both = [random.uniform(0.1, 1, (2, 3, seeds, size)) for size in sizes]  # method, part, seed, sample
+    if zero:
+        both[1][0, 1, 0] = 0  # of one method, one part of one seed
+    swaps = [random.random((6, size)) < 0.5 for size in sizes]
+    swaps[1][0] = False
+
+    def utility(one, other, i):
+        runs = []
+        for s in range(seeds):
+            parts = {}
+            for names, values, swap in zip(PARTS.values(), both, swaps, strict=True):
+                for k, name in enumerate(names):
+                    parts[name] = float(np.where(swap[i], values[other, k, s], values[one, k, s]).mean())
+            runs.append(model_utility(parts))
+        return np.mean(runs)
+
+    found = utilities([tuple(values) for values in both])(np.concatenate(swaps, axis=1))
+    assert found == pytest.approx([utility(0, 1, i) - utility(1, 0, i) for i in range(6)], abs=1e-12)
 
 
 def test_a_test_of_means_is_that_of_scipy():
