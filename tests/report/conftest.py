@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -177,17 +178,18 @@ def as_rows(runs: list[Run]) -> list[dict]:
     return [{"id": run.id, **run.asdict()} for run in runs]
 
 
+def write_study(folder: Path, *, samples: int = SAMPLES, **axes) -> tuple[list[dict], Path]:
+    """Write the results of a grid, of `samples` forget samples; returns its rows and the results folder. Keywords as of `grid`."""
+    runs = grid(**axes)
+    for run in runs:
+        write_run(folder / "results" / "runs" / run.id, run, n=samples)
+    return as_rows(runs), folder / "results"
+
+
 @pytest.fixture
 def study(tmp_path: Path) -> Callable[..., tuple[list[dict], Path]]:
-    """Write the results of a grid, of `samples` forget samples; returns its rows and the results folder. Keywords as of `grid`."""
-
-    def write(*, samples: int = SAMPLES, **axes) -> tuple[list[dict], Path]:
-        runs = grid(**axes)
-        for run in runs:
-            write_run(tmp_path / "results" / "runs" / run.id, run, n=samples)
-        return as_rows(runs), tmp_path / "results"
-
-    return write
+    """`write_study` into the test's own folder."""
+    return partial(write_study, tmp_path)
 
 
 def lose(results: Path, run: str, reason: str | None = None) -> None:

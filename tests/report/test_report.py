@@ -15,6 +15,8 @@ from baldro.report import main_table_text, read_frame, tables_text, write_report
 from baldro.report.comparisons import compare
 from baldro.report.style import metric
 
+from .conftest import write_study
+
 ALL = {"rule": "all"}
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 
@@ -35,7 +37,7 @@ def report(study_result, tmp_path, *, rule=ALL, allow_missing=False, **more):
 
 
 def test_the_terminal_shows_the_written_report(study, lose, tmp_path):
-    rows, results = study()
+    rows, results = study(splits=("forget10",), seeds=(0, 1))
     lose(results, rows[4]["id"], "loss is NaN")
     rule = {"rule": "best", "metric": "forget_quality"}
     report((rows, results), tmp_path, rule=rule, allow_missing=True)
@@ -46,7 +48,7 @@ def test_the_terminal_shows_the_written_report(study, lose, tmp_path):
 
 
 def test_the_page_is_written_last_and_gone_while_the_rest_is_written(study, tmp_path, monkeypatch):
-    rows, results = study()
+    rows, results = study(splits=("forget10",), objectives=("npo",), seeds=(0,))
     page = report((rows, results), tmp_path)
     assert page.is_file()
     monkeypatch.setattr("baldro.report.latex", lambda table: 1 / 0)
@@ -82,15 +84,21 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.text).split())
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The report of the whole study: a test must not write there."""
+    folder = tmp_path_factory.mktemp("whole")
+    return report(write_study(folder), folder)
+
+
 @pytest.fixture
-def page(study, tmp_path):
-    return Page(report(study(), tmp_path).read_text())
+def page(whole):
+    return Page(whole.read_text())
 
 
-def test_files(study, tmp_path):
-    path = report(study(), tmp_path)
-    out = tmp_path / "out"
-    assert path == out / "report.html"
+def test_files(whole):
+    out = whole.parent
+    assert whole == out / "report.html"
     assert len(pd.read_csv(out / "runs.csv")) == 64
     for kind in ("csv", "md", "tex"):
         assert (out / "tables" / f"tofu--llama-2-7b-chat.{kind}").stat().st_size > 500
@@ -118,8 +126,8 @@ def test_the_page_is_self_contained(page):
     assert len(images) == 4 and all(len(image["alt"]) > 40 for image in images)
 
 
-def test_the_page_has_no_address(study, tmp_path):
-    text = re.sub(r"base64,[^\"]+", "", report(study(splits=("forget10",)), tmp_path).read_text())
+def test_the_page_has_no_address(whole):
+    text = re.sub(r"base64,[^\"]+", "", whole.read_text())
     assert "http" not in text and "url(" not in text and "@import" not in text
 
 
