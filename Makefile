@@ -9,9 +9,10 @@ BIN := $(VENV)/bin
 PROFILE ?= local
 # Further options for Snakemake, e.g. make run ARGS="--dry-run".
 ARGS ?=
+PARALLEL := --numprocesses auto --dist worksteal
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run plan test test-all test-workflow test-slurm lint env clean
+.PHONY: run plan test test-all test-processes test-slurm lint env clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/ready $(if $(findstring smollm2,$(CONFIG)),weights/SmolLM2-135M-Instruct.Q4_1.gguf)
@@ -21,14 +22,14 @@ plan: $(VENV)/ready
 	$(BIN)/baldro plan --config $(CONFIG)
 
 test: $(VENV)/ready lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not slurm" --numprocesses auto --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not processes and not slow and not slurm" $(PARALLEL)
 
 test-all: $(VENV)/ready lint
 	$(BIN)/python -m pytest
 
-# What takes minutes of the real Snakemake: killed and started again, an objective that is dropped in and goes through the grid.
-test-workflow: $(VENV)/ready
-	$(BIN)/python -m pytest -m slow tests/workflow
+# What starts many processes, of training or the real Snakemake: killed, stopped and started again, several devices, a dropped-in objective.
+test-processes: $(VENV)/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "processes and not slow" $(PARALLEL)
 
 # As root, on a SLURM of its own, which is started and stopped there; where none is installed the tests say what installs it.
 test-slurm: $(VENV)/ready

@@ -190,6 +190,7 @@ def child(folder, checkpoint_steps):
         sys.exit(7)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGKILL])
 def test_a_process_that_is_stopped(tmp_path, number):
     code = "import runpy, sys; runpy.run_path(sys.argv[1])['child'](sys.argv[2], eval(sys.argv[3]))"

@@ -32,6 +32,7 @@ def command(tmp_path):
     return ["train", "--run", RUN, "--benchmark", str(tmp_path / "few.parquet"), "--model", nano, "--output"]
 
 
+@pytest.mark.processes
 def test_two_processes_end_with_the_weights_of_one(command, tmp_path):
     assert main([*command, str(tmp_path / "one")]) == 0
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"]

@@ -127,6 +127,7 @@ class Started:
         return bool(mask >> (number - 1) & 1), torch_is_there
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3, 4))])
 def test_a_run_that_is_interrupted_again_and_again(made, tmp_path, seed):
     """Asked twice and killed twice, in random order, at random steps; some of the kills meet a checkpoint half written."""
@@ -155,6 +156,7 @@ def test_a_run_that_is_interrupted_again_and_again(made, tmp_path, seed):
     assert names(output) == OUTPUTS | {"checkpoint"} and names(output / "checkpoint") == {"finished"}
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
 def test_a_signal_while_the_process_loads(made, tmp_path, number):
     """Handlers are there before torch is; the signal is obeyed once something can be kept, here nothing."""
@@ -170,6 +172,7 @@ def test_a_signal_while_the_process_loads(made, tmp_path, number):
     assert names(tmp_path / "run") == set()
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))])
 @pytest.mark.parametrize("when", ["finished", "training"])
 def test_a_frozen_process_that_wakes_up(made, tmp_path, seed, when):
@@ -214,6 +217,7 @@ def workers(launcher):
     return found
 
 
+@pytest.mark.processes
 @pytest.mark.slow
 def test_two_devices_stop_together(made, tmp_path):
     """A signal to one of two processes: both end after the same step, and go on from it together."""
@@ -303,6 +307,7 @@ def kill_everywhere(root, arguments, stride):
         assert forked(options, 0, f"{output}.second.log") == 0, Path(f"{output}.second.log").read_text()
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("kind", "stride"),
     [("unlearn", 5), *(pytest.param(kind, 1, marks=pytest.mark.slow) for kind in ("unlearn", "finetune"))],

@@ -56,6 +56,7 @@ def on_two_devices(model, cases, folder):
     return [torch.load(folder / f"cases.{rank}", weights_only=False) for rank in "01"]
 
 
+@pytest.mark.processes
 def test_two_devices_take_the_step_of_one(book, tmp_path):
     model = copy.deepcopy(book.model)  # the textbook leaves hooks that cannot be stored
     many, one = (book.forget_batch(7), book.draw(6, seed=2)), (book.forget_batch(1), book.draw(1, seed=2))

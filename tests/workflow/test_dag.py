@@ -29,7 +29,7 @@ def test_from_nothing_each_model_is_made_once(fresh):
     }  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.processes
 def test_the_graph_of_two_thousand_runs_costs_little_beside_snakemakes_own(fresh, tmp_path):
     """CPU time of a dry run beside that of the same jobs without a word about them: twice (benchmarks/grid.py), and not much more."""
     grid = yaml.safe_load((fresh.folder / "small.yaml").read_text())

@@ -12,7 +12,7 @@ import pytest
 
 from baldro.files import read_json
 
-pytestmark = pytest.mark.slow  # `make test-workflow`
+pytestmark = pytest.mark.processes
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import yaml
 from .conftest import Checkout
 from .test_bad_input import lines
 
-pytestmark = pytest.mark.slow  # `make test-workflow`
+pytestmark = pytest.mark.processes
 NAME, FILE = "root-of-p", "baldro/objectives/root_of_p.py"
 LINES = '''"""Root of p: each answer token's probability to a power (made up for a test)."""
 from typing import Annotated
