@@ -22,7 +22,7 @@ class Job:
 
     rule: str
     label: str
-    """the wildcard `run`, else the first wildcard, else nothing"""
+    """the wildcards' values; one that begins with - is an ending of the one before"""
     wildcards: str
     start: float
     """seconds since the epoch"""
@@ -45,7 +45,7 @@ def read_job(record: LogRecord) -> Job:
     command = str(getattr(record, "shellcmd", None) or "").strip()
     return Job(
         rule=rule,
-        label=str(wildcards.get("run") or next(iter(wildcards.values()), "")),
+        label=" ".join(str(value) for value in wildcards.values() if value).replace(" -", "-"),
         wildcards=", ".join(f"{name}={value}" for name, value in wildcards.items()),
         start=record.created,
         command=command,

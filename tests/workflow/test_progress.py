@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("snakemake")
 
 from snakemake_logger_plugin_baldro import LogHandler
-from snakemake_logger_plugin_baldro.lines import duration, error_message, last_line, make_say, seconds_left
+from snakemake_logger_plugin_baldro.lines import duration, error_message, last_line, make_say, read_job, seconds_left
 from snakemake_logger_plugin_baldro.logs import log_tail
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,6 +115,20 @@ def test_a_run_is_one_line_per_job_between_a_first_and_a_last_then_nothing_is_to
     assert re.fullmatch(r"6 of 6 jobs done in \d+\.\d s", last)
     assert "Select jobs to execute" in next((tmp_path / ".snakemake" / "log").iterdir()).read_text()
     assert run(tmp_path, TRAIN) == ["Nothing to be done (all requested files are present and up to date)."]
+
+
+@pytest.mark.parametrize(
+    ("wildcards", "label"),
+    [
+        ({"run": "a--npo"}, "a--npo"),
+        ({"run": "a--original", "kind": ""}, "a--original"),
+        ({"run": "a--original", "kind": "-idk"}, "a--original-idk"),
+        ({"model": "llama", "part": "target"}, "llama target"),
+        ({}, ""),
+    ],
+)
+def test_jobs_that_differ_in_any_wildcard_have_different_lines(wildcards, label):
+    assert read_job(logging.makeLogRecord({"rule_name": "reference", "wildcards": wildcards})).label == label
 
 
 def test_a_failure_shows_the_log_and_its_end_and_the_other_jobs_go_on(tmp_path):
