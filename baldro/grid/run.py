@@ -55,9 +55,9 @@ class _Run:
     split: str
     """What is forgotten (forget01, ...), or for finetune and pretrain what is learnt (full, retain99, base, ...)."""
     objective: str
-    """A key of OBJECTIVES: how the model is trained, or `original` and `retain`, the two models it is compared with."""
+    """An objective of `baldro methods`: how the model is trained, or `original` and `retain`, the two models it is compared with."""
     variant: str = "base"
-    """A key of VARIANTS: how the forget batch is weighted."""
+    """A variant of `baldro methods`: how the forget batch is weighted."""
 
     lr: float | None = _number(1e-5, above=0)
     """Peak learning rate of AdamW."""
@@ -86,9 +86,9 @@ class _Run:
     retain_loss: str | None = _choice("cross-entropy", "kl", "activations")
     """Of each answer token; kl: of the reference from the policy; activations: squared distance from the reference's behind rmu_layer."""
     retain_variant: str | None = _choice("base", *(name for name in VARIANTS if name != "base"))
-    """How the retain batch is weighted: a key of VARIANTS, its fields with `retain_` before them."""
+    """How the retain batch is weighted: a variant, its fields with `retain_` before them."""
     combiner: str | None = _choice("sum", *(name for name in COMBINERS if name != "sum"))
-    """A key of COMBINERS: how forget and retain gradients become one update."""
+    """A combiner of `baldro methods`: how forget and retain gradients become one update."""
     lora_rank: int | None = _integer(None, at_least=1)
     """Train low-rank adapters of this rank on every linear layer but the output head, instead of all weights; none by default."""
     lora_alpha: float | None = _number(32, above=0)
