@@ -1,4 +1,4 @@
-"""A run's rows, and the checkpoint that carries them with weights, optimiser and random state over an interruption."""
+"""A run's rows, and the checkpoint that carries them with weights and optimiser over an interruption."""
 
 import csv
 import errno
@@ -28,7 +28,7 @@ ROWS = {
 
 
 class Log:
-    """A run's rows, and the checkpoint that carries them with weights, optimiser and random state over an interruption."""
+    """A run's rows, and the checkpoint that carries them with weights and optimiser over an interruption."""
 
     def __init__(
         self,
@@ -105,8 +105,6 @@ class Log:
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "update": self.update.state_dict(),
-            "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
         with self.lease.whole(self.path) as beside:
             try:
@@ -128,9 +126,6 @@ class Log:
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.update.load_state_dict(state["update"])
-        torch.set_rng_state(state["random"])
-        if torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(state["random_cuda"])
         for name, value in state["log"].items():
             setattr(self, name, value)
         self.kept = self.step

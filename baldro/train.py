@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import nn
@@ -29,7 +30,7 @@ from baldro.lease import Interrupted, Lease, Stop
 from baldro.progress import Progress
 from baldro.schedule import Plan, lr_factor
 
-FORGET, RETAIN = 0, 1
+FORGET, RETAIN, DROPOUT = 0, 1, 2
 """Streams of random draws under one seed."""
 
 
@@ -42,7 +43,7 @@ class Diverged(BaldroError):
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """How a run is carried out; nothing here changes its numbers beyond rounding."""
+    """How a run is carried out; nothing here changes its numbers beyond rounding (but for which values a dropout hits)."""
 
     micro_batch: int = 64
     """Sequences per forward pass."""
@@ -141,6 +142,7 @@ def train(
         indices, *batch = _batch(plan, log.step, run.seed, forget, retain)
         lr = scheduler.get_last_lr()[0]
         optimizer.zero_grad(set_to_none=True)
+        _seed(run.seed, log.step, step.peers.rank)
         seen = step.accumulate(*batch, epoch=epoch)
         norm = float(nn.utils.clip_grad_norm_(model.parameters(), run.clip_norm or math.inf))
         loss = float((seen.weight_B * seen.loss_B).sum()) if forget else math.nan
@@ -194,6 +196,11 @@ def _batch(
         return indices, [], [retain[i] for i in indices]
     drawn = draw(len(retain), start=start, count=count, seed=seed, stream=RETAIN) if retain else []
     return indices, [forget[i] for i in indices], [retain[i] for i in drawn]
+
+
+def _seed(seed: int, step: int, device: int) -> None:
+    """What dropout draws in a step: nothing of it is left over for the next, so that a checkpoint holds no random state."""
+    torch.manual_seed(int(np.random.SeedSequence([seed, DROPOUT, step, device]).generate_state(1, np.uint64)[0] >> 1))
 
 
 def _memory(

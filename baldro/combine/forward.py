@@ -3,8 +3,8 @@
 Shape legend: B samples, L positions, T answer tokens of the longest answer, N answer tokens of all samples, H width.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +53,17 @@ class Forward:
             self._stats(found[2], groups[2], [None]) if retain else None,
         )
 
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
+        """Without gradients, and without dropout: which samples are hard is not a matter of a draw."""
+        training = self.model.training
+        self.model.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self.model.train(training)
+
     def _stats(self, found, sequences: Sequence[Tokens], references, alternate: TokenStats | None = None) -> TokenStats:
         counts, hidden_NH, target_N, active_NH = found
         longest = torch.arange(max(counts), device=self.device)
@@ -79,7 +90,7 @@ class Forward:
     def _remembered(
         self, kept: dict[Tokens, Tensor], sequences: Sequence[Tokens], mask_BT: Tensor | None = None
     ) -> Tensor | None:
-        if not sequences or sequences[0] not in kept:
+        if not sequences or any(tokens not in kept for tokens in sequences):  # a loss that needs it will say so
             return None
         values_NH = torch.cat([kept[tokens] for tokens in sequences]).to(self.device)
         return values_NH if mask_BT is None else _rows(values_NH, mask_BT)

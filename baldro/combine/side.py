@@ -75,15 +75,15 @@ class Side(ABC):
         self.weights_B = weights_B.double().cpu()
         self.mine = [i for i in self.mine if self.weights_B[i] != 0]
 
-    @torch.no_grad()
     def _without_gradients(self) -> Tensor:
         """What the weights are taken from, of every sample (B,)."""
         ranks_B = torch.zeros(self.count, dtype=torch.float64)
         for piece in self.pieces(self.mine):
-            stats = self.stats(piece)
-            losses_B = self.units(stats, piece)
-            self.seen.note(piece, losses_B, stats)
-            ranks_B[piece] = self.ranks(losses_B, stats).double().cpu()
+            with self.forward.measuring():
+                stats = self.stats(piece)
+                losses_B = self.units(stats, piece)
+                self.seen.note(piece, losses_B, stats)
+                ranks_B[piece] = self.ranks(losses_B, stats).double().cpu()
         return self.peers.total(ranks_B)
 
     def pieces(self, indices: Sequence[int]) -> list[list[int]]:

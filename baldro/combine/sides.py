@@ -47,10 +47,13 @@ class ForgetSide(Side):
         return losses_B if self.run.g_rank in (None, "loss") else -stats.seen_nll_B()
 
     def _note(self, units_U: Tensor, weights_U: Tensor, piece: Sequence[int], stats: TokenStats) -> None:
-        if self.by_token:
+        if self.by_token:  # the mean as its tokens weigh: then weight times loss is what descends
             empty_BT = units_U.new_zeros(stats.mask_BT.shape)
-            units_U = stats.mean(empty_BT.masked_scatter(stats.mask_BT, units_U.detach()))
-            weights_U = empty_BT.masked_scatter(stats.mask_BT, weights_U).sum(1)
+            loss_BT = empty_BT.masked_scatter(stats.mask_BT, units_U.detach())
+            weight_BT = empty_BT.masked_scatter(stats.mask_BT, weights_U)
+            weights_U = weight_BT.sum(1)
+            share_BT = weight_BT / weights_U[:, None].where(weights_U[:, None] > 0, torch.inf)
+            units_U = torch.where(weights_U > 0, (share_BT * loss_BT).sum(1), stats.mean(loss_BT))
         super()._note(units_U, weights_U, piece, stats)
 
     def micro_batches(self, factor: float, gradients: Gradients) -> None:
@@ -61,7 +64,7 @@ class ForgetSide(Side):
         for group in groups[self.peers.rank :: self.peers.size]:
             kept = group
             if self.variant.ranks:
-                with torch.no_grad():
+                with self.forward.measuring():
                     stats = self.stats(group)
                     losses_B = self.units(stats, group)
                     self.seen.note(group, losses_B, stats)

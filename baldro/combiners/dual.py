@@ -2,7 +2,8 @@
 
 Dual ascent for min L_forget subject to L_retain <= epsilon. Defaults are the released script's for TOFU, where lam starts at 100; for MUSE
 it has lam 50, step 1, epsilon 1.5 (News) or 0.1 (Books), but for the warm-up, which is 5 epochs there (MUSE: 3): a run may be shorter.
-Released code moves lam after every forward pass of each device; here it moves once a step, by the whole batch's retain loss.
+Released code moves lam after every forward pass of each device; here it moves once a step, by the whole batch's retain loss. Its numbers
+go with a forget loss that is a mean over all positions (see objective pdu).
 """
 
 from typing import Annotated

@@ -13,7 +13,7 @@ def token_loss(stats: TokenStats) -> Tensor:
 
     The target is a constant, as in the released code: the gradient of the logits is p - q, of which the absolute values sum to 2 p_y, and
     is that of -log(1 - p_y). Differentiating q too would add the gradient of its entropy. The author leaves out an answer's first token
-    and any retain loss; here every answer token counts.
+    and any retain loss (retain_weight: 0); here every answer token counts, and a retain loss is there by default, as with others.
     """
     return stats.of_logits(_without_truth)
 

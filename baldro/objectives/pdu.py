@@ -7,7 +7,10 @@ from baldro.objectives import TokenStats, objective
 
 @objective(label="PDU", defaults={"combiner": "dual"})
 def token_loss(stats: TokenStats) -> Tensor:
-    """(max_v z_v - mean_v z_v)^2 of the logits z, per token (B, T), at least 0; it does not look at which token is the true one."""
+    """(max_v z_v - mean_v z_v)^2 of the logits z, per token (B, T), at least 0; it does not look at which token is the true one.
+
+    The released code takes the mean over every position, the prompt's and padding too; here answer tokens alone count.
+    """
     return stats.of_logits(_margin)
 
 

@@ -12,6 +12,8 @@ from baldro.objectives import TokenStats, objective
 def loss(stats: TokenStats, *, simnpo_beta: Annotated[float, "> 0"] = 4.5, simnpo_delta: float = 0.0) -> Tensor:
     """-(2/b) log sigmoid(b (NLL - delta)), NLL the mean over answer tokens.
 
+    The paper's margin gamma is b delta.
+
     Args:
         simnpo_beta: SimNPO's inverse temperature.
         simnpo_delta: SimNPO's reward margin, in nats per token.

@@ -12,7 +12,8 @@ from baldro.objectives import TokenStats, objective
 def token_loss(stats: TokenStats, *, undial_beta: Annotated[float, ">= 0"] = 10.0) -> Tensor:
     """-sum_v q_v log p_v with q = softmax(reference logits - b onehot(y_t)), per token (B, T), at least 0.
 
-    It descends to q and stays there: at lr 1e-4 as usual, and usually without a retain loss (retain_weight 0).
+    It descends to q and stays there: at lr 1e-4 as usual. Its paper has no retain loss (retain_weight: 0); here one is there by default,
+    as with others.
 
     Args:
         undial_beta: What UNDIAL takes from the true token's logit; 0 distils the reference as it is.

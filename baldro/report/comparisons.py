@@ -2,17 +2,19 @@
 
 Over seeds: would another training say the same (paired differences of the runs' metrics, Student t)? Over samples:
 would other rows say the same of these very models (a permutation test on the values per sample, Holm's correction over
-all comparisons of a benchmark and model in a metric)?
+all comparisons of a benchmark and model in a metric)? Where these are so many that no p could be small enough after the
+correction, none of them is tested, and each says so.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
-from baldro.report.frame import hyperparameter_names, is_method, values_of
-from baldro.report.paired import DRAWS, draws_for, paired_test
+from baldro.report.frame import hyperparameter_names, is_method, places, values_of
+from baldro.report.paired import MOST, can_test, draws_for, paired_test, too_many
 from baldro.report.samples import Samples
 from baldro.report.selection import point, select, varying
 from baldro.report.style import method_label, objective_rank, variant_rank
@@ -34,6 +36,14 @@ TOLD = ("forget_quality_d", "model_utility", "verbmem_forget", "knowmem_forget",
 """Those that are put into words."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """A point that another is held against: its settings and its runs, one a seed."""
+
+    values: Mapping[str, Any]
+    runs: pd.DataFrame
+
+
 def compare(
     frame: pd.DataFrame, rule: Mapping[str, Any], samples: Mapping[str, Samples] | None = None, *, level: float = 0.95
 ) -> list[Comparison]:
@@ -42,40 +52,68 @@ def compare(
     Its base is the one with equal settings (as far as both have them), or the one that the rule chose. samples: values
     per sample by run id.
     """
-    selected = select(frame, rule)
-    rows = selected.frame[(selected.frame["status"] == "ok") & is_method(selected.frame)]
-    names = [name for name in COMPARED if name in frame.columns]
-    retains = _retains(frame, samples or {})
-    pairs, found = [], []
-    cells = ["benchmark", "model", "split", "objective"]
-    for key, cell in rows.groupby(cells, sort=False):
-        whole = frame[(frame["benchmark"] == key[0]) & (frame["model"] == key[1]) & (frame["objective"] == key[3])]
-        fields = varying(whole)
-        for values, robust in _points(cell[cell["variant"] != "base"]):
-            base = _base(cell[cell["variant"] == "base"], robust, selected.by_point)
-            shown = values_of(robust.iloc[0].to_dict(), fields)
-            label = method_label(key[3], values[0], shown)
-            pairs.append((dict(zip(cells, key, strict=True)) | {"variant": values[0], "method": label}, robust, base))
-    draws = draws_for(len(pairs)) if pairs else DRAWS
-    for who, robust, base in pairs:
+    names, samples = [name for name in COMPARED if name in frame.columns], samples or {}
+    retains = _retains(frame, samples)
+    found, sides = [], []
+    for who, robust, base in _pairs(frame, rule):
+        retain = retains.get((who["benchmark"], who["model"], who["split"]))
         for name in names:
             own, other = _by_seed(robust, name), _by_seed(base, name)
             shared = sorted(set(own) & set(other))
             difference = paired_difference(_values(own), _values(other), level) if shared else None
-            runs = [[(samples or {}).get(side[seed][1]) for seed in shared] for side in (own, other)]
-            retain = retains.get((who["benchmark"], who["model"], who["split"]))
-            test = paired_test(name, *runs, retain, draws=draws) if difference else None
-            found.append(Comparison(**who, metric=name, difference=difference, test=test))
-    ranked = sorted(found, key=lambda c: (c.benchmark, c.model, objective_rank(c.objective), variant_rank(c.variant)))
+            runs = [[samples.get(side[seed][1]) for seed in shared] for side in (own, other)]
+            found.append(Comparison(**who, metric=name, difference=difference))
+            sides.append((*runs, retain))
+    tested = _tested(found, sides)
+    ranked = sorted(tested, key=lambda c: (c.benchmark, c.model, objective_rank(c.objective), variant_rank(c.variant)))
     return _adjusted(ranked)
+
+
+def _pairs(
+    frame: pd.DataFrame, rule: Mapping[str, Any]
+) -> Iterator[tuple[dict[str, str], pd.DataFrame, pd.DataFrame | None]]:
+    """Every shown point of a robust variant: what it is called, its runs, and those of its base if it has one."""
+    selected = select(frame, rule)
+    rows = selected.frame[(selected.frame["status"] == "ok") & is_method(selected.frame)]
+    whole = dict(iter(frame[is_method(frame)].groupby(["benchmark", "model", "objective"], sort=False)))
+    cells = ["benchmark", "model", "split", "objective"]
+    for key, cell in rows.groupby(cells, sort=False):
+        benchmark, model, _, objective = key
+        fields, names = varying(whole[benchmark, model, objective]), hyperparameter_names(cell)
+        bases = [_side(runs, names) for _, runs in _points(cell[cell["variant"] == "base"])]
+        for variant, runs in _points(cell[cell["variant"] != "base"]):
+            robust = _side(runs, names)
+            label = method_label(objective, variant, {name: robust.values[name] for name in fields})
+            who = dict(zip(cells, key, strict=True)) | {"variant": variant, "method": label}
+            yield who, runs, _base(bases, robust, selected.by_point)
+
+
+def _tested(comparisons: list[Comparison], sides: Sequence[tuple[Any, Any, Any]]) -> list[Comparison]:
+    """Each with its test over samples, or with why there is none. sides: robust, base and retain model of each."""
+    can = [can_test(c.metric, *side) for c, side in zip(comparisons, sides, strict=True)]
+    among = Counter(_family(c) for c, there in zip(comparisons, can, strict=True) if there)
+    tested = []
+    for c, side, there in zip(comparisons, sides, can, strict=True):
+        count = among[_family(c)]
+        if there and too_many(count):
+            c = replace(c, untested=f"{count:,} comparisons need more than {MOST:,} relabellings")
+        elif there:
+            c = replace(c, test=paired_test(c.metric, *side, draws=draws_for(count)))
+        tested.append(c)
+    return tested
+
+
+def _family(c: Comparison) -> tuple[str, str, str]:
+    """Comparisons that share it are corrected for each other."""
+    return c.benchmark, c.model, c.metric
 
 
 def _adjusted(comparisons: list[Comparison]) -> list[Comparison]:
     """Holm's correction within each benchmark, model and metric."""
-    families: dict[tuple[str, ...], list[int]] = {}
+    families: dict[tuple[str, str, str], list[int]] = {}
     for i, c in enumerate(comparisons):
         if c.test is not None:
-            families.setdefault((c.benchmark, c.model, c.metric), []).append(i)
+            families.setdefault(_family(c), []).append(i)
     adjusted = list(comparisons)
     for own in families.values():
         for i, p in zip(own, holm([comparisons[i].test.p for i in own]), strict=True):
@@ -89,20 +127,20 @@ def _retains(frame: pd.DataFrame, samples: Mapping[str, Samples]) -> dict[tuple[
     return {(r["benchmark"], r["model"], r["split"]): samples[r["id"]] for r in rows if r["id"] in samples}
 
 
-def _points(rows: pd.DataFrame):
+def _points(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """(variant, runs) of every point, in the frame's order."""
     names = hyperparameter_names(rows)
-    keys = [(row["variant"], point(row, names)) for row in rows.to_dict("records")]
-    for key in dict.fromkeys(keys):
-        yield key, rows[[other == key for other in keys]]
+    for (variant, _), at in places((row["variant"], point(row, names)) for row in rows.to_dict("records")).items():
+        yield variant, rows.iloc[at]
 
 
-def _base(candidates: pd.DataFrame, robust: pd.DataFrame, by_point: bool) -> pd.DataFrame | None:
-    points = [rows for _, rows in _points(candidates)]
-    if by_point:
-        names = hyperparameter_names(candidates)
-        own = values_of(robust.iloc[0].to_dict(), names)
-        points = [rows for rows in points if _agree(values_of(rows.iloc[0].to_dict(), names), own)]
-    return points[0] if len(points) == 1 else None
+def _side(runs: pd.DataFrame, names: list[str]) -> Side:
+    return Side(values=values_of(runs.iloc[0].to_dict(), names), runs=runs)
+
+
+def _base(bases: Sequence[Side], robust: Side, by_point: bool) -> pd.DataFrame | None:
+    found = [base.runs for base in bases if not by_point or _agree(base.values, robust.values)]
+    return found[0] if len(found) == 1 else None
 
 
 def _agree(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:

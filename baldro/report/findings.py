@@ -10,7 +10,7 @@ from baldro.report.comparisons import TOLD
 from baldro.report.frame import absent_of, interval_of
 from baldro.report.notes import absent_notes
 from baldro.report.style import ends_text, method_label, metric, metric_number, number
-from baldro.report.verdicts import ALPHA, NOTHING, Comparison, difference_text, samples_text
+from baldro.report.verdicts import ALPHA, NOTHING, UNTESTED, Comparison, difference_text, samples_text
 from baldro.stats import ks_step
 
 ORDER = ("better", "worse", NOTHING)
@@ -48,8 +48,7 @@ def difference_findings(comparisons: list[Comparison], *, chosen: bool = False) 
         pair = f"{method_label(objective, variant)} against {method_label(objective, 'base')}{where}"
         if parts:
             sentences.append(f"{pair}: {'; '.join(parts)}.")
-    tested = sum(c.p_holm is not None for c in comparisons)
-    if tested:
+    if any(c.over_samples != UNTESTED for c in comparisons):
         sentences.append(
             "Over seeds: would another training say the same? Over samples: would other rows, independent of each other, of "
             f"these very models? That is a permutation test on each sample's values (level {ALPHA:g}; p adjusted by Holm's "
@@ -134,8 +133,8 @@ def _verdicts(own: list[Comparison]) -> str:
     values = [c.difference.mean for c in own if c.difference]
     span = f"; differences {min(values):+.3f} to {max(values):+.3f}" if values else ""
     text = f"{name} ({len(own)} comparisons{span}): over seeds {_tally(c.over_seeds for c in own)}"
-    tested = [c.over_samples for c in own if c.p_holm is not None]
-    return f"{text}; over samples {_tally(tested)}" if tested else text
+    answers = [c.over_samples for c in own if c.over_samples != UNTESTED]
+    return f"{text}; over samples {_tally(answers)}" if answers else text
 
 
 def _tally(verdicts: Iterable[str]) -> str:

@@ -1,7 +1,7 @@
 """A table as Markdown and as an HTML fragment, and what every format shares: its columns, and the text of a cell."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from html import escape
 from itertools import groupby
@@ -46,6 +46,11 @@ def columns(table: Table, split: str) -> list[Column]:
         if table.has_published(split, name):
             found.append(Column(split=split, metric=name, published=True))
     return found
+
+
+def split_columns(table: Table) -> dict[str, list[Column]]:
+    """split -> its columns. They depend on every row, so a format takes them once and not row by row."""
+    return {split: columns(table, split) for split in table.splits}
 
 
 def cell_text(cell: Cell, name: str) -> tuple[str, str]:
@@ -100,7 +105,7 @@ def value(table: Table, row: Row, column: Column) -> Shown:
 
 def blocks(table: Table) -> list[Table]:
     """The table itself if its splits fit side by side, otherwise one narrower table a split, without empty rows."""
-    if sum(len(columns(table, split)) for split in table.splits) <= WIDEST:
+    if sum(map(len, split_columns(table).values())) <= WIDEST:
         return [table]
     parts = []
     for split in table.splits:
@@ -130,12 +135,12 @@ def html(table: Table) -> str:
 
 
 def _markdown_block(table: Table) -> str:
-    every = [column for split in table.splits for column in columns(table, split)]
+    of_split = split_columns(table)
+    every = [column for own in of_split.values() for column in own]
     lines = [[table.head, *(f"{c.split} {c.head}" for c in every)], ["---", *("---:" for _ in every)]]
     for row in table.rows:
         line = [_pipe(row.label)]
-        for split in table.splits:
-            own = columns(table, split)
+        for split, own in of_split.items():
             if split in row.instead:
                 line += [f"*{_pipe(row.instead[split])}*", *("" for _ in own[1:])]
             else:
@@ -146,16 +151,16 @@ def _markdown_block(table: Table) -> str:
 
 
 def _html_block(table: Table) -> str:
-    heads, names = [], []
-    for split in table.splits:
-        own = columns(table, split)
+    heads, names, of_split = [], [], split_columns(table)
+    for split, own in of_split.items():
         heads.append(f'<th scope="colgroup" colspan="{len(own)}" class="split">{escape(split)}</th>')
         for i, c in enumerate(own):
             abbreviation = f'<abbr title="{escape(c.title)}">{escape(c.head)}</abbr>'
             names.append(f'<th scope="col" class="{_kind(i, c)}">{abbreviation}</th>')
     bodies = []
     for name, rows in grouped(table):
-        lines = [f'<tr><th scope="row">{escape(r.label)}</th>{"".join(_html_cells(table, r))}</tr>' for r in rows]
+        cells = ((escape(row.label), "".join(_html_cells(table, row, of_split))) for row in rows)
+        lines = [f'<tr><th scope="row">{label}</th>{own}</tr>' for label, own in cells]
         bodies.append("\n".join([f'<tbody class="{escape(name)}">', *lines, "</tbody>"]))
     title = escape(f"{table.title}: {', '.join(table.splits)}")
     return "\n".join(
@@ -170,9 +175,8 @@ def _html_block(table: Table) -> str:
     )
 
 
-def _html_cells(table: Table, row: Row) -> Iterator[str]:
-    for split in table.splits:
-        own = columns(table, split)
+def _html_cells(table: Table, row: Row, of_split: Mapping[str, list[Column]]) -> Iterator[str]:
+    for split, own in of_split.items():
         if split in row.instead:
             yield f'<td colspan="{len(own)}" class="first instead">{escape(row.instead[split])}</td>'
             continue

@@ -7,7 +7,7 @@ be computed), and {metric}_low, {metric}_high: the 95 % interval over samples of
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,14 @@ def is_method(frame: pd.DataFrame) -> pd.Series:
 def values_of(row: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
     """A row's values of some fields; what is absent (None or NaN) is None."""
     return {name: None if _absent(row[name]) else row[name] for name in names}
+
+
+def places(keys: Iterable[Hashable]) -> dict[Hashable, list[int]]:
+    """key -> where it stands among `keys` (from 0), in the order in which each comes first."""
+    found: dict[Hashable, list[int]] = {}
+    for at, key in enumerate(keys):
+        found.setdefault(key, []).append(at)
+    return found
 
 
 def read_provenance(frame: pd.DataFrame, results: Path) -> list[dict[str, Any]]:

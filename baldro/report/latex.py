@@ -1,9 +1,9 @@
 """A table in LaTeX: booktabs rules, spanning heads, every sign escaped."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from baldro.report.formats import blocks, columns, grouped, value
+from baldro.report.formats import Column, blocks, grouped, split_columns, value
 from baldro.report.rows import Row
 from baldro.report.style import DASH
 from baldro.report.tables import Table
@@ -40,20 +40,20 @@ def latex(table: Table) -> str:
 
 
 def _float(table: Table, caption: str, label: str) -> str:
-    spans = [len(columns(table, split)) for split in table.splits]
+    of_split = split_columns(table)
     heads, rules, start = [], [], 2
-    for split, span in zip(table.splits, spans, strict=True):
-        heads.append(rf"\multicolumn{{{span}}}{{c}}{{{latex_escape(split)}}}")
-        rules.append(rf"\cmidrule(lr){{{start}-{start + span - 1}}}")
-        start += span
-    names = [latex_escape(c.head) for split in table.splits for c in columns(table, split)]
+    for split, own in of_split.items():
+        heads.append(rf"\multicolumn{{{len(own)}}}{{c}}{{{latex_escape(split)}}}")
+        rules.append(rf"\cmidrule(lr){{{start}-{start + len(own) - 1}}}")
+        start += len(own)
+    names = [latex_escape(c.head) for own in of_split.values() for c in own]
     lines = [
         r"\begin{table*}",
         r"\centering",
         rf"\caption{{{caption}}}",
         rf"\label{{{label}}}",
         r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
-        rf"\begin{{tabular}}{{l{'r' * sum(spans)}}}",
+        rf"\begin{{tabular}}{{l{'r' * len(names)}}}",
         r"\toprule",
         " & ".join(["", *heads]) + r" \\",
         "".join(rules),
@@ -61,7 +61,7 @@ def _float(table: Table, caption: str, label: str) -> str:
     ]
     for _, rows in grouped(table):
         lines.append(r"\midrule")
-        lines += [" & ".join([latex_escape(row.label), *_latex_cells(table, row)]) + r" \\" for row in rows]
+        lines += [" & ".join([latex_escape(row.label), *_latex_cells(table, row, of_split)]) + r" \\" for row in rows]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", r"\end{table*}"]) + "\n"
 
 
@@ -70,9 +70,8 @@ def latex_escape(text: str) -> str:
     return "".join(LATEX.get(char) or (char if ord(char) < 0x180 else "?") for char in text)
 
 
-def _latex_cells(table: Table, row: Row) -> Iterator[str]:
-    for split in table.splits:
-        own = columns(table, split)
+def _latex_cells(table: Table, row: Row, of_split: Mapping[str, list[Column]]) -> Iterator[str]:
+    for split, own in of_split.items():
         if split in row.instead:
             yield rf"\multicolumn{{{len(own)}}}{{l}}{{\emph{{{latex_escape(row.instead[split])}}}}}"
             continue

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from baldro.report.frame import absent_of, is_method, values_of
+from baldro.report.frame import absent_of, is_method, places, values_of
 from baldro.report.rows import Row, methods, outcome
 from baldro.report.selection import Selected, point, varying
 from baldro.report.style import (
@@ -31,17 +31,17 @@ def point_notes(part: pd.DataFrame, whole: pd.DataFrame, selected: Selected) -> 
     for objective, variant in methods(part):
         fields = varying(whole[whole["objective"] == objective])
         own = part[(part["objective"] == objective) & (part["variant"] == variant)]
-        keys = [(row["split"], point(row, fields)) for row in own.to_dict("records")]
-        for key in dict.fromkeys(keys):
-            rows = own[[other == key for other in keys]]
+        keys = places((row["split"], point(row, fields)) for row in own.to_dict("records"))
+        for (split, _), at in keys.items():
+            rows = own.iloc[at]
             done, lost = rows[rows["status"] == "ok"], rows[rows["status"] != "ok"]
             values = values_of(rows.iloc[0].to_dict(), fields)
             if len(done) and any(value is not None for value in values.values()) and not selected.by_point:
-                yield f"{method_label(objective, variant)}, {key[0]}: the rule chose {hyperparameter_label(values)}."
+                yield f"{method_label(objective, variant)}, {split}: the rule chose {hyperparameter_label(values)}."
             if len(done) and len(lost):
                 reasons = "; ".join(f"seed {plain(row['seed'])} {outcome(row)}" for row in lost.to_dict("records"))
                 label = method_label(objective, variant, values)
-                yield f"{label}, {key[0]}: the mean is of {len(done)} of {len(rows)} seeds ({reasons})."
+                yield f"{label}, {split}: the mean is of {len(done)} of {len(rows)} seeds ({reasons})."
 
 
 def absent_notes(part: pd.DataFrame, whole: pd.DataFrame, names: Sequence[str]) -> list[str]:

@@ -17,7 +17,7 @@ from baldro.report.formats import html
 from baldro.report.frame import is_method
 from baldro.report.style import DASH, counted, listed, metric, objective_label, objective_rank, plain
 from baldro.report.tables import Table
-from baldro.report.verdicts import Comparison, difference_text, samples_text
+from baldro.report.verdicts import UNTESTED, Comparison, difference_text, samples_text
 
 if TYPE_CHECKING:
     from baldro.report.figures import Drawn
@@ -116,8 +116,9 @@ def comparison_rows(comparisons: list[Comparison]) -> list[dict[str, Any]]:
         row = rows.setdefault(key, {"split": c.split, "method": c.method, "cells": [None] * len(names), "seeds": 0})
         row["where"] = f"{c.benchmark}, {c.model}"
         lines = [f"seeds: {c.over_seeds}"]
-        if test := samples_text(c):
-            lines.append(f"samples: {c.over_samples} ({test})")
+        if c.over_samples != UNTESTED:
+            test = f" ({text})" if (text := samples_text(c)) else ""
+            lines.append(f"samples: {c.over_samples}{test}")
         row["cells"][names.index(c.metric)] = {"text": difference_text(c), "lines": lines, "kind": c.settled or "open"}
         row["seeds"] = max(row["seeds"], c.difference.n if c.difference else 0)
     return list(rows.values())

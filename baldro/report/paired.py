@@ -5,10 +5,19 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from baldro.report.samples import MEANS, PARTS, RATIOS, Samples, have, stacked
+from baldro.report.verdicts import ALPHA
 from baldro.stats import PairedTest, permutation_test, swap_test
 
 DRAWS = 999
 """Relabellings where the statistic is no mean. More where Holm's correction needs a smaller p."""
+MOST = 9999
+"""Most relabellings of any test: no p is below 1 / (MOST + 1)."""
+NEEDED = {
+    **{name: (name,) for name in MEANS},
+    "forget_quality_d": (RATIOS,),
+    "model_utility": tuple(part for parts in PARTS.values() for part in parts),
+}
+"""Metric that can be tested -> the values per sample that it takes."""
 ROUNDING = 1e-9
 """Values in [0, 1] that differ by no more are the same."""
 Differences = Callable[[np.ndarray], np.ndarray]
@@ -24,26 +33,37 @@ def paired_test(
     means over seeds of each seed's own. None where the metric has no values per sample. Errors: the runs did not answer
     the same samples.
     """
-    runs = [*robust, *base]
-    if not runs:
+    if not can_test(name, robust, base, retain):
         return None
-    if name in MEANS and have(runs, [name]):
-        values = stacked(runs, [name])[0]
-        return permutation_test(values[: len(robust)], values[len(robust) :], seed=0)
-    if name == "forget_quality_d" and have([*runs, retain], [RATIOS]):
+    runs = [*robust, *base]
+    if name == "forget_quality_d":
         values = stacked(runs, [RATIOS])[0]
         apart = distances(*_halves(values), retain[RATIOS].to_numpy(dtype=float))
         return swap_test(values.shape[1], apart, close=ROUNDING, seed=0, n=draws)
-    if name == "model_utility" and have(runs, [part for parts in PARTS.values() for part in parts]):
+    if name == "model_utility":
         sections = [stacked(runs, parts) for parts in PARTS.values()]
         size = sum(values.shape[-1] for values in sections)
         return swap_test(size, utilities([_halves(v) for v in sections]), close=ROUNDING, seed=0, n=draws)
-    return None
+    return permutation_test(*_halves(stacked(runs, [name])[0]), seed=0, n=MOST)
+
+
+def can_test(
+    name: str, robust: Sequence[Samples | None], base: Sequence[Samples | None], retain: Samples | None
+) -> bool:
+    """Whether there are runs, and all have the values per sample that a metric's test takes; for D, Retain too."""
+    runs = [*robust, *base]
+    wanted = [*runs, retain] if name == "forget_quality_d" else runs
+    return bool(runs) and name in NEEDED and have(wanted, NEEDED[name])
 
 
 def draws_for(comparisons: int) -> int:
-    """Relabellings with which the smallest p, times the comparisons of Holm's correction, is 0.025 at most; up to 9999."""
-    return min(max(DRAWS, 40 * comparisons - 1), 9999)
+    """Relabellings with which the smallest p, times the comparisons of Holm's correction, is 0.025 at most; up to MOST."""
+    return min(max(DRAWS, 40 * comparisons - 1), MOST)
+
+
+def too_many(comparisons: int) -> bool:
+    """Whether not even the smallest p of MOST relabellings, times the comparisons of Holm's correction, is below ALPHA."""
+    return comparisons / (MOST + 1) >= ALPHA
 
 
 def distances(robust: np.ndarray, base: np.ndarray, retain: np.ndarray) -> Differences:

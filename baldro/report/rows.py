@@ -8,7 +8,7 @@ import pandas as pd
 
 from baldro.grid import FIELDS
 from baldro.metrics import METRICS
-from baldro.report.frame import interval_of, values_of
+from baldro.report.frame import interval_of, places, values_of
 from baldro.report.selection import Selected, varying
 from baldro.report.style import (
     REFERENCES,
@@ -86,9 +86,9 @@ def _rows(part, whole, selected: Selected, method: tuple[str, str], names: tuple
     fields = varying(whole[whole["objective"] == objective]) if selected.by_point else []
     own = part[(part["objective"] == objective) & (part["variant"] == variant)]
     of_method = [r for r in selected.rejected if (r["objective"], r["variant"]) == method]
-    keys = [tuple(values_of(row, fields).values()) for row in own.to_dict("records")]
-    for values in sorted(set(keys), key=lambda key: _natural(fields, key)) or [()]:
-        rows = own[[key == values for key in keys]] if keys else own
+    keys = places(tuple(values_of(row, fields).values()) for row in own.to_dict("records"))
+    for values in sorted(keys, key=lambda key: _natural(fields, key)) or [()]:
+        rows = own.iloc[keys.get(values, [])]  # none where the rule rejected them all
         cells, instead = {}, {r["split"]: r["reason"] for r in of_method}
         for split, there in rows.groupby("split", sort=False):
             done = there[there["status"] == "ok"]

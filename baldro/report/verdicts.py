@@ -10,6 +10,7 @@ from baldro.stats import Interval, PairedTest
 ALPHA = 0.05
 """The level of both answers."""
 NOTHING = "no difference shown"
+UNTESTED = "not tested"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,9 @@ class Comparison:
     difference: Interval | None
     """Robust minus base, over seeds; None where there is nothing to compare with."""
     test: PairedTest | None = None
-    """Robust against base, over samples; None where the metric has no values per sample."""
+    """Robust against base, over samples; None where the metric has no values per sample, or for the reason `untested`."""
+    untested: str | None = None
+    """Why it was not tested though there are values per sample, *512 comparisons need more than 9,999 relabellings*."""
     p_holm: float | None = None
     """The test's p, adjusted for the other comparisons."""
 
@@ -45,17 +48,22 @@ class Comparison:
         return self._word(self.difference.mean)
 
     @property
+    def tested(self) -> bool:
+        """Whether there is an answer over samples."""
+        return self.test is not None and self.p_holm is not None
+
+    @property
     def over_samples(self) -> str:
-        """As `over_seeds`, by the adjusted p; *not tested* where there is none."""
-        if self.test is None or self.p_holm is None:
-            return "not tested"
+        """As `over_seeds`, by the adjusted p; *not tested* where there is none, with the reason `untested`."""
+        if not self.tested:
+            return f"{UNTESTED}: {self.untested}" if self.untested else UNTESTED
         return self._word(self.test.difference) if self.p_holm < ALPHA else NOTHING
 
     @property
     def verdict(self) -> str:
         """Both answers in a few words."""
         seeds, samples = self.over_seeds, self.over_samples
-        if samples == "not tested":
+        if samples == UNTESTED:
             return seeds
         if seeds == samples:
             return f"{seeds} over seeds and over samples"
@@ -64,7 +72,7 @@ class Comparison:
     @property
     def settled(self) -> str | None:
         """better or worse where the seeds say so and the samples, if tested, say the same; else None."""
-        agreed = self.over_samples in (self.over_seeds, "not tested")
+        agreed = not self.tested or self.over_samples == self.over_seeds
         return self.over_seeds if agreed and self.over_seeds in ("better", "worse") else None
 
     def _word(self, difference: float) -> str:
@@ -77,7 +85,8 @@ class Comparison:
 def differences_table(comparisons: list[Comparison]) -> pd.DataFrame:
     """All comparisons as numbers, a row each.
 
-    difference, low, high, seeds: over seeds; p_samples, p_holm, effect (Cohen's d_z), samples: over samples.
+    difference, low, high, seeds: over seeds; p_samples, p_holm, effect (Cohen's d_z), samples: over samples, empty and 0 where
+    not tested, for which over_samples gives the reason if the metric has values per sample.
     """
     rows = []
     for c in comparisons:
@@ -101,7 +110,7 @@ def difference_text(comparison: Comparison) -> str:
 
 def samples_text(comparison: Comparison) -> str:
     """*p 0.0030, d_z -0.41*: the adjusted p over samples, and the effect where there is one; empty where not tested."""
-    if comparison.test is None or comparison.p_holm is None:
+    if not comparison.tested:
         return ""
     effect = comparison.test.effect
     return f"p {number(comparison.p_holm, p_value=True)}" + ("" if effect is None else f", d_z {effect:+.2f}")

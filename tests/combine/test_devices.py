@@ -76,7 +76,9 @@ def test_two_devices_take_the_step_of_one(book, tmp_path):
     ]
     for case, *devices in zip(cases, *on_two_devices(model, sent, tmp_path), strict=True):
         gradients, seen = book.ours(*case[:3])
+        untouched = {name for name, p in book.model.named_parameters() if p.grad is None}
         for theirs, loss_B, weight_B, nll_B, retain in devices:
+            assert {name for name, g in theirs.items() if g is None} == untouched
             none = {name: torch.zeros_like(g) for name, g in gradients.items()}
             assert book.distance({k: none[k] if g is None else g for k, g in theirs.items()}, gradients) < CLOSE
             assert loss_B.tolist() == pytest.approx(seen.loss_B.tolist(), rel=1e-5)

@@ -67,7 +67,7 @@ def test_the_same_code_elsewhere_has_the_same_fingerprint(changed):
     [
         ("journal.py", "import csv\n", "# a comment\nimport csv\n"),
         ("train.py", '"""The loop that', '"""A loop that'),
-        ("train.py", "FORGET, RETAIN = 0, 1", "FORGET, RETAIN = (\n    0,\n    1,\n)"),
+        ("train.py", "DROPOUT = 0, 1, 2", "DROPOUT = (\n    0,\n    1,\n    2,\n)"),
         ("robust/base.py", '    """1/n each."""\n', ""),
         ("robust/baldro_g.py", "1/k on the k hardest", "1/k on the first k"),
         ("combiners/blur.py", "whatever is retained", "always"),
@@ -90,7 +90,7 @@ def test_words_layout_and_what_makes_no_numbers_change_nothing(changed, file, ol
 @pytest.mark.parametrize(
     ("file", "old", "new", "what"),
     [
-        ("train.py", "FORGET, RETAIN = 0, 1", "FORGET, RETAIN = 0, 2", TRAINED),
+        ("train.py", "DROPOUT = 0, 1, 2", "DROPOUT = 0, 1, 3", TRAINED),
         ("robust/__init__.py", '"weights"]', '"weights"] + []', TRAINED),
         ("robust/base.py", "1 / len(losses_B)", "2 / len(losses_B)", PLAIN),
         ("robust/online.py", "/ dv_beta", "/ (2 * dv_beta)", TRAINED),

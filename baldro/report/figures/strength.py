@@ -1,6 +1,6 @@
 """Sensitivity to a variant's strength: what it gives at each temperature, radius or share, beside the base objective."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,18 +77,21 @@ def swept(frame: pd.DataFrame, field: str) -> pd.DataFrame:
 def draw_strength(frame: pd.DataFrame, rule: Mapping[str, Any], field: str = "dv_beta") -> Sketch:
     """A row per metric, a column per split, a line per objective. frame: one benchmark and model; field: of STRENGTHS."""
     strength, every = STRENGTHS[field], sorted(set(frame["objective"]), key=objective_rank)
-    frame = swept(frame, field)
+    what = strength.title.removeprefix("Sensitivity to ")
+    references, frame = frame[~is_method(frame)], swept(frame, field)
     settings = sorted(frame[field].dropna().unique())
-    names = [name for name in METRICS if name in frame.columns and frame[name].notna().any()]
-    if len(settings) < 2 or not names:
-        what = strength.title.removeprefix("Sensitivity to ")
+    if len(settings) < 2 or not any(name in frame.columns and frame[name].notna().any() for name in METRICS):
         raise Absent(f"no sensitivity to {what}, since fewer than two values of {field} were run")
-    chosen = select(frame, rule, per=(field,)).frame
-    chosen = chosen[(chosen["status"] == "ok") & (chosen[field].notna() | (chosen["variant"] == "base"))]
-    methods = chosen[is_method(chosen)]
-    robust = chosen[chosen[field].notna()]
+    # The rule may hold a run against Original or Retain, which have no value of the field.
+    selected = select(pd.concat([references, frame]), rule, per=(field,))
+    methods = selected.frame[(selected.frame["status"] == "ok") & is_method(selected.frame)]
+    methods = methods[methods[field].notna() | (methods["variant"] == "base")]
+    robust = methods[methods[field].notna()]
+    names = [name for name in METRICS if name in robust.columns and robust[name].notna().any()]
+    if not names:
+        raise Absent(f"no sensitivity to {what} ({_why(selected.rejected, field)})")
     objectives = sorted(set(robust["objective"]), key=objective_rank)
-    splits = list(dict.fromkeys(frame["split"]))
+    splits = list(dict.fromkeys(robust["split"]))
     alone = len(splits) == 1  # then the metrics stand side by side
     shape = (1, len(names)) if alone else (len(names), len(splits))
     figure, axes = panels(*shape, height=2.1 + 0.4 * alone, sharex=True, sharey="none" if alone else "row")
@@ -98,7 +101,7 @@ def draw_strength(frame: pd.DataFrame, rule: Mapping[str, Any], field: str = "dv
         for split, panel in zip(splits, row, strict=True):
             if metric(name).p_value:
                 p_axis(panel, methods[name].dropna().to_numpy(dtype=float))
-            lines = _panel(panel, chosen[chosen["split"] == split], name, field, objectives, every)
+            lines = _panel(panel, methods[methods["split"] == split], name, field, objectives, every)
         row[0].set_ylabel(metric_label(name))
     for split, panel in zip(splits, grid[0], strict=True):
         panel.set_title(split)
@@ -111,6 +114,12 @@ def draw_strength(frame: pd.DataFrame, rule: Mapping[str, Any], field: str = "dv
     legend_below(figure, handles)
     words = _caption(frame, rule, lines, _variant(robust))
     return Sketch(figure=figure, title=strength.title, caption=words, alt=_alt(robust, names, field))
+
+
+def _why(rejected: Sequence[Mapping[str, Any]], field: str) -> str:
+    """Why no robust run is left to draw."""
+    reasons = dict.fromkeys(r["reason"] for r in rejected if not pd.isna(r[field]))
+    return "; ".join(reasons) or "no such run has a result"
 
 
 def _variant(robust: pd.DataFrame) -> str:

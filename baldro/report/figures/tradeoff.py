@@ -44,8 +44,11 @@ def draw_tradeoff(frame: pd.DataFrame, rule: Mapping[str, Any]) -> Sketch:
     """A panel per split; colour is the objective, the marker the variant. frame: one benchmark and model."""
     if not {X, Y} <= set(frame.columns) or frame[[X, Y]].dropna().empty:
         raise Absent("no forget quality and model utility to draw against each other")
-    rows = select(frame, rule).frame
-    rows = rows[rows[X].notna() & rows[Y].notna()]
+    selected = select(frame, rule)
+    rows = selected.frame[selected.frame[X].notna() & selected.frame[Y].notna()]
+    if rows.empty:  # Original and Retain, which a rule keeps, have no result
+        why = "; ".join(dict.fromkeys(r["reason"] for r in selected.rejected)) or "no run that the rule chose has both"
+        raise Absent(f"no forget quality against model utility ({why})")
     rows = rows.assign(shown_p=clip_p(rows[Y].to_numpy(dtype=float)))
     splits = list(dict.fromkeys(rows["split"]))
     methods = rows[is_method(rows)]
