@@ -105,10 +105,11 @@ class Executor(Earlier, Following, SlurmExecutor):
                 self._job_submission_executor.submit(self._run_pack, pack[start : start + size])
 
     def _run_pack(self, jobs: list[Any]) -> None:
-        fresh = []
+        fresh, left = [], list(jobs)  # to be submitted; followed by nobody yet
         try:
             for job in jobs:
                 if self.adoptable and (info := self.adopt(job)):
+                    left = [other for other in left if other is not job]
                     self.report_job_submission(info)
                 else:
                     fresh.append(job)
@@ -116,7 +117,7 @@ class Executor(Earlier, Following, SlurmExecutor):
                 self._submit(fresh)
         except Exception as error:  # in a thread of a pool, where nobody else would hear of it
             told = dict.fromkeys(("job", "state", "node", "log"), "") | {"reason": f"could not be submitted: {error}"}
-            for job in fresh:
+            for job in left:
                 self.report_job_error(SubmittedJobInfo(job), msg=f"{told['reason']}\n", slurm=told)
 
     def _submit(self, jobs: list[Any]) -> None:

@@ -18,18 +18,27 @@ OTHER_ANSWERS = {
 }
 
 
-def agree(run: Run, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) -> None:
-    """Whether a run's model and benchmark, as they are defined, have what it needs.
+def check_names(run: Run, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) -> None:
+    """Whether a run's model, benchmark and split are defined.
 
     Raises:
-        BaldroError: a name that is not defined; no other answers; no such layer; no retain model to compare with; an id too long.
+        BaldroError: a name that is not.
     """
     for kind, name, known in (("model", run.model, models), ("benchmark", run.benchmark, benchmarks)):
         if name not in known:
             raise unknown(kind, name, known, where="grid")
+    splits = benchmarks[run.benchmark]["forget"]
+    if run.split not in splits:
+        raise unknown("split", run.split, splits, where=f"benchmark {run.benchmark}")
+
+
+def agree(run: Run, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) -> None:
+    """Whether a run's model and benchmark, as they are defined, have what it needs.
+
+    Raises:
+        BaldroError: no other answers; no such layer; no retain model to compare with; an id too long.
+    """
     model, benchmark, needs = models[run.model], benchmarks[run.benchmark], OBJECTIVES[run.objective].needs
-    if run.split not in benchmark["forget"]:
-        raise unknown("split", run.split, benchmark["forget"], where=f"benchmark {run.benchmark}")
     for kind in OTHER_ANSWERS:
         if kind in needs and kind not in answers(benchmark):
             raise BaldroError(f"objective {run.objective!r}: benchmark {run.benchmark!r} has no {OTHER_ANSWERS[kind]}")

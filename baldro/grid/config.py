@@ -13,6 +13,7 @@ from jsonschema.exceptions import best_match
 from baldro.errors import BaldroError, unknown
 from baldro.grid.experiment import Experiment, classifier, experiment, rows
 from baldro.grid.methods import AMBIGUOUS, COMBINERS, INSTEAD, VARIANTS, own_fields
+from baldro.grid.rule import check_metrics
 from baldro.grid.sources import alternate_files, resolve
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +41,8 @@ def load(source: Mapping[str, Any] | str | Path, *, files: Sequence[str | Path] 
         named[kind] = {**shared, **_new(source.get(kind) or {}, shared, kind, place)}
     try:
         result = experiment(source, **named)
+        kinds = [benchmark["kind"] for benchmark in result.benchmarks.values()]
+        check_metrics(result.selection, result.attribution, kinds, _metrics(schema))
     except BaldroError as error:
         raise BaldroError(f"{place.near(str(error))}: {error}") from None
     for kind in ("models", "benchmarks"):
@@ -83,7 +86,16 @@ def schema_of_everything() -> dict[str, Any]:
     axes["variant"]["items"] = axes["retain_variant"]["items"] = {"enum": list(VARIANTS)}
     axes["combiner"]["items"] = {"enum": list(COMBINERS)}
     axes |= {name: _property(spec) for name, spec in own_fields().items()}
+    schema["$defs"]["metric"]["enum"] = list(
+        dict.fromkeys(name for names in _metrics(schema).values() for name in names)
+    )
     return schema
+
+
+def _metrics(schema: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Metrics by kind of benchmark."""
+    tofu, muse = (schema["$defs"][f"{kind}_metric"]["enum"] for kind in ("tofu", "muse"))
+    return {"fictional": tofu, "tofu": tofu, "muse": muse}
 
 
 def _property(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,10 +6,11 @@ from itertools import product
 from typing import Any
 
 from baldro.errors import BaldroError, unknown
-from baldro.grid.agreement import agree
+from baldro.grid.agreement import agree, check_names
 from baldro.grid.attribution import crossings
 from baldro.grid.methods import AMBIGUOUS, INSTEAD, OBJECTIVES
 from baldro.grid.needs import Needs
+from baldro.grid.rule import settle
 from baldro.grid.run import FIELDS, IDENTITY, Run, check
 from baldro.grid.sources import alternate_files, find, muse_files, resolve
 
@@ -153,11 +154,27 @@ def expand(block: Mapping[str, Any]) -> list[Run]:
 
 def without(runs: Sequence[Run], exclude: Iterable[Mapping[str, Any]]) -> list[Run]:
     """The runs that no entry of `exclude` means: an entry means those that have one of its values in each of its fields."""
-    rules = [_exclusion(rule, runs) for rule in exclude]
-    kept = [run for run in runs if not any(all(getattr(run, k) in v for k, v in rule.items()) for rule in rules)]
+    kept = list(runs)
+    for rule in (_exclusion(rule, runs) for rule in exclude):
+        meant = {run for run in runs if all(getattr(run, name) in values for name, values in rule.items())}
+        if not meant:
+            told = ", ".join(f"{name!r} {' or '.join(map(str, values))}" for name, values in rule.items())
+            raise BaldroError(f"exclude: no run of the grid has {told}; allowed: values that a run has")
+        kept = [run for run in kept if run not in meant]
     if not kept:
         raise BaldroError("exclude: every run is excluded; allowed: at least one run")
     return kept
+
+
+def _check_axes(blocks: Sequence[Mapping[str, Any]], runs: Sequence[Run]) -> None:
+    """Several values of a field that no run of the grid has would make one run of what was meant as several."""
+    for name in dict.fromkeys(name for block in blocks for name in block):
+        several = any(isinstance(block.get(name), list) and len(block[name]) > 1 for block in blocks)
+        if several and all(getattr(run, name) is None for run in runs):
+            raise BaldroError(
+                f"the axis {name!r} matters to no run of the grid; allowed: with a method that has it (`baldro methods`), "
+                "or one value"
+            )
 
 
 def rows() -> tuple[str, ...]:
@@ -185,16 +202,19 @@ def experiment(config: Mapping[str, Any], *, models: Mapping[str, Any], benchmar
     """The experiment that a config describes, every name looked up. Errors are one line; `baldro.grid.config` adds where in the file."""
     blocks = config["grid"] if isinstance(config["grid"], list) else [config["grid"]]
     runs = list(dict.fromkeys(run for block in blocks for run in expand(block)))
+    _check_axes(blocks, runs)
+    for run in runs:
+        check_names(run, models, benchmarks)
+    runs = without(runs, config.get("exclude") or ())
     for run in runs:
         agree(run, models, benchmarks)
-    runs = without(runs, config.get("exclude") or ())
     result = Experiment(
         name=config["name"],
         description=config.get("description") or "",
         runs=(),
         models={run.model: models[run.model] for run in runs},
         benchmarks={run.benchmark: benchmarks[run.benchmark] for run in runs},
-        selection=config.get("selection") or {"rule": "all"},
+        selection=settle(config.get("selection")),
         attribution=config.get("attribution"),
     )
     if result.attribution:

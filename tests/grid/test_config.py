@@ -125,6 +125,20 @@ BAD = {
         text(after="selection: {rule: best, subject_to: {metric: mu, at_least: 1}} # here"), "unknown metric 'mu'"),
     "metric to attribute": (
         text(after="attribution: {factors: [lr], metrics: [forget_quality_D]} # here"), "metrics 'forget_quality_D' (did you mean f"),
+    "metric of running text": (
+        text(after="selection: {rule: best, metric: knowmem_retain} # here"), "unknown metric 'knowmem_retain' in selection (the"),
+    "metric of running text to attribute": (
+        text("lr: [1e-4, 2e-4]", after="attribution: {factors: [lr], metrics: [verbmem_forget]} # here"), "'verbmem_forget' in attr"),
+    "p-value to attribute": (
+        text("lr: [1e-4, 2e-4]", after="attribution: {factors: [lr], metrics: [forget_quality]} # here"), "'forget_quality' is a p-value"),
+    "metric without a rule": (
+        text(after="selection: {rule: all, metric: model_utility} # here"), "'metric' is of rule best; allowed: rule: best, or"),
+    "two bounds": (
+        text(after="selection: {rule: best, subject_to: {metric: privleak, at_least: 1, at_most: 2}} # here"), "exactly one of at_least,"),
+    "axis that matters to nothing": (
+        text("dv_beta: [1, 2] # here", variant="variant: base"), "the axis 'dv_beta' matters to no run of the grid; allowed: with a m"),
+    "exclude nothing": (
+        text("lr: [1e-4, 2e-4]", after="exclude:\n  - {epochs: 7} # here"), "exclude: no run of the grid has 'epochs' 7; allowed: values"),
     "exclude field": (text(after="exclude:\n  - {objetive: npo} # here"), "unknown field 'objetive' in exclude (did you mean objective?)"),
     "exclude value": (text(after="exclude:\n  - {lr: fast} # here"), "lr is 'fast'; allowed: a number above 0"),
     "exclude misspelt objective": (text(after="exclude:\n  - {objective: npoo} # here"), "'npoo'", "allowed: "),

@@ -47,14 +47,15 @@ def left_on_cluster():
     if not names:
         return []
     try:
-        command = ["squeue", "--me", "--noheader", "--format=%j %i"]
+        command = ["squeue", "--me", "--noheader", "--format=%i %j"]  # a name may have spaces
         rows = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     except (OSError, subprocess.CalledProcessError):
         sys.exit(
             "baldro: an earlier run in this folder left jobs on a cluster, and squeue does not answer; "
             "allowed: a machine of the cluster, or delete .snakemake/baldro-slurm if they are gone"
         )
-    return [job for name, job in map(str.split, rows) if name in names]
+    jobs = (row.strip().split(maxsplit=1) for row in rows)
+    return [job for job, *name in jobs if name and name[0] in names]
 
 
 if workflow.is_main_process:
