@@ -3,25 +3,29 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def absent(message: str) -> NoReturn:
+    """What a user may not have skips a test; where everything must be there (BALDRO_REQUIRE_SHARED=1, as in CI) it fails."""
+    if os.environ.get("BALDRO_REQUIRE_SHARED") == "1":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with published logs and real benchmark rows: $BALDRO_SHARED, or `shared` beside the checkout.
 
-    Users do not have it: tests that need it are skipped and say so, unless BALDRO_REQUIRE_SHARED=1 (as in CI).
+    Users do not have it.
     """
     folder = Path(os.environ.get("BALDRO_SHARED", ROOT.parent / "shared"))
     if not (folder / "data").is_dir():
-        message = f"no shared data at {folder} (set BALDRO_SHARED)"
-        if os.environ.get("BALDRO_REQUIRE_SHARED") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
+        absent(f"no shared data at {folder} (set BALDRO_SHARED)")
     return folder
 
 

@@ -13,6 +13,8 @@ from baldro.data.batches import collate
 from baldro.data.encode import Tokens
 from baldro.errors import BaldroError
 
+from .conftest import absent
+
 SHAPE = dict(vocab_size=300, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2)
 TEXTS = ["Who wrote it?", "Chika wrote it in 1963.", "Nobody knows who wrote it."]
 IDS = torch.tensor([[5, 9, 30, 41, 7, 100]])
@@ -207,7 +209,7 @@ def test_a_gguf_file(tmp_path):
     root = Path(__file__).resolve().parents[1] / "weights"
     files = [Path(os.environ["BALDRO_GGUF"])] if "BALDRO_GGUF" in os.environ else sorted(root.glob("*.gguf"))
     if not files:
-        pytest.skip("no .gguf file in weights/ (set BALDRO_GGUF)")
+        absent("no .gguf file in weights/ (set BALDRO_GGUF)")
     pytest.importorskip("gguf")
     model = models.load(str(files[0]), precision="fp32")
     models.save(model, models.tokenizer(str(files[0])), tmp_path / "saved", precision="bf16")

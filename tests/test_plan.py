@@ -1,6 +1,7 @@
 """The plan against arithmetic by hand and the figures in the project's notes; larger means more; what is unknown is said."""
 
 import math
+import re
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from baldro.cli.main import main
 from baldro.errors import BaldroError
 from baldro.grid import load
 from baldro.plan import GPUS, cost, describe, hours, jobs, sizes, submissions
@@ -420,6 +422,12 @@ def test_a_split_without_rows_is_named():
     del rows["retain_perturbed"]
     text = describe(small(benchmark={**BENCHMARK, "rows": rows}), gpu="a100")
     assert "add rows: {retain_perturbed: ...} to b in benchmarks.yaml" in text
+
+
+def test_the_help_names_every_gpu(capsys):
+    with pytest.raises(SystemExit):
+        main(["plan", "--help"])
+    assert set(re.findall(r"[a-z0-9]+", capsys.readouterr().out)) >= set(GPUS)
 
 
 def test_an_unknown_gpu_is_one_line():

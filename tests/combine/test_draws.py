@@ -1,4 +1,4 @@
-"""What a step must not depend on: which parameters its pieces, devices and combiner reach, and what dropout draws."""
+"""What a step must not depend on: which parameters its pieces and combiner reach, what dropout draws; and what it says of itself."""
 
 import copy
 

@@ -2,13 +2,14 @@
 
 import gzip
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from ..conftest import absent
 
 TOFU_LOGS = {
     "full, forget01": "tofu_Llama-3.2-1B-Instruct_full__evals_forget01__TOFU_EVAL.numeric.json.gz",
@@ -46,9 +47,8 @@ def read_gz(path: Path) -> dict:
 @pytest.fixture(scope="session")
 def logs(shared: Path) -> dict[str, Log]:
     folder = shared / "data" / "golden"
-    if absent := [file for file in {**TOFU_LOGS, **MUSE_LOGS}.values() if not (folder / file).is_file()]:
-        message = f"{folder} holds other logs: no {absent[0]}"
-        pytest.fail(message) if os.environ.get("BALDRO_REQUIRE_SHARED") == "1" else pytest.skip(message)
+    if missing := [file for file in {**TOFU_LOGS, **MUSE_LOGS}.values() if not (folder / file).is_file()]:
+        absent(f"{folder} holds other logs: no {missing[0]}")
     return {name: Log(read_gz(folder / file)) for name, file in {**TOFU_LOGS, **MUSE_LOGS}.items()}
 
 

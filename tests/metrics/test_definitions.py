@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from baldro.grid.rule import P_VALUE
 from baldro.metrics import METRICS, RAW_RATIOS, evaluate, from_samples, ratios
 from baldro.metrics.membership import auc, privleak
 from baldro.metrics.utility import harmonic_mean
@@ -42,6 +43,7 @@ def test_a_config_may_name_every_metric_and_no_other(kind):
     """The schema has the lists, so that a name that is none ends before anything trains."""
     schema = yaml.safe_load((Path(__file__).parents[2] / "workflow" / "config.schema.yaml").read_text())
     assert schema["$defs"][f"{kind}_metric"]["enum"] == [name for name, m in METRICS.items() if kind in m.kinds]
+    assert [name for name, m in METRICS.items() if m.p_value] == [P_VALUE]
 
 
 @pytest.mark.parametrize("name", METRICS)
