@@ -12,7 +12,7 @@ ARGS ?=
 PARALLEL := --numprocesses auto --dist worksteal
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run plan test test-all test-processes test-slurm lint env clean
+.PHONY: run plan test test-all test-processes test-slurm gpu lint env clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/ready $(if $(findstring smollm2,$(CONFIG)),weights/SmolLM2-135M-Instruct.Q4_1.gguf)
@@ -34,6 +34,10 @@ test-processes: $(VENV)/ready
 # As root, on a SLURM of its own, which is started and stopped there; where none is installed the tests say what installs it.
 test-slurm: $(VENV)/ready
 	$(BIN)/python -m pytest tests/slurm
+
+# On a machine with a GPU: checks, timings, a real result, in under eight minutes; a table in results/gpu (benchmarks/README.md).
+gpu: $(VENV)/ready weights/SmolLM2-135M-Instruct.Q4_1.gguf
+	$(BIN)/python -m benchmarks.gpu --output results/gpu $(ARGS)
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -34,7 +34,7 @@ FORGET, RETAIN, DROPOUT = 0, 1, 2
 """Streams of random draws under one seed."""
 
 
-__all__ = ["Diverged", "Execution", "Interrupted", "Plan", "Trained", "lr_factor", "train"]
+__all__ = ["Diverged", "Execution", "Interrupted", "Plan", "Trained", "adamw", "lr_factor", "train"]
 
 
 class Diverged(BaldroError):
@@ -111,7 +111,7 @@ def train(
     if execution.gradient_checkpointing:
         model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     plan = Plan.of(run, len(forget) or len(retain))
-    optimizer = torch.optim.AdamW(_groups(model, run.weight_decay), lr=run.lr)
+    optimizer = adamw(model, run)
     scheduler = LambdaLR(optimizer, lambda step: lr_factor(run.schedule, step, plan))
     autocast = partial(torch.autocast, accelerator.device.type, dtype=torch.bfloat16, enabled=run.precision == "bf16")
     memory = _memory(model, run, plan, forget, retain, autocast)  # before a checkpoint's weights: of the start
@@ -248,6 +248,12 @@ def _start_fila(
     adapters.start_fila(
         [sample.tokens for sample in forget], retain, seed=run.seed, autocast=autocast, agreed=first, check=check
     )
+
+
+def adamw(model: nn.Module, run: Run) -> torch.optim.AdamW:
+    """The optimiser of a run: on a GPU in one kernel, which needs no copy of the weights beside them; on a CPU parameter by parameter."""
+    on_gpu = next(model.parameters()).device.type == "cuda"
+    return torch.optim.AdamW(_groups(model, run.weight_decay), lr=run.lr, fused=on_gpu or None)
 
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -5,7 +5,8 @@ import json
 import subprocess
 import sys
 import time
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +56,21 @@ def _hash(path: Path | None) -> str | None:
 def provenance(given: Given) -> dict[str, Any]:
     """Versions, commit, data and code of a run."""
     return {
-        "versions": {"python": sys.version.split()[0], **{name: version(name) for name in PACKAGES}},
+        "versions": {"python": sys.version.split()[0], **_versions()},
         "commit": _commit(),
         "data": given.content,
         "code": code_of(given.run),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
+
+
+def _versions() -> dict[str, str]:
+    """Of the packages that are installed; a run needs only some of them."""
+    found = {}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _commit() -> str | None:

@@ -1,0 +1,245 @@
+"""One training step, ours beside the textbook's, on a model of a published shape; time and memory beside what the plan says.
+
+The textbook: a forward pass for the forget batch and one for the retain batch, the logits of every position and word in float32, and the
+reference model in memory, which goes forward in every step.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from baldro.combine import Memory, Sample, Step
+from baldro.data.batches import Batch, collate
+from baldro.data.encode import Tokens
+from baldro.grid import Run
+from baldro.plan import sizes
+from baldro.plan.cost import GPU
+from baldro.score import reference
+from baldro.train import adamw
+from benchmarks.gpu.planned import Planned
+from benchmarks.gpu.work import Shape, build, free, timed
+
+BETA, DV_BETA = 0.1, 2.0
+AGREE = {"fp32": 1e-4, "bf16": 5e-2, "bf16-only": 1e-1}
+"""Largest relative difference of the gradients that are compared: bf16 keeps 8 bits, and the two ways add in another order."""
+COMPARED = 4
+"""Matrices whose gradients are compared: the first and last ones of the model, all of a small one."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """How a step is taken."""
+
+    precision: str
+    variant: str
+    lora_rank: int | None = None
+    micro_batch: int | None = None
+    """None: the largest that the plan finds room for."""
+    textbook: bool = True
+    objective: str = "npo"
+
+    @property
+    def label(self) -> str:
+        return self.precision + (f", LoRA {self.lora_rank}" if self.lora_rank else "")
+
+
+def cases(shape: Shape, *, first: bool) -> list[Case]:
+    """Those of one model; the first model has more."""
+    variants = ("base", "baldro-g", "baldro-dv")
+    full = [Case("bf16-only", v) for v in variants]
+    masters = [Case("bf16", v) for v in variants]
+    lora = [Case("bf16", "baldro-dv", lora_rank=32, textbook=False)]
+    if not first:
+        return [*full, *masters[2:], *lora]
+    pieces = [Case("bf16", v, micro_batch=8, textbook=False) for v in variants[1:]]
+    others = [Case("bf16", "baldro-dv", objective=o, textbook=False) for o in ("simnpo", "satimp")]
+    return [*full[:1], *masters, *pieces, *others, Case("fp32", "base"), *lora]
+
+
+class Bench:
+    """The models of one shape and storage, and a batch; made once for all cases that share them.
+
+    Args:
+        batch: forget samples of a step, and as many retain samples.
+    """
+
+    def __init__(
+        self, shape: Shape, precision: str, *, device: torch.device, forget: list[Tokens], retain: list[Tokens]
+    ):
+        self.shape, self.precision, self.device = shape, precision, device
+        self.dtype = torch.bfloat16 if precision == "bf16-only" else torch.float32
+        self.model = build(shape, dtype=self.dtype, device=device)
+        self.before = build(shape, dtype=self.dtype, device=device, seed=1).eval()
+        self.forget, self.retain = forget, retain
+        self.forget_batch, self.retain_batch = collate(forget, device), collate(retain, device)
+        self._samples: dict[str, list[Sample]] = {}
+
+    def samples(self, precision: str) -> list[Sample]:
+        """The forget samples with the reference's log-probabilities, computed as a run of this precision computes."""
+        if precision not in self._samples:
+            with self.autocast(precision)():
+                rows = reference(self.before, self.forget)["token_logp"]
+            made = [Sample(tokens=t, reference=r.tolist()) for t, r in zip(self.forget, rows, strict=True)]
+            self._samples[precision] = made
+        return self._samples[precision]
+
+    def autocast(self, precision: str) -> Any:
+        """Makes the context of a forward pass."""
+        return partial(torch.autocast, self.device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+    def drop_reference(self) -> None:
+        """The textbook's second model is no longer in memory."""
+        self.before = None
+        free(self.device)
+
+
+def rows(shape: Shape, planned: Planned, gpu: GPU, peak: dict[str, float], context: Any, batch: int) -> Iterator[dict]:
+    """A row a case, storage after storage, so that few models are built."""
+    from benchmarks.gpu.work import sequences
+
+    forget, retain = (sequences(batch, shape.vocab_size, seed=seed) for seed in (1, 2))
+    wanted = cases(shape, first=context.first)
+    for storage in ("bf16-only", "bf16"):  # the smaller first: where the larger does not fit, there is something
+        some = [case for case in wanted if (case.precision == "bf16-only") == (storage == "bf16-only")]
+        bench = None
+        for case in sorted(some, key=lambda case: (case.lora_rank is not None, not case.textbook)):
+            if context.left() < 0:
+                return
+            run = planned.run(**_fields(case, batch))
+            micro_batch = _room(planned, run, case, gpu, batch)
+            if micro_batch is None:
+                yield _row(shape, case, run, why=f"not tried: {planned.memory(run, 1) / 1e9:.0f} GB by the plan")
+                continue
+            try:
+                bench = bench or Bench(shape, storage, device=context.device, forget=forget, retain=retain)
+                yield _measured(bench, case, run, micro_batch, planned, gpu, peak)
+            except torch.OutOfMemoryError:
+                yield _row(shape, case, run, why="out of memory", micro_batch=micro_batch)
+                bench = None
+            free(context.device)
+        del bench
+        free(context.device)
+
+
+def _fields(case: Case, batch: int) -> dict[str, Any]:
+    fields = {"objective": case.objective, "precision": case.precision, "variant": case.variant, "batch_size": batch}
+    fields |= {"lora_rank": case.lora_rank, "lora_alpha": 64} if case.lora_rank else {}
+    return fields | ({"dv_beta": DV_BETA} if case.variant == "baldro-dv" else {})
+
+
+def _room(planned: Planned, run: Run, case: Case, gpu: GPU, batch: int) -> int | None:
+    """Sequences in a pass: the case's own, or the most for which the plan sees room."""
+    tried = [case.micro_batch] if case.micro_batch else [2 * batch, batch, batch // 2, 8, 4, 2, 1]
+    return next((n for n in tried if n and planned.memory(run, n) <= gpu.memory), None)
+
+
+def _measured(
+    bench: Bench, case: Case, run: Run, micro_batch: int, planned: Planned, gpu: GPU, peak: dict[str, float]
+) -> dict[str, Any]:
+    model, autocast, samples = bench.model.train(), bench.autocast(case.precision), bench.samples(case.precision)
+    if not case.textbook:
+        bench.drop_reference()
+    if case.lora_rank:
+        from baldro.adapters import Adapters
+
+        Adapters(model, rank=case.lora_rank, alpha=64)
+    step = Step(model, run, micro_batch=micro_batch, autocast=autocast, memory=Memory())
+    optimizer = adamw(model, run)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0  # so that every repetition has the same weights
+
+    def ours() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        step.accumulate(samples, bench.retain)
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+    def textbook() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        _textbook(bench, run, autocast)
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+    theirs, agreement = None, None
+    if case.textbook:
+        agreement = _agreement(bench, samples, run, step, autocast)
+    mine = timed(ours, bench.device)
+    if case.textbook and bench.before is not None:
+        with suppress(torch.OutOfMemoryError):
+            theirs = timed(textbook, bench.device)
+    optimizer.zero_grad(set_to_none=True)
+    found = dict(micro_batch=micro_batch, mine=mine, theirs=theirs, agreement=agreement)
+    tokens = sum(len(t.ids) for t in (*bench.forget, *bench.retain))
+    per_row = sum(len(t.ids) for t in bench.forget) / len(bench.forget)
+    work = 2 * bench.shape.parameters * sizes.passes_per_row(run, micro_batch=micro_batch) * run.batch_size * per_row
+    share = None if case.lora_rank else work / mine.seconds / peak["fp32" if case.precision == "fp32" else "bf16"]
+    estimate = planned.step_seconds(run, gpu), planned.memory(run, micro_batch)
+    return _row(bench.shape, case, run, tokens=tokens, share=share, estimate=estimate, **found)
+
+
+def _row(shape: Shape, case: Case, run: Run, *, why: str = "", **found: Any) -> dict[str, Any]:
+    mine, theirs, agreement = found.get("mine"), found.get("theirs"), found.get("agreement")
+    plan_seconds, plan_bytes = found.get("estimate", (None, None))
+    gb = lambda size: None if size is None else size / 1e9  # noqa: E731
+    wrong = agreement is not None and not agreement <= AGREE[case.precision]
+    return {
+        "model": shape.name,
+        "step": f"{case.objective} {case.variant}",
+        "precision": case.label,
+        "in a pass": found.get("micro_batch"),
+        "s": mine and mine.seconds,
+        "tokens/s": mine and found["tokens"] / mine.seconds,
+        "share of peak": found.get("share"),
+        "peak GB": mine and gb(mine.peak_bytes),
+        "plan s": plan_seconds,
+        "plan GB": gb(plan_bytes),
+        "textbook": theirs and f"{theirs.seconds / mine.seconds:.2f}x",
+        "textbook GB": theirs and gb(theirs.peak_bytes),
+        "gradients differ by": agreement,
+        "note": why
+        or ("more than allowed" if wrong else "textbook out of memory" if case.textbook and not theirs else ""),
+        "failed": wrong,
+    }
+
+
+def _agreement(bench: Bench, samples: list[Sample], run: Run, step: Step, autocast: Any) -> float:
+    """Largest relative L2 difference of some gradients between ours and the textbook's."""
+    matrices = [p for p in bench.model.parameters() if p.ndim > 1]
+    chosen = matrices if len(matrices) <= 2 * COMPARED else [*matrices[:COMPARED], *matrices[-COMPARED:]]
+    found = []
+    for way in (lambda: step.accumulate(samples, bench.retain), lambda: _textbook(bench, run, autocast)):
+        bench.model.zero_grad(set_to_none=True)
+        way()
+        found.append([p.grad.float() for p in chosen])
+        bench.model.zero_grad(set_to_none=True)
+    return max(float((a - b).norm() / b.norm()) for a, b in zip(*found, strict=True))
+
+
+def _textbook(bench: Bench, run: Run, autocast: Any) -> None:
+    logp_BT = _answer_logp(bench.model, bench.forget_batch, autocast)
+    with torch.no_grad():
+        reference_BT = _answer_logp(bench.before, bench.forget_batch, autocast)
+    loss_B = -2 / BETA * F.logsigmoid(-BETA * (logp_BT.sum(1) - reference_BT.sum(1)))
+    if run.variant == "baldro-dv":
+        robust = DV_BETA * torch.logsumexp(loss_B / DV_BETA, 0)
+    elif run.variant == "baldro-g":
+        robust = loss_B.topk(max(1, len(loss_B) // 2)).values.mean()
+    else:
+        robust = loss_B.mean()
+    retained = -_answer_logp(bench.model, bench.retain_batch, autocast).sum() / bench.retain_batch.answer_BL.sum()
+    (robust + retained).backward()
+
+
+def _answer_logp(model: nn.Module, batch: Batch, autocast: Any) -> Tensor:
+    """Per position (B, L - 1), 0 outside the answers; from whole logits."""
+    context: AbstractContextManager = autocast()
+    with context:
+        logits = model(input_ids=batch.ids_BL, attention_mask=torch.ones_like(batch.ids_BL)).logits[:, :-1].float()
+    logp_BL = torch.log_softmax(logits, -1).gather(-1, batch.ids_BL[:, 1:, None])[..., 0]
+    return logp_BL * batch.answer_BL[:, 1:]

@@ -1,0 +1,82 @@
+"""`python -m benchmarks.gpu`, all of it in small on a CPU, from a checkout that is not installed: it must work when a GPU is at hand."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.processes
+def test_everything_in_small(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.gpu",
+        "--device",
+        "cpu",
+        "--quick",
+        "--scale",
+        "5",
+        "--output",
+        tmp_path,
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {section["title"]: section for section in json.loads((tmp_path / "gpu.json").read_text())["sections"]}
+    assert list(found) == ["Right", "Fast", "A real result"] and not any(s["failed"] for s in found.values())
+    assert not [
+        note
+        for s in found.values()
+        for note in s["notes"]
+        if note.startswith(("not run", "cut off", "stopped", "ended"))
+    ]
+    constants = [
+        row["constant of baldro/plan/cost.py"] for row in found["Fast"]["rows"] if len(row) == 5 and "plan" in row
+    ]
+    assert constants == ["TRAIN_SHARE", "SCORE_SHARE", "LAUNCH", "BANDWIDTH_SHARE"]
+    steps = [row for row in found["Fast"]["rows"] if "step" in row]
+    assert {row["precision"] for row in steps} == {"bf16-only", "bf16", "fp32", "bf16, LoRA 32"} and all(
+        row["s"] for row in steps
+    )
+    [table] = found["A real result"]["notes"]
+    assert "NPO + BalDRO-DV" in table and "SimNPO" in table
+    assert "NPO + BalDRO-DV" in (tmp_path / "gpu.md").read_text()
+
+
+def test_a_section_that_fails_or_lasts_leaves_the_others(tmp_path, monkeypatch):
+    import time
+
+    import torch
+
+    from benchmarks.gpu import record
+
+    monkeypatch.setattr(record, "GRACE", 0.2)
+    made = record.Record(tmp_path, device=torch.device("cpu"), quick=True)
+
+    def fails(_context):
+        yield {"a": 1.0}
+        raise ValueError("no\nnumber")
+
+    def lasts(context):
+        yield {"a": context.left() > 0}
+        time.sleep(60)
+
+    def lacks():
+        import a_package_that_is_not_there  # noqa: F401
+
+    made.take("fails", 5, lambda: fails)
+    made.take("lasts", 0.3, lambda: lasts)
+    made.take("lacks", 5, lacks)
+    made.take("does", 5, lambda: lambda _context: iter([{"a": 2.0, "failed": False}, "a note"]))
+    told = json.loads((tmp_path / "gpu.json").read_text())["sections"]
+    assert [s["failed"] for s in told] == [True, False, True, False] and made.failed
+    assert [s["rows"] for s in told] == [[{"a": 1.0}], [{"a": True}], [], [{"a": 2.0}]]
+    assert told[0]["notes"] == ["ended by ValueError: no"] and told[1]["notes"][0].startswith("cut off")
+    assert "pip install a_package_that_is_not_there" in told[2]["notes"][0] and told[3]["notes"] == ["a note"]
