@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 import time
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +55,20 @@ def _hash(path: Path | None) -> str | None:
 def provenance(given: Given) -> dict[str, Any]:
     """Versions, commit, data and code of a run."""
     return {
-        "versions": {"python": sys.version.split()[0], **{name: version(name) for name in PACKAGES}},
+        "versions": {"python": sys.version.split()[0], **{name: _version(name) for name in PACKAGES}},
         "commit": _commit(),
         "data": given.content,
         "code": code_of(given.run),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
+
+
+def _version(package: str) -> str | None:
+    """None of what is not installed and was not needed: no reason to lose a trained model."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _commit() -> str | None:
