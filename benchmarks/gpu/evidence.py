@@ -6,6 +6,8 @@ The model has random weights, whose likeliest tokens lie closer than a trained m
 """
 
 import copy
+from contextlib import redirect_stderr
+from io import StringIO
 from typing import Any
 
 import numpy as np
@@ -42,7 +44,8 @@ def _given(quick: bool) -> tuple[Any, Any, pd.DataFrame]:
 
 def _take(model: Any, tokenizer: Any, records: pd.DataFrame, *, quick: bool, **options: Any) -> pd.DataFrame:
     settled = dict(split="forget10", max_new_tokens=12 if quick else 60, evaluate_rows=3 if quick else None)
-    return evidence(model, tokenizer, PROMPT, records, **settled | options)
+    with redirect_stderr(StringIO()):  # no lines of progress
+        return evidence(model, tokenizer, PROMPT, records, **settled | options)
 
 
 def _logps(frame: pd.DataFrame) -> np.ndarray:
@@ -65,9 +68,10 @@ def in_float32(device: torch.device, quick: bool) -> Check:
     there = _take(copy.deepcopy(model).to(device), tokenizer, records, quick=quick)
     pairs = list(zip(here["question"], here["text"], strict=True))
     sequences = encode(tokenizer, PROMPT, pairs, longest=models.positions(model))
+    every, exact = 5 if quick else 1, double(model)
     with torch.no_grad():
-        book = np.concatenate([logp(double(model), [s])[0].numpy() for s in sequences[:: 5 if quick else 1]])
-    own = _logps(there[:: 5 if quick else 1])
+        book = np.concatenate([logp(exact, [s])[0].numpy() for s in sequences[::every]])
+    own = _logps(there[::every])
     off, truly = float(np.abs(_logps(here) - _logps(there)).max()), float(np.abs(own - book).max())
     texts = _different(here, there)
     return Check(
