@@ -1,7 +1,12 @@
 """The one error a user meets: a single line that says what is wrong, where, and what is allowed."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+P, R = ParamSpec("P"), TypeVar("R")
 
 
 class BaldroError(ValueError):
@@ -18,3 +23,45 @@ def unknown(what: str, name: object, allowed: Iterable[object], *, where: str = 
     hint = f" (did you mean {near[0]}?)" if near else ""
     place = f" in {where}" if where else ""
     return BaldroError(f"unknown {what} {str(name)!r}{place}{hint}; allowed: {', '.join(names)}")
+
+
+class OutOfMemory(BaldroError):
+    """A pass that does not fit the device: what to lower, in one line."""
+
+
+NO_ROOM = re.compile(r"out of memory|can't allocate memory|not enough memory|_STATUS_ALLOC_FAILED", re.IGNORECASE)
+"""In the words of torch's allocators, of the CUDA driver, and of cuBLAS or cuDNN for their own work space."""
+
+
+def out_of_memory(error: BaseException) -> str | None:
+    """What torch says of memory that ran out: how much it asked for, of how much; None if the error is another one.
+
+    Told from its words, since this module does not import torch.
+    """
+    lines = str(error).splitlines() or [""]
+    if type(error).__name__ == "OutOfMemoryError":
+        sentences = re.split(r"\.\s", " ".join(lines).removeprefix("CUDA out of memory. "))
+        return ". ".join(sentences[:2]).removesuffix(".")
+    return lines[0] if isinstance(error, RuntimeError) and NO_ROOM.search(lines[0]) else None
+
+
+def fits(lower: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A function that says in one line that it ran out of memory.
+
+    Args:
+        lower: what makes less of it do.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def within(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                return function(*args, **kwargs)
+            except Exception as error:
+                if not (what := out_of_memory(error)):
+                    raise
+                raise OutOfMemory(f"out of memory: {what}; allowed: {lower}") from None
+
+        return within
+
+    return decorate

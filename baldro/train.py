@@ -23,10 +23,11 @@ from torch.optim.lr_scheduler import LambdaLR
 from baldro.combine import Memory, Peers, Sample, Step, remember
 from baldro.data.batches import draw
 from baldro.data.encode import Tokens
-from baldro.errors import BaldroError
+from baldro.errors import BaldroError, fits
 from baldro.grid import Run
 from baldro.journal import Log
 from baldro.lease import Interrupted, Lease, Stop
+from baldro.models import full_float32, recompute_activations
 from baldro.progress import Progress
 from baldro.schedule import Plan, lr_factor
 
@@ -74,6 +75,9 @@ class Trained:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("main", "log")}
 
 
+@fits(
+    "a smaller micro_batch, gradient_checkpointing: true, lora_rank, or a GPU with more memory (`baldro plan` estimates it)"
+)
 def train(
     model: nn.Module,
     run: Run,
@@ -101,15 +105,17 @@ def train(
         Diverged: a loss or gradient that is not finite.
         Interrupted: a signal was noted; the checkpoint is written.
         Superseded: a newer process has taken the lease.
+        OutOfMemory: a pass does not fit the device.
     """
     lease, stop = lease or Lease(), stop or Stop()
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1  # a launcher started us; without a GPU accelerate must be told
     accelerator = Accelerator(cpu=several and not torch.cuda.is_available())
+    full_float32()  # after accelerate, which may have switched it off
     torch.manual_seed(run.seed)
     adapters = _adapters(model, run)
     model.to(accelerator.device).train()
     if execution.gradient_checkpointing:
-        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+        recompute_activations(model)
     plan = Plan.of(run, len(forget) or len(retain))
     optimizer = adamw(model, run)
     scheduler = LambdaLR(optimizer, lambda step: lr_factor(run.schedule, step, plan))

@@ -79,5 +79,12 @@ def test_what_needs_no_model_loads_none(module):
     assert process.stdout.strip() == "[]", process.stderr
 
 
+def test_a_run_needs_nothing_that_only_configs_need():
+    """So that a checkout trains and scores where little is installed."""
+    code = "import sys; sys.modules.update(dict.fromkeys(['jsonschema', 'pyarrow', 'scipy', 'datasets'])); import baldro.grid, baldro.data"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert process.returncode == 0, process.stderr
+
+
 def test_the_snakefile_is_a_table_of_contents():
     assert len((ROOT / "Snakefile").read_text().splitlines()) <= 60

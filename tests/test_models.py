@@ -8,7 +8,7 @@ import pytest
 import torch
 import transformers
 
-from baldro import models
+from baldro import models, score
 from baldro.data.batches import collate
 from baldro.data.encode import Tokens
 from baldro.errors import BaldroError
@@ -214,3 +214,25 @@ def test_a_gguf_file(tmp_path):
     model = models.load(str(files[0]), precision="fp32")
     models.save(model, models.tokenizer(str(files[0])), tmp_path / "saved", precision="bf16")
     assert torch.allclose(logits(models.load(str(tmp_path / "saved"))).float(), logits(model).float(), atol=1.0)
+
+
+@pytest.mark.parametrize(
+    "names", [("gradient_checkpointing_enable",), ("activation_checkpointing_enable", "gradient_checkpointing_enable")]
+)
+def test_activations_are_recomputed_whatever_the_method_is_called(names):
+    """transformers renamed it in 5.23, and warns of the old name since."""
+    called = []
+    model = type("Model", (), {name: lambda self, kwargs, name=name: called.append((name, kwargs)) for name in names})()
+    models.recompute_activations(model)
+    assert called == [(names[0], {"use_reentrant": False})]
+
+
+def test_scoring_switches_tf32_off(folder):
+    """Containers switch it on, and float32 on a GPU would have 11 bits."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        score.reference(models.load(str(folder)), [Tokens(ids=(1, 2, 3), start=1)])
+        assert torch.get_float32_matmul_precision() == "highest"
+    finally:
+        torch.set_float32_matmul_precision(before)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from baldro.cli import verbs
-from baldro.errors import BaldroError
+from baldro.errors import BaldroError, out_of_memory
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,9 +34,11 @@ def main(arguments: list[str] | None = None) -> int:
             _tell(f"baldro {options.verb}: {error}", log)
             return 2
         except Exception as error:
-            if type(error).__name__ == "OutOfMemoryError":  # torch's, which this module does not import
-                less = "allowed: fewer sequences in a pass (needs: micro_batch, batch_tokens; baldro plan), or a larger GPU"
-                _tell(f"baldro {options.verb}: out of GPU memory: {str(error).partition('.')[0]}; {less}", log)
+            if what := out_of_memory(error):  # outside of training and scoring, as in loading
+                _tell(
+                    f"baldro {options.verb}: out of memory: {what}; allowed: a smaller model, or a GPU with more memory",
+                    log,
+                )
                 return 2
             _tell(traceback.format_exc().rstrip(), log)
             return 1

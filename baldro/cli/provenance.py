@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -56,7 +55,7 @@ def _hash(path: Path | None) -> str | None:
 def provenance(given: Given) -> dict[str, Any]:
     """Versions, commit, data and code of a run."""
     return {
-        "versions": {"python": sys.version.split()[0], **_versions()},
+        "versions": {"python": sys.version.split()[0], **{name: _version(name) for name in PACKAGES}},
         "commit": _commit(),
         "data": given.content,
         "code": code_of(given.run),
@@ -64,13 +63,12 @@ def provenance(given: Given) -> dict[str, Any]:
     }
 
 
-def _versions() -> dict[str, str]:
-    """Of the packages that are installed; a run needs only some of them."""
-    found = {}
-    for name in PACKAGES:
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+def _version(package: str) -> str | None:
+    """None of what is not installed and was not needed: no reason to lose a trained model."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _commit() -> str | None:

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
 
 from baldro.errors import BaldroError, unknown
 from baldro.grid.experiment import Experiment, classifier, experiment, rows
@@ -137,6 +135,9 @@ def _new(own: Mapping[str, Any], shared: Mapping[str, Any], kind: str, place: "_
 
 
 def _validate(value: Any, schema: Mapping[str, Any], place: "_Places") -> None:
+    from jsonschema import Draft202012Validator  # here: who makes runs without a config can do without it
+    from jsonschema.exceptions import best_match
+
     error = best_match(Draft202012Validator(schema).iter_errors(value))
     if error is None:
         return

@@ -13,8 +13,8 @@ from transformers import DynamicCache
 
 from baldro.data.batches import by_length, collate
 from baldro.data.encode import Tokens
-from baldro.errors import BaldroError
-from baldro.models import HEAD_ELEMENTS, hidden_and_targets, token_logp
+from baldro.errors import BaldroError, fits
+from baldro.models import HEAD_ELEMENTS, full_float32, hidden_and_targets, token_logp
 from baldro.score import cache as caches
 
 SEQUENCES = 256
@@ -71,6 +71,7 @@ def token_statistics(model: nn.Module, sequences: Sequence[Tokens]) -> list[dict
     return _statistics(model, hidden_NH, target_N, [s.answer for s in sequences])
 
 
+@fits("a smaller batch_tokens, or a GPU with more memory (`baldro plan` estimates it)")
 @torch.inference_mode()
 def reference(model: nn.Module, sequences: Sequence[Tokens], *, batch_tokens: int = 16384) -> pd.DataFrame:
     """log r(y_t | before) of each answer: what NPO compares with.
@@ -80,6 +81,7 @@ def reference(model: nn.Module, sequences: Sequence[Tokens], *, batch_tokens: in
     Raises:
         BaldroError: a model whose probabilities are no numbers.
     """
+    full_float32()
     model.eval()
     device = next(model.parameters()).device
     rows: list[dict[str, Any]] = [{} for _ in sequences]

@@ -10,8 +10,8 @@ from torch import nn
 from baldro.data.encode import Tokens, encode, encode_prompts, few_shot
 from baldro.data.protocol import Section, sections
 from baldro.data.records import split as records_of
-from baldro.errors import BaldroError
-from baldro.models import positions
+from baldro.errors import BaldroError, fits
+from baldro.models import full_float32, positions
 from baldro.progress import Progress
 from baldro.score import generation
 from baldro.score.gradients import gradient_norms as norms_of
@@ -39,6 +39,7 @@ class Asked:
     """Longest continuation."""
 
 
+@fits("a smaller batch_tokens, or a GPU with more memory (`baldro plan` estimates it)")
 def evidence(
     model: nn.Module,
     tokenizer: Any,
@@ -65,6 +66,7 @@ def evidence(
 
     Returns: COLUMNS; `clean` is NaN, for the fluency classifier to fill.
     """
+    full_float32()
     model.eval()
     frame = candidates(records, split, evaluate_rows)
     asked = []

@@ -154,3 +154,7 @@ def test_a_run_that_teaches_another_answer(made, tmp_path, capsys, objective, ki
         assert baldro("train", output=tmp_path / "no", **options, **wrong) == 2
         error = capsys.readouterr().err.strip()
         assert len(error.splitlines()) == 1 and ("make it anew" if wrong else "allowed") in error
+
+
+def test_a_package_that_is_not_installed_does_not_lose_a_trained_model():
+    assert provenance._version("torch") == torch.__version__ and provenance._version("no-such-package") is None
