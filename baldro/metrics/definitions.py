@@ -58,6 +58,7 @@ class Metric:
         return self.statistic == "p"
 
 
+SINGLE = 1e-6  # relative rounding of values that were kept in single precision
 RAW_RATIOS = "forget_truth_ratio_raw"
 """Per-sample truth ratios before they are folded at 1: what forget quality compares."""
 
@@ -84,11 +85,41 @@ class Results:
 
 
 def ratios(evidence: Evidence, section: str) -> pd.Series:
-    """Truth ratio of each sample of a section, of the paraphrased answer where the section has paraphrases."""
-    correct = evidence.column(section, "paraphrase_loss" if section in PARAPHRASED else "answer_loss")
-    wrong = evidence.column(section, "wrong_loss")
+    """Truth ratio of each sample of a section, of the paraphrased answer where the section has paraphrases.
+
+    From the losses; of a log that holds truth ratios alone, as it holds them.
+    """
+    try:
+        correct = evidence.column(section, "paraphrase_loss" if section in PARAPHRASED else "answer_loss")
+        wrong = evidence.column(section, "wrong_loss")
+    except Absent as lacking:
+        try:
+            return evidence.column(section, "truth_ratio")
+        except Absent:
+            raise lacking from None
     both = correct.index[correct.index.isin(wrong.index)]
     return pd.Series(truth_ratio(correct[both], wrong.loc[both]), index=both)
+
+
+def same_model(model: Evidence, retain: Evidence) -> bool:
+    """Whether two pieces of evidence are one model's: what both are compared by is equal to single precision, sample by sample.
+
+    Compared by: truth ratios of the forget set (TOFU), min-k scores of forget set and holdout (MUSE). Two trainings never agree on all.
+    """
+    if model.kind != retain.kind:
+        return False
+    try:
+        if model.kind == "tofu":
+            pairs = [(ratios(model, "forget"), ratios(retain, "forget"))]
+        else:
+            pairs = [tuple(e.column(name, "attack_min_k") for e in (model, retain)) for name in ("forget", "holdout")]
+    except Absent:
+        return False
+    return all(
+        len(ours) == len(theirs) and set(ours.index) == set(theirs.index)
+        and np.allclose(ours, theirs[ours.index], rtol=SINGLE, atol=0)
+        for ours, theirs in pairs
+    )  # fmt: skip
 
 
 def probabilities(evidence: Evidence, section: str) -> pd.Series:

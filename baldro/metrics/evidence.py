@@ -4,6 +4,7 @@ A column is a Series by sample index (a DataFrame, a column per wrong answer, fo
 
     answer_loss, paraphrase_loss, wrong_loss                        nats per token, end of sequence included
     answer_probability, paraphrase_probability, wrong_probability   exp(-loss)
+    truth_ratio                                                     only of logs that hold it, for want of losses
     rouge1_recall, rouge1_f1, rougeL_recall, rougeL_f1              of the generation against the answer
     exact_memorization, extraction_strength                         end of sequence left out
     attack_loss, attack_zlib, attack_min_k, attack_min_k_plus_plus, attack_gradnorm, attack_reference
@@ -84,6 +85,20 @@ def check_same_rows(model: Evidence, retain: Evidence, section: str) -> None:
             f"{retain.where}: {names[column]} of {place(section, *both[row])} is {right!r} but {left!r} in {model.where}; "
             "both need the same rows"
         )
+
+
+def check_comparable(retain: Evidence) -> None:
+    """Raise BaldroError unless a retain model's evidence has samples of what it is compared on: the forget set, or the holdout."""
+    for section in ("forget", "holdout"):
+        try:
+            retain.texts(section)
+        except Absent:
+            continue
+        return
+    raise BaldroError(
+        f"{retain.where}: no samples of the forget set, nor of the holdout, which are what a retain model is compared on; "
+        "give the evidence of the retain model on the same split, or --alone"
+    )
 
 
 def _plain(texts: pd.DataFrame) -> np.ndarray:
