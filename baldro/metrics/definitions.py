@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from baldro.errors import BaldroError
 from baldro.metrics.evidence import PARAPHRASED, Absent, Evidence, check_same_rows
 from baldro.metrics.membership import CHANCE, auc, privleak
 from baldro.metrics.probability import normalised_probability
@@ -158,12 +159,25 @@ def against_retain(statistic: Callable[..., float], model: Evidence, retain: Evi
     if retain is None:
         raise Absent("no retain model to compare with")
     check_same_rows(model, retain, "forget")
+    _check_as_many_wrong(model, retain)
     ours, theirs = ratios(model, "forget"), ratios(retain, "forget")
     same = ours.index.isin(theirs.index).all() and len(ours) == len(
         theirs
     )  # else nulls left out a sample of one of them
     parts = (ours.to_numpy(), theirs[ours.index].to_numpy()) if same else ()
     return Value(value=statistic(ours, theirs), per_sample=ours, parts=parts)
+
+
+def _check_as_many_wrong(model: Evidence, retain: Evidence) -> None:
+    """Raise BaldroError unless both were asked as many wrong answers of each sample, as far as both hold their losses."""
+    try:
+        ours, theirs = (evidence.column("forget", "wrong_loss").shape[1] for evidence in (model, retain))
+    except Absent:
+        return
+    if ours != theirs:
+        raise BaldroError(
+            f"{retain.where}: {theirs} wrong answers of each sample in section 'forget', but {ours} in {model.where}; both need the same"
+        )
 
 
 def utility(model: Evidence, _retain: Evidence | None) -> Value:

@@ -41,7 +41,7 @@ class Evidence:
     compute: Callable[[str, str], pd.Series | pd.DataFrame]
     """(section, column) -> values; raises Absent."""
     texts: Callable[[str], pd.DataFrame]
-    """section -> what was asked and said, by (index, candidate): question, text, generation, as far as the source holds them."""
+    """section -> what was asked and said, by (index, candidate): question, text, tokens, generation, as far as the source has them."""
     _read: dict[tuple[str, str], pd.Series | pd.DataFrame] = field(default_factory=dict)
 
     def column(self, section: str, name: str) -> pd.Series | pd.DataFrame:
@@ -54,7 +54,8 @@ class Evidence:
 
 
 def check_same_rows(model: Evidence, retain: Evidence, section: str) -> None:
-    """Raise BaldroError unless both scored the same samples of a section; texts are compared as far as both have them.
+    """Raise BaldroError unless both scored the same samples of a section; texts, and answers' numbers of tokens, are compared as
+    far as both have them.
 
     Raises Absent where one of them has no samples of that section at all.
     """
@@ -85,6 +86,13 @@ def check_same_rows(model: Evidence, retain: Evidence, section: str) -> None:
             f"{retain.where}: {names[column]} of {place(section, *both[row])} is {right!r} but {left!r} in {model.where}; "
             "both need the same rows"
         )
+    if "tokens" in ours and "tokens" in theirs:
+        counts = ours.loc[both, "tokens"], theirs.loc[both, "tokens"]
+        for at in both[counts[0].to_numpy() != counts[1].to_numpy()][:1]:
+            raise BaldroError(
+                f"{retain.where}: {place(section, *at)} has {counts[1][at]} tokens, but {counts[0][at]} in {model.where}; "
+                "both need one tokenizer and one prompt"
+            )
 
 
 def check_comparable(retain: Evidence) -> None:

@@ -28,17 +28,17 @@ def _scorer():
 
 @cache
 def _scorer_of_words():
-    from nltk.stem.porter import PorterStemmer
     from rouge_score.rouge_scorer import RougeScorer
+    from rouge_score.tokenizers import DefaultTokenizer
 
-    stemmer = PorterStemmer()
+    stemmed = DefaultTokenizer(use_stemmer=True).tokenize
 
     class Words:
-        """As the package's own tokenizer is called; words of a-z are stemmed as there."""
+        """In place of the package's own tokenizer, which stems the words of a-z here, too."""
 
         @staticmethod
         def tokenize(text: str) -> list[str]:
-            return [stemmer.stem(word) if len(word) > 3 and word.isascii() else word for word in words(text)]
+            return ["".join(stemmed(word)) or word if word.isascii() else word for word in words(text)]
 
     return RougeScorer(["rouge1", "rougeL"], tokenizer=Words())
 

@@ -115,6 +115,7 @@ def test_a_perfect_answer_scores_one_in_any_script(text):
         ("他是王小明", "她是王小明吗", 4 / 5, 8 / 11),
         ("ชื่อ", "ชอ", 1 / 2, 1 / 2),  # two characters, of which the first has two marks
         ("작가는 한강이다", "작가는 누구", 1 / 2, 1 / 2),
+        ("Zoë и Мари", "Zo и Мари", 2 / 3, 2 / 3),  # an accent belongs to its word here
     ],
 )
 def test_words_off_the_latin_script(reference, generation, recall, f1):
