@@ -6,7 +6,7 @@ Nothing here needs a model or torch. Evidence is our own (`from_samples`) or a p
 from baldro.errors import BaldroError
 from baldro.metrics.catalogue import METRICS
 from baldro.metrics.definitions import RAW_RATIOS, Metric, Results, Value, ratios, same_model
-from baldro.metrics.evidence import Absent, Evidence, check_comparable
+from baldro.metrics.evidence import Absent, Evidence, check_comparable, check_same_tokens
 from baldro.metrics.logfile import read_log
 from baldro.metrics.published import aggregates, from_log
 from baldro.metrics.samples import ROUNDING, from_samples
@@ -57,4 +57,6 @@ def evaluate(model: Evidence, retain: Evidence | None, *, alone: bool = False) -
             raise BaldroError(
                 f"{model.where}: {name} is {values[name].value:g}; allowed: {metric.low:g} to {metric.high:g}"
             )
+    if retain is not None and not alone:
+        check_same_tokens(model, retain)
     return Results(values=values, absent=absent)

@@ -54,8 +54,7 @@ class Evidence:
 
 
 def check_same_rows(model: Evidence, retain: Evidence, section: str) -> None:
-    """Raise BaldroError unless both scored the same samples of a section; texts, and answers' numbers of tokens, are compared as
-    far as both have them.
+    """Raise BaldroError unless both scored the same samples of a section; texts are compared as far as both have them.
 
     Raises Absent where one of them has no samples of that section at all.
     """
@@ -86,11 +85,22 @@ def check_same_rows(model: Evidence, retain: Evidence, section: str) -> None:
             f"{retain.where}: {names[column]} of {place(section, *both[row])} is {right!r} but {left!r} in {model.where}; "
             "both need the same rows"
         )
-    if "tokens" in ours and "tokens" in theirs:
-        counts = ours.loc[both, "tokens"], theirs.loc[both, "tokens"]
-        for at in both[counts[0].to_numpy() != counts[1].to_numpy()][:1]:
+
+
+def check_same_tokens(model: Evidence, retain: Evidence) -> None:
+    """Raise BaldroError where an answer has other numbers of tokens in two pieces of evidence of ours: another tokenizer's."""
+    for section in ("forget", "holdout"):
+        try:
+            ours, theirs = (evidence.texts(section) for evidence in (model, retain))
+        except Absent:
+            continue
+        if "tokens" not in ours or "tokens" not in theirs:
+            continue
+        both = ours.index.intersection(theirs.index)
+        one, other = ours.loc[both, "tokens"], theirs.loc[both, "tokens"]
+        for at in both[one.to_numpy() != other.to_numpy()][:1]:
             raise BaldroError(
-                f"{retain.where}: {place(section, *at)} has {counts[1][at]} tokens, but {counts[0][at]} in {model.where}; "
+                f"{retain.where}: {place(section, *at)} has {other[at]} tokens, but {one[at]} in {model.where}; "
                 "both need one tokenizer and one prompt"
             )
 

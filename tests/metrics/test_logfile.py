@@ -62,7 +62,8 @@ def shifted(content, by=0.4):
 def test_tofus_own_log(original, tmp_path):
     retain = shifted(original)
     results = evaluate(
-        from_log(read_log(ORIGINAL), where="a"), from_log(read_log(write(tmp_path / FILES["forget"], retain)), where="b")
+        from_log(read_log(ORIGINAL), where="a"),
+        from_log(read_log(write(tmp_path / FILES["forget"], retain)), where="b"),
     )
     for name, value in recomputed(original).items():
         assert results.values[name].value == pytest.approx(value, rel=1e-8), name
@@ -88,7 +89,9 @@ def test_one_file_a_section(original, tmp_path):
     for path in (tmp_path / FILES["forget"], packed):
         alone = numbers(evaluate(from_log(read_log(path), where="a"), None, alone=True))
         assert alone == {name: value for name, value in whole.items() if name.startswith("forget_")}
-    with pytest.raises(BaldroError, match=r"renamed.json: columns of one section of TOFU's log; the name says which: eval_log_f"):
+    with pytest.raises(
+        BaldroError, match=r"renamed.json: columns of one section of TOFU's log; the name says which: eval_log_f"
+    ):
         read_log(write(tmp_path / "renamed.json", original[FILES["forget"]]))
 
 
@@ -127,7 +130,7 @@ def spoil_section(content):
     ("spoil", "words"),
     [
         (spoil_list, r"avg_paraphrased_loss must be \{sample's number: value\}"),
-        (spoil_words, "avg_paraphrased_loss of sample 3 is \"high\"; needs a finite number"),
+        (spoil_words, 'avg_paraphrased_loss of sample 3 is "high"; needs a finite number'),
         (spoil_sign, "average_perturb_loss of sample 3 .*needs 0 or more"),
         (spoil_gap, "sample '3' has no avg_paraphrased_loss"),
         (spoil_key, "avg_paraphrased_loss: sample '3.0' stands twice"),
@@ -168,7 +171,9 @@ def test_keys_as_data_frames_write_them():
     assert numbers(evaluate(from_log(mixed, where="a"), retain)) == numbers(theirs)
     twice = plain["forget_Q_A_Prob"]["value_by_index"]
     twice["3.0"] = twice["3"]
-    with pytest.raises(BaldroError, match=r"^a: forget_Q_A_Prob: sample '3.0'; every sample needs its number, 0 or more, once"):
+    with pytest.raises(
+        BaldroError, match=r"^a: forget_Q_A_Prob: sample '3.0'; every sample needs its number, 0 or more, once"
+    ):
         evaluate(from_log(plain, where="a"), retain)
 
 
@@ -202,7 +207,7 @@ def test_truth_ratios_of_every_section(old):
     assert [values[f"{name}_truth_ratio"].value for name in list(names)[1:]] == [0.25, 0.25, 0.25]
     assert values["retain_truth_ratio"].per_sample.index.tolist() == [1, 0]
     log[names["forget"]]["value_by_index"]["1"]["score"] = -0.5
-    with pytest.raises(BaldroError, match="score of sample 1 is -0.5; needs 0 or more"):
+    with pytest.raises(BaldroError, match=r"score of sample 1 is -0.5; needs 0 or more"):
         evaluate(from_log(log, where="a"), None, alone=True)
 
 
