@@ -21,7 +21,7 @@ import pandas as pd
 from baldro.errors import BaldroError
 from baldro.metrics.collapse import length, repetition
 from baldro.metrics.evidence import PARAPHRASED, Absent, Evidence
-from baldro.metrics.logfile import FILES, is_original, sample_number
+from baldro.metrics.original import is_original, original_places, sample_number
 
 ATTACKS = ("loss", "zlib", "min_k", "min_k_plus_plus", "gradnorm", "reference")
 SHORT = {"forget": "forget", "retain": "retain", "real_authors": "ra", "world_facts": "wf"}
@@ -53,25 +53,6 @@ def places(kind: str) -> dict[tuple[str, str], Place]:
     found |= {(tokens, name): ((name,), "score") for name in ("exact_memorization", "extraction_strength")}
     for section in ("forget", "holdout"):
         found |= {(section, f"attack_{attack}"): ((f"mia_{attack}", section), "score") for attack in ATTACKS}
-    return found
-
-
-def original_places(content: Mapping[str, Any]) -> dict[tuple[str, str], Place]:
-    """`places` of TOFU's own logs; probabilities are made of the losses that stand there."""
-    found: dict[tuple[str, str], Place] = {}
-    for section, file in FILES.items():
-        samples = content.get(file, {}).get("value_by_index", {}).values()
-        twice = section not in PARAPHRASED and any("avg_paraphrased_loss" in sample for sample in samples)
-        second = "avg_paraphrased_loss" if twice else "avg_gt_loss"  # there of the answer once more
-        found |= {
-            (section, "answer_loss"): ((file,), second),
-            (section, "answer_probability"): ((file,), "avg_gt_loss"),
-        }
-        found |= {(section, f"wrong_{what}"): ((file,), "average_perturb_loss") for what in ("loss", "probability")}
-        if section in PARAPHRASED:
-            for what in ("loss", "probability"):
-                found[section, f"paraphrase_{what}"] = ((file,), "avg_paraphrased_loss")
-        found |= {(section, column): ((file,), column) for column in ("rouge1_recall", "rougeL_recall", "truth_ratio")}
     return found
 
 

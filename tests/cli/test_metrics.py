@@ -128,8 +128,11 @@ def test_a_model_against_its_own_evidence_is_refused_unless_meant(tmp_path, caps
     assert metrics("--samples", MUSE, "--retain-samples", MUSE) == 2
     assert "one model's evidence" in capsys.readouterr().err
     output = tmp_path / "itself.json"
-    assert metrics("--samples", RETAIN, "--retain-samples", RETAIN, "--itself", "--output", output) == 0
-    assert json.loads(output.read_text())["metrics"]["forget_quality"] == 1
+    for meant in (["--itself"], ["--run", "tofu--llama--forget01--retain"]):
+        assert metrics("--samples", RETAIN, "--retain-samples", RETAIN, *meant, "--output", output) == 0
+        assert json.loads(output.read_text())["metrics"]["forget_quality"] == 1
+    original = ["--run", "tofu--llama--forget01--original"]
+    assert metrics("--samples", RETAIN, "--retain-samples", RETAIN, *original, "--output", output) == 2
 
 
 def test_a_log_of_truth_ratios_alone_is_a_retain_model(tmp_path, capsys):

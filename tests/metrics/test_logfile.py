@@ -10,9 +10,9 @@ import pytest
 from scipy.stats import hmean, ks_2samp
 
 from baldro.errors import BaldroError
-from baldro.metrics import aggregates, evaluate, from_log, ratios, read_log
+from baldro.metrics import aggregates, evaluate, from_log, from_samples, ratios, read_log
 from baldro.metrics.export import to_log
-from baldro.metrics.logfile import FILES
+from baldro.metrics.original import FILES
 
 from .test_published import made_up, numbers
 
@@ -228,3 +228,13 @@ def test_wrong_answers_of_another_number():
         sample |= {key: values[:3] for key, values in sample.items()}
     with pytest.raises(BaldroError, match=r"^r: 3 wrong answers of each sample in section 'forget', but 5 in a"):
         evaluate(from_log(plain, where="a"), from_log(retain, where="r"))
+
+
+def test_our_evidence_against_truth_ratios_alone(make_samples):
+    model, retain = make_samples(1, 12), from_samples(make_samples(2, 12), where="r")
+    told = ratios(retain, "forget")
+    lean = {"forget_truth_ratio": {"value_by_index": {f"{index}.0": {"score": r} for index, r in told[::-1].items()}}}
+    for other in (retain, from_log(lean, where="lean.json")):
+        value = evaluate(from_samples(model, where="x"), other).values["forget_quality_d"]
+        assert value.value == pytest.approx(ks_2samp(ratios(from_samples(model, where="x"), "forget"), told).statistic)
+        assert value.parts[1].tolist() == told.tolist(), "pairs of one sample stand at one place"
