@@ -5,8 +5,9 @@ Nothing here needs a model or torch. Evidence is our own (`from_samples`) or a p
 
 from baldro.errors import BaldroError
 from baldro.metrics.catalogue import METRICS
-from baldro.metrics.definitions import RAW_RATIOS, Metric, Results, Value, ratios, same_model
-from baldro.metrics.evidence import Absent, Evidence, check_comparable, check_same_tokens
+from baldro.metrics.comparable import check_comparable, check_same_tokens, same_model
+from baldro.metrics.definitions import RAW_RATIOS, Metric, Results, Value, ratios
+from baldro.metrics.evidence import Absent, Evidence
 from baldro.metrics.logfile import read_log
 from baldro.metrics.published import aggregates, from_log
 from baldro.metrics.samples import ROUNDING, from_samples

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from baldro.errors import BaldroError
-from baldro.metrics.evidence import PARAPHRASED, Absent, Evidence, check_same_rows
+from baldro.metrics.evidence import PARAPHRASED, Absent, Evidence, check_as_many_wrong, check_same_rows
 from baldro.metrics.membership import CHANCE, auc, privleak
 from baldro.metrics.probability import normalised_probability
 from baldro.metrics.truth_ratio import closer_to_one, true_better, truth_ratio
@@ -59,7 +58,6 @@ class Metric:
         return self.statistic == "p"
 
 
-SINGLE = 1e-6  # relative rounding of values that were kept in single precision
 RAW_RATIOS = "forget_truth_ratio_raw"
 """Per-sample truth ratios before they are folded at 1: what forget quality compares."""
 
@@ -102,27 +100,6 @@ def ratios(evidence: Evidence, section: str) -> pd.Series:
     return pd.Series(truth_ratio(correct[both], wrong.loc[both]), index=both)
 
 
-def same_model(model: Evidence, retain: Evidence) -> bool:
-    """Whether two pieces of evidence are one model's: what both are compared by is equal to single precision, sample by sample.
-
-    Compared by: truth ratios of the forget set (TOFU), min-k scores of forget set and holdout (MUSE). Two trainings never agree on all.
-    """
-    if model.kind != retain.kind:
-        return False
-    try:
-        if model.kind == "tofu":
-            pairs = [(ratios(model, "forget"), ratios(retain, "forget"))]
-        else:
-            pairs = [tuple(e.column(name, "attack_min_k") for e in (model, retain)) for name in ("forget", "holdout")]
-    except Absent:
-        return False
-    return all(
-        len(ours) == len(theirs) and set(ours.index) == set(theirs.index)
-        and np.allclose(ours, theirs[ours.index], rtol=SINGLE, atol=0)
-        for ours, theirs in pairs
-    )  # fmt: skip
-
-
 def probabilities(evidence: Evidence, section: str) -> pd.Series:
     """Probability of each answer, among its options where the section has options."""
     answer = evidence.column(section, "answer_probability")
@@ -159,25 +136,13 @@ def against_retain(statistic: Callable[..., float], model: Evidence, retain: Evi
     if retain is None:
         raise Absent("no retain model to compare with")
     check_same_rows(model, retain, "forget")
-    _check_as_many_wrong(model, retain)
+    check_as_many_wrong(model, retain)
     ours, theirs = ratios(model, "forget"), ratios(retain, "forget")
     same = ours.index.isin(theirs.index).all() and len(ours) == len(
         theirs
     )  # else nulls left out a sample of one of them
     parts = (ours.to_numpy(), theirs[ours.index].to_numpy()) if same else ()
     return Value(value=statistic(ours, theirs), per_sample=ours, parts=parts)
-
-
-def _check_as_many_wrong(model: Evidence, retain: Evidence) -> None:
-    """Raise BaldroError unless both were asked as many wrong answers of each sample, as far as both hold their losses."""
-    try:
-        ours, theirs = (evidence.column("forget", "wrong_loss").shape[1] for evidence in (model, retain))
-    except Absent:
-        return
-    if ours != theirs:
-        raise BaldroError(
-            f"{retain.where}: {theirs} wrong answers of each sample in section 'forget', but {ours} in {model.where}; both need the same"
-        )
 
 
 def utility(model: Evidence, _retain: Evidence | None) -> Value:

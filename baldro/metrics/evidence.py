@@ -87,36 +87,16 @@ def check_same_rows(model: Evidence, retain: Evidence, section: str) -> None:
         )
 
 
-def check_same_tokens(model: Evidence, retain: Evidence) -> None:
-    """Raise BaldroError where an answer has other numbers of tokens in two pieces of evidence of ours: another tokenizer's."""
-    for section in ("forget", "holdout"):
-        try:
-            ours, theirs = (evidence.texts(section) for evidence in (model, retain))
-        except Absent:
-            continue
-        if "tokens" not in ours or "tokens" not in theirs:
-            continue
-        both = ours.index.intersection(theirs.index)
-        one, other = ours.loc[both, "tokens"], theirs.loc[both, "tokens"]
-        for at in both[one.to_numpy() != other.to_numpy()][:1]:
-            raise BaldroError(
-                f"{retain.where}: {place(section, *at)} has {other[at]} tokens, but {one[at]} in {model.where}; "
-                "both need one tokenizer and one prompt"
-            )
-
-
-def check_comparable(retain: Evidence) -> None:
-    """Raise BaldroError unless a retain model's evidence has samples of what it is compared on: the forget set, or the holdout."""
-    for section in ("forget", "holdout"):
-        try:
-            retain.texts(section)
-        except Absent:
-            continue
+def check_as_many_wrong(model: Evidence, retain: Evidence) -> None:
+    """Raise BaldroError unless both were asked as many wrong answers of each sample, as far as both hold their losses."""
+    try:
+        ours, theirs = (evidence.column("forget", "wrong_loss").shape[1] for evidence in (model, retain))
+    except Absent:
         return
-    raise BaldroError(
-        f"{retain.where}: no samples of the forget set, nor of the holdout, which are what a retain model is compared on; "
-        "give the evidence of the retain model on the same split, or --alone"
-    )
+    if ours != theirs:
+        raise BaldroError(
+            f"{retain.where}: {theirs} wrong answers of each sample in section 'forget', but {ours} in {model.where}; both need the same"
+        )
 
 
 def _plain(texts: pd.DataFrame) -> np.ndarray:
