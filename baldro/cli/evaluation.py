@@ -9,7 +9,19 @@ import numpy as np
 from baldro.errors import BaldroError
 from baldro.files import read_table, whole, write_json
 from baldro.grid import Run, fingerprint
-from baldro.metrics import METRICS, Evidence, Metric, Results, aggregates, evaluate, from_log, from_samples, read_log
+from baldro.metrics import (
+    METRICS,
+    Evidence,
+    Metric,
+    Results,
+    aggregates,
+    check_comparable,
+    evaluate,
+    from_log,
+    from_samples,
+    read_log,
+    same_model,
+)
 from baldro.metrics.export import to_log
 from baldro.stats.samples import intervals
 
@@ -26,6 +38,7 @@ def run(options: Namespace) -> None:
     model = read(options.samples)
     retain = read(options.retain_samples, kind=model.kind) if options.retain_samples else None
     results = evaluate(model, retain, alone=options.alone)
+    _check(options, results, model, retain)
     ends = intervals(results)
     if options.per_sample:
         with whole(options.per_sample) as beside:
@@ -38,8 +51,24 @@ def run(options: Namespace) -> None:
         print(table(results, ends, _recorded(options.samples)))
 
 
+def _check(options: Namespace, results: Results, model: Evidence, retain: Evidence | None) -> None:
+    """Raise BaldroError where there is no number, or the comparison is of a model with itself and nobody said so."""
+    if not results.values:
+        reason = next(iter(results.absent.values()))
+        raise BaldroError(f"{options.samples}: no metric can be made of it: {reason}; needs values of each sample")
+    if retain is None:
+        return
+    check_comparable(retain)
+    meant = options.itself or (options.run and Run.parse(options.run).objective == "retain")
+    if not meant and same_model(model, retain):
+        raise BaldroError(
+            f"{options.samples} and {options.retain_samples} are one model's evidence, by which any model has forget quality 1 and "
+            "PrivLeak 0; give the evidence of the model that never saw the forget split, or --itself if this is that model"
+        )
+
+
 def read(path: Path, *, kind: str | None = None) -> Evidence:
-    """Evidence of a parquet file of ours or of a published log; `kind` is that of a log which does not show it."""
+    """Evidence of a parquet file of ours or of a published log (TOFU's own: or their folder); `kind`: where it does not show it."""
     if _is_log(path):
         return from_log(read_log(path), where=str(path), kind=kind)
     if path.suffix != ".parquet":
@@ -85,4 +114,4 @@ def _recorded(path: Path) -> dict[str, float]:
 
 
 def _is_log(path: Path) -> bool:
-    return ".json" in path.suffixes
+    return ".json" in path.suffixes or path.is_dir()

@@ -145,11 +145,14 @@ def parser() -> argparse.ArgumentParser:
         "--samples",
         type=Path,
         required=True,
-        help="what `baldro score` wrote, or a TOFU_EVAL.json / MUSE_EVAL.json (.gz)",
+        help="what `baldro score` wrote, a TOFU_EVAL.json / MUSE_EVAL.json (.gz), or an eval_log_aggregated.json of TOFU's own code",
     )
     sub.add_argument("--retain-samples", type=Path, help="the same of the retain model, ours or published")
     sub.add_argument(
         "--alone", action="store_true", help="without a retain model: no forget quality, PrivLeak against chance"
+    )
+    sub.add_argument(
+        "--itself", action="store_true", help="the model is the retain model: quality 1 and PrivLeak 0 are meant"
     )
     sub.add_argument("--output", type=Path, help="metrics.json; without it the numbers are printed")
     sub.add_argument("--per-sample", type=Path, help="also write every per-sample value to this parquet file")

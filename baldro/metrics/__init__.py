@@ -5,9 +5,11 @@ Nothing here needs a model or torch. Evidence is our own (`from_samples`) or a p
 
 from baldro.errors import BaldroError
 from baldro.metrics.catalogue import METRICS
+from baldro.metrics.comparable import check_comparable, check_same_tokens, same_model
 from baldro.metrics.definitions import RAW_RATIOS, Metric, Results, Value, ratios
 from baldro.metrics.evidence import Absent, Evidence
-from baldro.metrics.published import aggregates, from_log, read_log
+from baldro.metrics.logfile import read_log
+from baldro.metrics.published import aggregates, from_log
 from baldro.metrics.samples import ROUNDING, from_samples
 
 __all__ = [
@@ -19,11 +21,13 @@ __all__ = [
     "Results",
     "Value",
     "aggregates",
+    "check_comparable",
     "evaluate",
     "from_log",
     "from_samples",
     "ratios",
     "read_log",
+    "same_model",
 ]
 
 
@@ -31,9 +35,10 @@ def evaluate(model: Evidence, retain: Evidence | None, *, alone: bool = False) -
     """Every metric of the evidence's benchmark.
 
     retain: the evidence of the model that never saw the forget split, on the same rows; a retain model is compared with
-    itself (quality 1, D 0, PrivLeak 0). `alone`: there is none, so forget quality is absent and PrivLeak is held against
-    chance, as published logs of retain models have it. Raises BaldroError on anything missing, repeated, NaN, on
-    evidence of other rows, and on a retain model that is neither given nor renounced.
+    itself (quality 1, D 0, PrivLeak 0; whether two pieces of evidence are one model's says `same_model`). `alone`: there is
+    none, so forget quality is absent and PrivLeak is held against chance, as published logs of retain models have it. Raises
+    BaldroError on anything missing, repeated, NaN, on evidence of other rows, and on a retain model that is neither given
+    nor renounced.
     """
     if retain is None and not alone:
         raise BaldroError(
@@ -53,4 +58,6 @@ def evaluate(model: Evidence, retain: Evidence | None, *, alone: bool = False) -
             raise BaldroError(
                 f"{model.where}: {name} is {values[name].value:g}; allowed: {metric.low:g} to {metric.high:g}"
             )
+    if retain is not None and not alone:
+        check_same_tokens(model, retain)
     return Results(values=values, absent=absent)

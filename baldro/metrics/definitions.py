@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from baldro.metrics.evidence import PARAPHRASED, Absent, Evidence, check_same_rows
+from baldro.metrics.evidence import PARAPHRASED, Absent, Evidence, check_as_many_wrong, check_same_rows
 from baldro.metrics.membership import CHANCE, auc, privleak
 from baldro.metrics.probability import normalised_probability
 from baldro.metrics.truth_ratio import closer_to_one, true_better, truth_ratio
@@ -84,9 +84,18 @@ class Results:
 
 
 def ratios(evidence: Evidence, section: str) -> pd.Series:
-    """Truth ratio of each sample of a section, of the paraphrased answer where the section has paraphrases."""
-    correct = evidence.column(section, "paraphrase_loss" if section in PARAPHRASED else "answer_loss")
-    wrong = evidence.column(section, "wrong_loss")
+    """Truth ratio of each sample of a section, of the paraphrased answer where the section has paraphrases.
+
+    From the losses; of a log that holds truth ratios alone, as it holds them.
+    """
+    try:
+        correct = evidence.column(section, "paraphrase_loss" if section in PARAPHRASED else "answer_loss")
+        wrong = evidence.column(section, "wrong_loss")
+    except Absent as lacking:
+        try:
+            return evidence.column(section, "truth_ratio")
+        except Absent:
+            raise lacking from None
     both = correct.index[correct.index.isin(wrong.index)]
     return pd.Series(truth_ratio(correct[both], wrong.loc[both]), index=both)
 
@@ -127,6 +136,7 @@ def against_retain(statistic: Callable[..., float], model: Evidence, retain: Evi
     if retain is None:
         raise Absent("no retain model to compare with")
     check_same_rows(model, retain, "forget")
+    check_as_many_wrong(model, retain)
     ours, theirs = ratios(model, "forget"), ratios(retain, "forget")
     same = ours.index.isin(theirs.index).all() and len(ours) == len(
         theirs

@@ -4,6 +4,7 @@ A column is a Series by sample index (a DataFrame, a column per wrong answer, fo
 
     answer_loss, paraphrase_loss, wrong_loss                        nats per token, end of sequence included
     answer_probability, paraphrase_probability, wrong_probability   exp(-loss)
+    truth_ratio                                                     only of logs that hold it, for want of losses
     rouge1_recall, rouge1_f1, rougeL_recall, rougeL_f1              of the generation against the answer
     exact_memorization, extraction_strength                         end of sequence left out
     attack_loss, attack_zlib, attack_min_k, attack_min_k_plus_plus, attack_gradnorm, attack_reference
@@ -40,7 +41,7 @@ class Evidence:
     compute: Callable[[str, str], pd.Series | pd.DataFrame]
     """(section, column) -> values; raises Absent."""
     texts: Callable[[str], pd.DataFrame]
-    """section -> what was asked and said, by (index, candidate): question, text, generation, as far as the source holds them."""
+    """section -> what was asked and said, by (index, candidate): question, text, tokens, generation, as far as the source has them."""
     _read: dict[tuple[str, str], pd.Series | pd.DataFrame] = field(default_factory=dict)
 
     def column(self, section: str, name: str) -> pd.Series | pd.DataFrame:
@@ -83,6 +84,18 @@ def check_same_rows(model: Evidence, retain: Evidence, section: str) -> None:
         raise BaldroError(
             f"{retain.where}: {names[column]} of {place(section, *both[row])} is {right!r} but {left!r} in {model.where}; "
             "both need the same rows"
+        )
+
+
+def check_as_many_wrong(model: Evidence, retain: Evidence) -> None:
+    """Raise BaldroError unless both were asked as many wrong answers of each sample, as far as both hold their losses."""
+    try:
+        ours, theirs = (evidence.column("forget", "wrong_loss").shape[1] for evidence in (model, retain))
+    except Absent:
+        return
+    if ours != theirs:
+        raise BaldroError(
+            f"{retain.where}: {theirs} wrong answers of each sample in section 'forget', but {ours} in {model.where}; both need the same"
         )
 
 

@@ -51,7 +51,8 @@ def _add_nulls(log: dict[str, Any], model: Evidence) -> None:
         entry = log
         for name in keys:
             entry = entry.get(name, {})
-        if samples := entry.get("value_by_index"):
+        samples = entry.get("value_by_index", {})
+        if any(key in sample for sample in samples.values()):
             order = map(str, model.texts(section).index.get_level_values("index").unique())
             entry["value_by_index"] = {index: {key: None, **samples.get(index, {})} for index in order}
 

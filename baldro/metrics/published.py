@@ -1,19 +1,18 @@
-"""Published evaluation logs (open-unlearning's TOFU_EVAL.json and MUSE_EVAL.json) as evidence, and our results as such a log.
+"""Published evaluation logs (open-unlearning's TOFU_EVAL.json and MUSE_EVAL.json, TOFU's own eval_log*.json) as evidence.
 
-A log is {metric: {agg_value, value_by_index: {"0": {...}}}}; attacks hold one such entry each for `forget` and `holdout`. A value
-that a log gives as null (an answer that its tokenizer left without a token) is left out, as its own aggregates leave it out.
-Samples keep the log's order, in which its means were summed.
+A log is as `read_log` gives it: {metric: {agg_value, value_by_index: {"0": {...}}}}; attacks hold one such entry each for `forget` and
+`holdout`; a log of TOFU's own has an entry a section. A value that a log gives as null (an answer that its tokenizer left without
+a token) is left out, as its own aggregates leave it out. Samples keep the log's order, in which its means were summed.
+Known mismatch: TOFU's own code has no 1e-10 in its denominators, and in its truth ratios of real authors and world facts the answer's
+loss of a second pass in other batches; we take that loss, and the 1e-10 of all other logs.
 """
 
-import gzip
 import json
 import math
 import re
-import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ import pandas as pd
 from baldro.errors import BaldroError
 from baldro.metrics.collapse import length, repetition
 from baldro.metrics.evidence import PARAPHRASED, Absent, Evidence
+from baldro.metrics.original import is_original, original_places, sample_number
 
 ATTACKS = ("loss", "zlib", "min_k", "min_k_plus_plus", "gradnorm", "reference")
 SHORT = {"forget": "forget", "retain": "retain", "real_authors": "ra", "world_facts": "wf"}
@@ -56,31 +56,19 @@ def places(kind: str) -> dict[tuple[str, str], Place]:
     return found
 
 
-def read_log(path: Path) -> dict[str, Any]:
-    """A log file, plain or gzip. Raises BaldroError when it is not there, cut short, or no such log."""
-    try:
-        data = path.read_bytes()
-        content = json.loads(gzip.decompress(data) if path.suffix == ".gz" else data, object_pairs_hook=_once)
-    except FileNotFoundError:
-        raise BaldroError(f"{path} is not there; allowed: a TOFU_EVAL.json or MUSE_EVAL.json, plain or .gz") from None
-    except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
-        raise BaldroError(f"{path}: not readable JSON ({error}); is the file cut short?") from None
-    entries = isinstance(content, dict) and [v for v in content.values() if isinstance(v, dict) and "agg_value" in v]
-    if not entries:
-        raise BaldroError(f"{path}: no evaluation log; allowed: {{metric: {{agg_value, value_by_index}}}}")
-    return content
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        name = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"{name!r} stands twice in one object")
-    return found
+def ratio_places(content: Mapping[str, Any]) -> dict[tuple[str, str], Place]:
+    """(section, truth_ratio) -> where a log holds it per sample, which it is asked for only where it lacks the losses."""
+    old = "forget_Truth_Ratio" in content and "forget_truth_ratio" not in content
+    told = {"forget": "forget_Truth_Ratio" if old else "forget_truth_ratio"}
+    return {
+        (name, "truth_ratio"): ((told.get(name, f"{short}_Truth_Ratio"),), "score") for name, short in SHORT.items()
+    }
 
 
 def kind_of(content: Mapping[str, Any]) -> str | None:
     """tofu or muse, by the names that only one of them has; None where a log has none of these (attacks alone, say)."""
+    if is_original(content):
+        return "tofu"
     if any(re.search("knowmem|verbmem", name) for name in content):
         return "muse"
     return "tofu" if any(re.search("_Q_A_|ruth_|forget_quality|model_utility", name) for name in content) else None
@@ -92,19 +80,21 @@ def from_log(content: Mapping[str, Any], *, where: str, kind: str | None = None)
     kind: of the log that it is held against, for a log that does not show its own; then tofu.
     """
     kind = kind_of(content) or kind or "tofu"
-    known = places(kind)
+    known = original_places(content) if is_original(content) else places(kind)
+    known |= ratio_places(content) if kind == "tofu" and not is_original(content) else {}
 
     def compute(section: str, name: str) -> pd.Series | pd.DataFrame:
         if name in _TEXT:
             return _of_texts(texts(section), _TEXT[name], where)
         if (section, name) not in known:
-            raise Absent(f"published logs have no {name} of {section}")
+            whose = "TOFU's own" if is_original(content) else "published"
+            raise Absent(f"{whose} logs have no {name} of {section}")
         keys, key = known[section, name]
         samples = _samples(content, keys, where)
         _check_others(samples, texts(section), f"{where}: {'.'.join(keys)}")
         found = _values(samples, key, f"{where}: {'.'.join(keys)}", lists=name.startswith("wrong_"))
-        _check_range(found, key, f"{where}: {'.'.join(keys)}", high=None if name.startswith("attack_") else 1.0)
-        return found
+        _check_range(found, key, f"{where}: {'.'.join(keys)}", high=_highest(name, key))
+        return np.exp(-found) if name.endswith("_probability") and key.endswith("_loss") else found
 
     @cache
     def texts(section: str) -> pd.DataFrame:
@@ -157,10 +147,13 @@ def _samples(content: Mapping[str, Any], keys: tuple[str, ...], where: str) -> d
     samples = entry["value_by_index"]
     if not isinstance(samples, Mapping) or not all(isinstance(sample, Mapping) for sample in samples.values()):
         raise BaldroError(f"{where}: {name}: value_by_index must be {{index: {{name: value}}}}")
-    for index in samples:
-        if not (index.isdecimal() and len(index) < 19 and str(int(index)) == index):
+    found: dict[int, Mapping[str, Any]] = {}
+    for index, sample in samples.items():
+        number = sample_number(index)
+        if number is None or number in found:
             raise BaldroError(f"{where}: {name}: sample {index!r}; every sample needs its number, 0 or more, once")
-    return {int(index): sample for index, sample in samples.items()}
+        found[number] = sample
+    return found
 
 
 def _check_others(samples: Mapping[int, Any], texts: pd.DataFrame, where: str) -> None:
@@ -170,7 +163,9 @@ def _check_others(samples: Mapping[int, Any], texts: pd.DataFrame, where: str) -
 
 
 def _values(samples: Mapping[int, Mapping[str, Any]], key: str, where: str, *, lists: bool) -> pd.Series | pd.DataFrame:
-    """A number of each sample (as many numbers of each with `lists`), nulls left out."""
+    """A number of each sample (as many numbers of each with `lists`), nulls left out; Absent where no sample has one."""
+    if not any(key in sample for sample in samples.values()):
+        raise Absent(f"the log has no {key} in {where.rpartition(': ')[2]} ({where.rpartition(': ')[0]})")
     for index, sample in samples.items():
         if key not in sample:
             raise BaldroError(f"{where}: sample '{index}' has no {key}; every sample needs one")
@@ -191,15 +186,21 @@ def _values(samples: Mapping[int, Mapping[str, Any]], key: str, where: str, *, l
     return made(array, index=list(kept))
 
 
+def _highest(name: str, key: str) -> float | None:
+    """The highest value that a column may have; None where it may be anything."""
+    if name.startswith("attack_"):
+        return None
+    return math.inf if key.endswith("_loss") or name == "truth_ratio" else 1.0
+
+
 def _check_range(values: pd.Series | pd.DataFrame, key: str, where: str, *, high: float | None) -> None:
-    """Losses are 0 or more, shares and probabilities 0 to 1; an attack's score (high None) may be anything."""
+    """Losses and truth ratios are 0 or more, shares and probabilities 0 to 1; an attack's score (high None) may be anything."""
     if high is None:
         return
-    low_enough = np.inf if key == "avg_loss" else high + ROUNDING
-    bad = ~((values >= -ROUNDING) & (values <= low_enough)).to_numpy().reshape(len(values), -1).all(axis=1)
+    bad = ~((values >= -ROUNDING) & (values <= high + ROUNDING)).to_numpy().reshape(len(values), -1).all(axis=1)
     if bad.any():
         at = values.index[int(bad.argmax())]
-        needs = "0 or more" if key == "avg_loss" else "0 to 1"
+        needs = "0 or more" if high == math.inf else "0 to 1"
         raise BaldroError(f"{where}: {key} of sample {at} is {values.loc[at]}; needs {needs}")
 
 

@@ -1,11 +1,14 @@
 """`baldro metrics` as a person calls it: on published logs, on broken ones, without a retain model, and its export."""
 
+import gzip
 import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import ks_2samp
 
 from baldro.cli.main import main
 from baldro.grid import fingerprint
@@ -104,3 +107,64 @@ def test_a_log_of_another_split_or_benchmark_is_refused(tmp_path, capsys):
     assert "both must be of one" in capsys.readouterr().err
     assert metrics("--samples", TARGET, "--retain-samples", RETAIN, "--alone") == 2
     assert metrics("--samples", tmp_path / "nowhere.json", "--alone") == 2
+
+
+LEAN = {
+    "forget_truth_ratio": {"agg_value": 0.5, "value_by_index": {str(i): {"score": 0.1 + i / 50} for i in range(40)}}
+}
+
+
+def test_a_model_against_its_own_evidence_is_refused_unless_meant(tmp_path, capsys):
+    """The file, a copy of it packed, an export of it, and the truth ratios of it alone: forget quality was 1 of each."""
+    copy, export, lean = tmp_path / "copy.json.gz", tmp_path / "export.json", tmp_path / "lean.json"
+    copy.write_bytes(gzip.compress(TARGET.read_bytes()))
+    assert metrics("--samples", TARGET, "--retain-samples", RETAIN, "--output", tmp_path / "m", "--export", export) == 0
+    entry = json.loads(export.read_text())["forget_truth_ratio"]
+    lean.write_text(json.dumps({"forget_truth_ratio": entry}))
+    for other in (TARGET, copy, export, lean):
+        assert metrics("--samples", TARGET, "--retain-samples", other) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert str(TARGET) in line and str(other) in line and "--itself" in line
+    assert metrics("--samples", MUSE, "--retain-samples", MUSE) == 2
+    assert "one model's evidence" in capsys.readouterr().err
+    output = tmp_path / "itself.json"
+    for meant in (["--itself"], ["--run", "tofu--llama--forget01--retain"]):
+        assert metrics("--samples", RETAIN, "--retain-samples", RETAIN, *meant, "--output", output) == 0
+        assert json.loads(output.read_text())["metrics"]["forget_quality"] == 1
+    original = ["--run", "tofu--llama--forget01--original"]
+    assert metrics("--samples", RETAIN, "--retain-samples", RETAIN, *original, "--output", output) == 2
+
+
+def test_a_log_of_truth_ratios_alone_is_a_retain_model(tmp_path, capsys):
+    """D by hand: every truth ratio of the model's excerpt against those of the log."""
+    lean, output = tmp_path / "lean.json", tmp_path / "m.json"
+    lean.write_text(json.dumps(LEAN))
+    assert metrics("--samples", TARGET, "--retain-samples", lean, "--output", output) == 0
+    content = json.loads(TARGET.read_text())
+    correct, wrong = (content[f"forget_Q_A_{name}_Prob"]["value_by_index"] for name in ("PARA", "PERT"))
+    ours = [np.exp(-np.mean(wrong[i]["avg_loss"])) / (np.exp(-correct[i]["avg_loss"]) + 1e-10) for i in correct]
+    theirs = [sample["score"] for sample in LEAN["forget_truth_ratio"]["value_by_index"].values()]
+    stored = json.loads(output.read_text())
+    assert stored["metrics"]["forget_quality"] == pytest.approx(ks_2samp(ours, theirs).pvalue, rel=1e-9)
+    assert "lean.json" in stored["absent"]["privleak"] or "retain model's" in stored["absent"]["privleak"]
+    assert metrics("--samples", lean, "--retain-samples", RETAIN) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.split()[0] for line in lines[1:] if not line.startswith("absent")} == {
+        *("forget_quality", "forget_quality_d", "forget_truth_ratio")
+    }
+    assert not [line for line in lines if "no samples of forget (" in line or "no samples of section forget" in line]
+
+
+def test_a_log_in_which_nothing_is_found_is_an_error(tmp_path, capsys):
+    for content in (
+        {"forget_quality": {"agg_value": 0.5}, "model_utility": {"agg_value": 0.6}},
+        {"accuracy": {"agg_value": 0.5, "value_by_index": {"0": {"score": 1.0}}}},
+    ):
+        path = tmp_path / "TOFU_EVAL.json"
+        path.write_text(json.dumps(content))
+        assert metrics("--samples", path, "--alone") == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert str(path) in line and "no metric" in line
+        assert metrics("--samples", TARGET, "--retain-samples", path) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert str(path) in line and "forget set" in line

@@ -62,3 +62,11 @@ def test_anything_but_text_is_refused_by_its_position(score, spoilt):
 def test_no_grams_of_no_words():
     with pytest.raises(BaldroError, match="n = 0; needs 1 or more words"):
         repetition(["a"], n=0)
+
+
+def test_scripts_without_spaces_between_words():
+    """One word for a whole sentence would never repeat itself, and always be of length 1."""
+    texts = ["我不知道。我不知道。我不知道。", "ไม่ไม่ไม่ไม่ไม่ไม่", "「你好」，Ann!", "Он не знает, нет", "Zoë’s naïve"]
+    assert length(texts).tolist() == [12, 12, 3, 4, 2]
+    assert repetition(texts)[0] == pytest.approx(1 - 4 / 9)
+    assert repetition(texts)[1] == pytest.approx(1 - 2 / 9)

@@ -248,6 +248,30 @@ def test_evidence_of_other_rows_is_refused(make_samples, put, at):
             evaluate(model, from_samples(frame, where="r"))
 
 
+def test_a_retain_model_of_another_tokenizer_is_refused(make_samples):
+    """The same texts in other tokens: probabilities per token of two families of models, which no test of quality is of."""
+    other = make_samples(2)
+    row = other.index[(other["section"] == "forget") & (other["index"] == 3) & (other["candidate"] == "wrong_1")][0]
+    count = int(other.at[row, "tokens"])
+    other.at[row, "tokens"] = count + 1
+    for name in ("logp", "hit", "mu", "sigma"):
+        other.at[row, name] = [*other.at[row, name], other.at[row, name][-1]]
+    message = rf"^r: section 'forget' index 3 candidate 'wrong_1' has {count + 1} tokens, but {count} in x; both need one tokenizer"
+    with pytest.raises(BaldroError, match=message):
+        evaluate(from_samples(make_samples(1), where="x"), from_samples(other, where="r"))
+
+
+def test_a_retain_frame_in_another_order_is_the_same(make_samples):
+    model, other = from_samples(make_samples(1), where="x"), make_samples(2)
+    expected = evaluate(model, from_samples(other, where="r"))
+    shuffled = evaluate(model, from_samples(other.sample(frac=1, random_state=0), where="r"))
+    assert equal(shuffled, expected)
+    for one, two in zip(
+        shuffled.values["forget_quality_d"].parts, expected.values["forget_quality_d"].parts, strict=True
+    ):
+        assert one.tolist() == two.tolist()
+
+
 def test_a_retain_frame_without_the_models_holdout(make_samples):
     results = evaluate(
         from_samples(make_samples(1), where="x"), from_samples(make_samples(2, holdout=False), where="r")

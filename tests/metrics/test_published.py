@@ -221,7 +221,7 @@ def test_our_evidence_against_the_published_retain_model(logs, rouge_texts, shar
     for index, sample in rouge_texts["retain99"]["forget_Q_A_ROUGE"].items():
         content["forget_Q_A_ROUGE"]["value_by_index"][index] |= {k: sample[k] for k in ("ground_truth", "generation")}
     answers = [json.loads(s)["answer"] for s in (shared / "data/tofu/forget01.json").read_text().splitlines()]
-    ours = make_samples(1, n=40, holdout=False)
+    ours = make_samples(1, n=40, wrong=5, holdout=False)
     rows = (ours["section"] == "forget") & (ours["candidate"] == "answer")
     ours.loc[rows, "text"] = answers
     retain = from_log(content, where="retain99.json")

@@ -1,0 +1,62 @@
+"""Whether a retain model's evidence is what a model can be compared with: it has what is compared, and is of another model."""
+
+import numpy as np
+
+from baldro.errors import BaldroError
+from baldro.metrics.definitions import ratios
+from baldro.metrics.evidence import Absent, Evidence, place
+
+SINGLE = 1e-6  # relative rounding of values that were kept in single precision
+
+
+def check_comparable(retain: Evidence) -> None:
+    """Raise BaldroError unless a retain model's evidence has samples of what it is compared on: the forget set, or the holdout."""
+    for section in ("forget", "holdout"):
+        try:
+            retain.texts(section)
+        except Absent:
+            continue
+        return
+    raise BaldroError(
+        f"{retain.where}: no samples of the forget set, nor of the holdout, which are what a retain model is compared on; "
+        "give the evidence of the retain model on the same split, or --alone"
+    )
+
+
+def check_same_tokens(model: Evidence, retain: Evidence) -> None:
+    """Raise BaldroError where an answer has other numbers of tokens in two pieces of evidence of ours: another tokenizer's."""
+    for section in ("forget", "holdout"):
+        try:
+            ours, theirs = (evidence.texts(section) for evidence in (model, retain))
+        except Absent:
+            continue
+        if "tokens" not in ours or "tokens" not in theirs:
+            continue
+        both = ours.index.intersection(theirs.index)
+        one, other = ours.loc[both, "tokens"], theirs.loc[both, "tokens"]
+        for at in both[one.to_numpy() != other.to_numpy()][:1]:
+            raise BaldroError(
+                f"{retain.where}: {place(section, *at)} has {other[at]} tokens, but {one[at]} in {model.where}; "
+                "both need one tokenizer and one prompt"
+            )
+
+
+def same_model(model: Evidence, retain: Evidence) -> bool:
+    """Whether two pieces of evidence are one model's: what both are compared by is equal to single precision, sample by sample.
+
+    Compared by: truth ratios of the forget set (TOFU), min-k scores of forget set and holdout (MUSE). Two trainings never agree on all.
+    """
+    if model.kind != retain.kind:
+        return False
+    try:
+        if model.kind == "tofu":
+            pairs = [(ratios(model, "forget"), ratios(retain, "forget"))]
+        else:
+            pairs = [tuple(e.column(name, "attack_min_k") for e in (model, retain)) for name in ("forget", "holdout")]
+    except Absent:
+        return False
+    return all(
+        len(ours) == len(theirs) and set(ours.index) == set(theirs.index)
+        and np.allclose(ours, theirs[ours.index], rtol=SINGLE, atol=0)
+        for ours, theirs in pairs
+    )  # fmt: skip
