@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
             options.log.parent.mkdir(parents=True, exist_ok=True)
             if options.log.is_file():
                 options.log.unlink()  # an earlier process that lives on keeps the old file to itself
-            log = stack.enter_context(options.log.open("w", buffering=1))
+            log = stack.enter_context(options.log.open("w", buffering=1, encoding="utf-8"))
             stack.enter_context(redirect_stdout(log))
         try:
             getattr(verbs, options.verb)(options)
@@ -130,6 +130,7 @@ def parser() -> argparse.ArgumentParser:
     sub = verb("score")
     _of_a_run(sub)
     _of_scoring(sub)
+    sub.add_argument("--holdout", help="the split that no model saw, for membership attacks; running text has its own")
     sub.add_argument("--max-new-tokens", type=int, default=200, help="longest continuation")
     sub.add_argument("--evaluate-rows", type=int, help="only the first so many rows of each section")
     sub.add_argument(

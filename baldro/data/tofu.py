@@ -1,7 +1,8 @@
 """TOFU (Maini et al. 2024, arXiv 2401.06121): a folder of JSON lines named as on the hub, or the hub's locuslab/TOFU.
 
 4,000 question-answer pairs about 200 invented authors, 20 each. 4,000 pairs are unique but only 3,999 questions: rows are keyed
-by their position. `full` is retain90 and then forget10.
+by their position. `full` is retain90 and then forget10. What a forget split is called, which split is retained with it and which rows
+are held out is said by the benchmark's definition; its wrong and paraphrased answers are in `{split}_perturbed`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,12 +12,15 @@ import pandas as pd
 
 from baldro.data import jsonlines
 from baldro.data.alternates import given
+from baldro.data.apart import Pair, apart, doubles, few, plain
 from baldro.errors import BaldroError
 from baldro.grid.sources import Source, resolve
 
 ALWAYS = ("full", "retain_perturbed", "real_authors_perturbed", "world_facts_perturbed")
 PERTURBED = {"retain_perturbed": 5, "real_authors_perturbed": 3, "world_facts_perturbed": 3}
 """Wrong answers per row; forget splits have five."""
+OPTIONS = ("real_authors_perturbed", "world_facts_perturbed")
+"""Perturbed splits without paraphrases: their wrong answers are options."""
 ROWS = {"full": 4000, "retain_perturbed": 400, "real_authors_perturbed": 100, "world_facts_perturbed": 117}
 """TOFU's own sizes, where no other split would tell that a file was cut."""
 
@@ -25,6 +29,7 @@ def load(
     places: Sequence[str],
     *,
     forget: Mapping[str, str],
+    holdout: Mapping[str, str] | None = None,
     retain_rows: int | None = None,
     alternates: Sequence[Path] = (),
 ) -> pd.DataFrame:
@@ -33,23 +38,28 @@ def load(
     Args:
         places: where the rows are (see baldro.grid.sources).
         forget: forget split -> retain split.
+        holdout: forget split -> the split of rows that no model saw; by default there are none.
         retain_rows: keep only the first so many rows of the smallest retain split, and all else that is left of it.
         alternates: files of other answers to the forget questions (see baldro.data.alternates); by default there are none.
+
+    Returns: the records; `attrs["notes"]` has a line for each kind of doubtful rows that are few enough to be let through.
     """
-    source = resolve(places, what="the TOFU data")
-    names = [*ALWAYS, *forget, *forget.values(), *(f"{name}_perturbed" for name in forget)]
-    splits = {name: _rows(source, name) for name in names}
-    for name in forget:
-        holdout = name.replace("forget", "holdout")
-        if _there(source, holdout):
-            splits[holdout] = _rows(source, holdout)
+    source, held = resolve(places, what="the TOFU data"), holdout or {}
+    wrong = PERTURBED | {f"{name}_perturbed": 5 for name in forget}
+    names = dict.fromkeys(
+        [*ALWAYS, *forget, *forget.values(), *(f"{name}_perturbed" for name in forget), *held.values()]
+    )
+    splits = {name: _rows(source, name, wrong.get(name)) for name in names}
     _agree(splits, forget, source)
+    notes = _doubtful(splits, forget, held, wrong, source)
     others = given(alternates, splits, forget) if alternates else {}
     if retain_rows is not None:
         splits = _shorten(splits, forget, retain_rows)
-    known = [{"question": row["question"], "answer": row["answer"]} for name in ALWAYS[2:] for row in splits[name]]
+    known = [{"question": row["question"], "answer": row["answer"]} for name in OPTIONS for row in splits[name]]
     frames = [_frame(name, rows, others.get(name)) for name, rows in {**splits, "base": known}.items()]
-    return pd.concat(frames, ignore_index=True)
+    frame = pd.concat(frames, ignore_index=True)
+    frame.attrs = {"notes": notes} if notes else {}
+    return frame
 
 
 def _frame(name: str, rows: list[dict], others: list[str] | None) -> pd.DataFrame:
@@ -59,11 +69,7 @@ def _frame(name: str, rows: list[dict], others: list[str] | None) -> pd.DataFram
     return frame.assign(alternate_answer=pd.Series(others or [None] * len(rows), dtype=object))
 
 
-def _there(source: Source, name: str) -> bool:
-    return source.path is None or (source.path / f"{name}.json").is_file()
-
-
-def _rows(source: Source, name: str) -> list[dict]:
+def _rows(source: Source, name: str, wrong: int | None) -> list[dict]:
     if source.path is None:
         import datasets
 
@@ -81,23 +87,37 @@ def _rows(source: Source, name: str) -> list[dict]:
         where, rows = zip(*jsonlines.read(path), strict=True)
         rows = list(rows)
     for row, place in zip(rows, where, strict=True):
-        _check(row, name, place)
+        _check(row, name, place, wrong)
     return rows
 
 
-def _check(row: dict, name: str, place: str) -> None:
-    needed = ["question", "answer"]
-    if name.endswith("_perturbed"):
-        needed += ["perturbed_answer"] + (["paraphrased_answer"] if name.startswith(("forget", "retain")) else [])
-    for key in needed:
-        if not row.get(key):
-            raise BaldroError(f"{place}: field {key} is missing or empty; required in {name}: {', '.join(needed)}")
-    wrong = row.get("perturbed_answer")
-    if wrong is not None and (not isinstance(wrong, list) or len(wrong) != PERTURBED.get(name, 5) or not all(wrong)):
-        raise BaldroError(f"{place}: perturbed_answer must be a list of {PERTURBED.get(name, 5)} answers")
+def _check(row: dict, name: str, place: str, wrong: int | None) -> None:
+    """Whether a row has what its split needs; what it has beyond that must be texts too.
+
+    Args:
+        wrong: wrong answers that it must have; None: it need not.
+    """
+    needed = ["question", "answer", *(["perturbed_answer"] if wrong else [])]
+    needed += ["paraphrased_answer"] if wrong and name not in OPTIONS else []
+    for key in ("question", "answer", "paraphrased_answer"):
+        said = jsonlines.fault(row.get(key)) if key in needed or row.get(key) is not None else None
+        if said:
+            raise BaldroError(f"{place}: field {key} {said}; required in {name}: {', '.join(needed)}")
+    others, count = row.get("perturbed_answer"), wrong or 5
+    if not others and "perturbed_answer" in needed:
+        raise BaldroError(
+            f"{place}: field perturbed_answer is missing or empty; required in {name}: {', '.join(needed)}"
+        )
+    if others is None:
+        return
+    if not isinstance(others, list) or len(others) != count:
+        raise BaldroError(f"{place}: perturbed_answer must be a list of {count} answers")
+    for i, text in enumerate(others):
+        if said := jsonlines.fault(text):
+            raise BaldroError(f"{place}: perturbed_answer must be a list of {count} answers; answer {i} {said}")
 
 
-def _pairs(rows: list[dict]) -> list[tuple[str, str]]:
+def _pairs(rows: list[dict]) -> list[Pair]:
     return [(row["question"], row["answer"]) for row in rows]
 
 
@@ -121,6 +141,53 @@ def _agree(splits: dict[str, list[dict]], forget: Mapping[str, str], source: Sou
                 raise BaldroError(
                     f"{source}: {name} has {len(splits[name])} rows, TOFU's has {rows}; is a file cut short?"
                 )
+
+
+def _doubtful(
+    splits: Mapping[str, list[dict]],
+    forget: Mapping[str, str],
+    held: Mapping[str, str],
+    wrong: Mapping[str, int],
+    source: Source,
+) -> list[str]:
+    """Notes on rows that would make a number wrong if they were many: then an error."""
+    rows, notes = {name: _pairs(each) for name, each in splits.items()}, []
+    learnt = [pair for name in ("full", *OPTIONS) for pair in rows[name]]
+    for name, other in held.items():
+        notes += apart(
+            rows[other], learnt, f"of {other}, held out for {name}, are also learnt, in full or the base: members that are non-members",
+            where=source, allowed="rows that no model saw, or no `holdout`",
+        )  # fmt: skip
+    for name, retain in forget.items():
+        notes += apart(
+            rows[name], rows[retain], f"of {name} are also in {retain}, which the retain model learns",
+            where=source, allowed="rows that are forgotten or retained, not both",
+        )  # fmt: skip
+        for other in (*OPTIONS, "retain_perturbed"):
+            notes += apart(
+                rows[other], rows[name], f"of {other} are also in {name}: what is forgotten would count as kept knowledge",
+                where=source, allowed="rows that are not to be forgotten",
+            )  # fmt: skip
+    for name in dict.fromkeys(("full", *forget, *held.values(), *PERTURBED)):
+        notes += doubles(name, rows[name], where=source)
+    for name in wrong:
+        right = sum(map(_right_among_wrong, splits[name]))
+        notes += few(
+            right, len(splits[name]), f"of {name} have the right answer, or its paraphrase, among their wrong ones",
+            where=source, allowed="perturbed_answer of answers that are wrong",
+        )  # fmt: skip
+    known = set(rows["full"])
+    strange = sum(pair not in known for pair in rows["retain_perturbed"])
+    if strange:
+        notes.append(
+            f"{source}: {strange} of {len(rows['retain_perturbed'])} rows of retain_perturbed are not in full, so never learnt"
+        )
+    return notes
+
+
+def _right_among_wrong(row: dict) -> bool:
+    right = {plain(("", row[key])) for key in ("answer", "paraphrased_answer") if row.get(key)}
+    return not right.isdisjoint(plain(("", text)) for text in row["perturbed_answer"])
 
 
 def _shorten(splits: dict[str, list[dict]], forget: Mapping[str, str], retain_rows: int) -> dict[str, list[dict]]:
