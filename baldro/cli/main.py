@@ -15,6 +15,8 @@ from baldro.errors import BaldroError
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb. Returns 0; 2 for a mistake in the input or a failed run (one line on standard error); 1 for a defect (a trace)."""
     options = parser().parse_args(arguments)
+    if hasattr(sys.stdout, "reconfigure"):  # a terminal of another locale shows what it cannot write as \\u2264
+        sys.stdout.reconfigure(errors="backslashreplace")
     os.environ.setdefault("TQDM_DISABLE", "1")  # libraries' progress bars; a job has its own lines
     with ExitStack() as stack:
         log = None

@@ -8,7 +8,7 @@ from baldro.errors import BaldroError
 from baldro.files import once, read_text
 
 ROWS = "JSON lines in UTF-8, an object a line, or a JSON array of objects"
-KINDS = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
+KINDS = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list", dict: "an object"}
 
 
 def read(path: Path) -> list[tuple[str, dict]]:
@@ -55,7 +55,7 @@ def _array(path: Path, text: str) -> list[tuple[str, dict]]:
         at = _skip(text, at + 1) if text[at : at + 1] == "," else at
     if text[at:] != "]":
         raise BaldroError(
-            f"{path}: not JSON: the array {'goes on behind its ]' if text[at:] else 'does not end; is the file cut short?'}"
+            f"{path}: not JSON: the array {'goes on behind its ]' if text[at:] else 'has no end; is the file cut short?'}"
         )
     if not found:
         raise BaldroError(f"{path}: an array without rows; allowed: {ROWS}, at least one")
@@ -78,7 +78,9 @@ def _decoded(decode: Any, place: str) -> Any:
     try:
         return decode()
     except json.JSONDecodeError as error:
-        raise BaldroError(f"{place}: not a JSON object ({error.msg}); is the file cut short?") from None
+        raise BaldroError(
+            f"{place}: not a JSON object ({error.msg}); is a row on several lines, or the file cut short?"
+        ) from None
     except RecursionError:
         raise BaldroError(f"{place}: lists or objects in one another beyond all measure; allowed: {ROWS}") from None
     except BaldroError as error:

@@ -103,18 +103,17 @@ def _check(row: dict, name: str, place: str, wrong: int | None) -> None:
         said = jsonlines.fault(row.get(key)) if key in needed or row.get(key) is not None else None
         if said:
             raise BaldroError(f"{place}: field {key} {said}; required in {name}: {', '.join(needed)}")
-    others, count = row.get("perturbed_answer"), wrong or 5
-    if not others and "perturbed_answer" in needed:
+    others = row.get("perturbed_answer")
+    if not others and wrong:
         raise BaldroError(
             f"{place}: field perturbed_answer is missing or empty; required in {name}: {', '.join(needed)}"
         )
-    if others is None:
-        return
-    if not isinstance(others, list) or len(others) != count:
-        raise BaldroError(f"{place}: perturbed_answer must be a list of {count} answers")
-    for i, text in enumerate(others):
+    must = f"{place}: perturbed_answer must be a list of {f'{wrong} ' if wrong else ''}answers"
+    if others is not None and (not isinstance(others, list) or (wrong and len(others) != wrong)):
+        raise BaldroError(must)
+    for i, text in enumerate(others or ()):
         if said := jsonlines.fault(text):
-            raise BaldroError(f"{place}: perturbed_answer must be a list of {count} answers; answer {i} {said}")
+            raise BaldroError(f"{must}; answer {i} {said}")
 
 
 def _pairs(rows: list[dict]) -> list[Pair]:

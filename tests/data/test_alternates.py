@@ -157,7 +157,7 @@ def test_a_file_that_is_cut_or_no_text(shared, real, tmp_path):
     with pytest.raises(BaldroError, match=rf"^{path}:200: not a JSON object .*cut short\?"):
         data.build(definition(shared, path))
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(BaldroError, match=rf"^{path}: cannot be read as text .*allowed: JSON lines in UTF-8"):
+    with pytest.raises(BaldroError, match=rf"^{path}: is in UTF-16; allowed: JSON lines in UTF-8"):
         data.build(definition(shared, path))
 
 
