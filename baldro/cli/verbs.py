@@ -128,6 +128,8 @@ def _evidence(options: Namespace, given: Any) -> "pd.DataFrame":
         gradient_norms=options.gradient_norms,
         label=f"score {given.run.id}",
     )
+    if "holdout" not in set(frame["section"]):
+        print("nothing is held out (--holdout), so there are no metrics mia_* and privleak")
     if options.fluency:
         del network  # one model in memory at a time
         told = frame["section"].eq("forget") & frame["generation"].notna()
@@ -170,7 +172,7 @@ def report(options: Namespace) -> None:
         selection=dict(experiment.selection),
         attribution=experiment.attribution,
         config_text=text,
-        notes={},
+        notes=_doubts(experiment, options.results),
         allow_missing=options.allow_missing,
     )
 
@@ -186,6 +188,15 @@ def summary(options: Namespace) -> None:
         )
     where = [f"tables   {folder / 'tables'}", f"figures  {folder / 'figures'}", f"report   {folder / 'report.html'}"]
     print("\n".join([main_table_text(folder), "", *where]))
+
+
+def _doubts(experiment: Experiment, results: Path) -> dict[str, str]:
+    """Heading -> what was noted of a benchmark's rows when its table was made."""
+    from baldro.data.records import notes
+
+    tables = {name: results / "data" / f"{name}.parquet" for name in experiment.benchmarks}
+    said = {name: notes(path) for name, path in tables.items() if path.is_file()}
+    return {f"Data of {name}": " ".join(f"{line}." for line in lines) for name, lines in said.items() if lines}
 
 
 def _config(option: str) -> tuple[Experiment, str]:

@@ -10,6 +10,7 @@ from baldro.cli import main
 from baldro.data.apart import apart
 from baldro.data.fictional import generate
 from baldro.data.protocol import sections
+from baldro.data.records import notes as stored
 from baldro.errors import BaldroError
 from baldro.metrics import evaluate, from_samples
 from baldro.score import candidates
@@ -172,7 +173,8 @@ def test_wrong_answers_that_are_right(rows, build):
 
 def test_a_few_are_noted_and_stored_with_the_table(rows, build, tmp_path, capsys):
     clean = build(rows)
-    assert clean.attrs == {}
+    data.write(clean, tmp_path / "clean.parquet")
+    assert clean.attrs == {} and stored(tmp_path / "clean.parquet") == []
     rows["others"][0] = {"question": "what is  SECRET 0?", "answer": "secret is 0. "}
     rows["others"][1:3] = rows["others"][3:5]
     rows["retain_perturbed"][0]["question"] = "Another?"
@@ -185,7 +187,7 @@ def test_a_few_are_noted_and_stored_with_the_table(rows, build, tmp_path, capsys
     ]
     data.write(frame, tmp_path / "out.parquet")
     back = data.read(tmp_path / "out.parquet")
-    assert back.attrs["notes"] == notes
+    assert back.attrs["notes"] == stored(tmp_path / "out.parquet") == notes
     assert data.content_hash(back) == data.content_hash(frame.assign()) != data.content_hash(clean)
     entry = json.dumps({"kind": "tofu", "source": [str(tmp_path)], "forget": FORGET, "holdout": HELD})
     log = tmp_path / "log.txt"
@@ -221,3 +223,19 @@ def test_fictional_has_nothing_to_note(tmp_path):
         assert apart(pairs[f"holdout{percent}"], known, "", where="", allowed="") == []
         assert apart(pairs[f"forget{percent}"], pairs["retain_perturbed"], "", where="", allowed="") == []
     assert frame.attrs == {}
+
+
+def test_the_report_says_what_was_noted(rows, build, tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    from baldro import report
+    from baldro.cli import verbs
+
+    rows["retain_perturbed"][0]["question"] = "Another?"
+    data.write(build(rows), tmp_path / "data/mine.parquet")
+    config = {"name": "t", "benchmarks": {"mine": {"kind": "tofu", "source": [str(tmp_path)], "forget": FORGET}}}
+    config["grid"] = {"benchmark": "mine", "model": "tiny", "split": "secret", "objective": "npo"}
+    said = {}
+    monkeypatch.setattr(report, "write_report", lambda **options: said.update(options["notes"]))
+    verbs.report(SimpleNamespace(config=json.dumps(config), results=tmp_path, allow_missing=True))
+    assert said == {"Data of mine": f"{tmp_path}: 1 of 20 rows of retain_perturbed are not in full, so never learnt."}
