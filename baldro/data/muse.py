@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from baldro.data import jsonlines
-from baldro.data.apart import apart, doubles, few, plain
+from baldro.data.muse_doubts import doubts
 from baldro.errors import BaldroError, unknown
 from baldro.grid.sources import MUSE, MUSE_RAW, Source, muse_files, resolve
 
@@ -24,9 +24,6 @@ TRAIN_ON = ("raw", "excerpts")
 PIECE_WORDS = 350
 SEAM = 100
 """Words before a passage's continuation that must stand in an excerpt with it, for the passage to count as trained on."""
-LONG = 20
-"""Words from which on a text that stands within another is not there by chance."""
-
 Rows = list[tuple[str, str]]  # question, answer
 
 
@@ -64,7 +61,7 @@ def load(
             raise BaldroError(f"muse: {name} is {value!r}; allowed: a whole number of at least 1")
     source = resolve(places, what="the MUSE data")
     splits = _read(source, train_on)
-    notes = _doubtful(splits, source)
+    notes = doubts(splits, where=source)
     if excerpt_words is not None:
         splits |= {name: _begun(rows, excerpt_words) for name, rows in splits.items() if name.startswith("privleak")}
     if train_on == "excerpts":
@@ -128,41 +125,6 @@ def _stands_in(passage: tuple[str, str], excerpts: Rows) -> bool:
     prompt, continuation = passage
     seam = " ".join([*prompt.split()[-SEAM:], *continuation.split()])
     return any(seam in " ".join(text.split()) for _, text in excerpts)
-
-
-def _doubtful(splits: Mapping[str, Rows], source: Source) -> list[str]:
-    """Notes on rows that would make a number wrong if they were many: then an error."""
-    notes, seen = [], "which are learnt: members that are also non-members"
-    kept = "which are learnt and kept: what is forgotten would count as kept knowledge"
-    forgotten, retained = (
-        [text for name in (part, f"privleak_{part}") for text in _texts(splits.get(name, []))] for part in MUSE_RAW
-    )
-    for name, texts, part, why in (
-        ("privleak_holdout", forgotten, "forget", seen),
-        ("privleak_holdout", retained, "retain", seen),
-        ("privleak_forget", retained, "retain", kept),
-        ("verbmem", retained, "retain", kept),
-        ("forget", retained, "retain", kept),
-    ):
-        own = _texts(splits.get(name, []))
-        told = f"of {name} stand in the {part} texts, {why}"
-        notes += few(_standing_in(own, texts), len(own), told, where=source, allowed="texts that do not")
-    for name, other, why in (
-        ("forget_knowmem", "retain_knowmem", "what is forgotten would count as kept knowledge"),
-        ("forget_knowmem", "forget_knowmem_icl", "the prompt would hold the answer"),
-        ("retain_knowmem", "retain_knowmem_icl", "the prompt would hold the answer"),
-    ):
-        told = f"of {name} are also in {other}: {why}"
-        notes += apart(splits[name], splits[other], told, where=source, allowed="questions that are not")
-    return notes + [note for name, rows in splits.items() for note in doubles(name, rows, where=source)]
-
-
-def _standing_in(texts: Sequence[str], others: Sequence[str]) -> int:
-    """How many texts are one of the others, or, if they are long enough to be told by their words, a part of one."""
-    normal = [plain(("", text))[1] for text in others]
-    known, joined = set(normal), "\n".join(normal)
-    own = [plain(("", text))[1] for text in texts]
-    return sum(text in known or (text.count(" ") >= LONG and text in joined) for text in own)
 
 
 def _read(source: Source, train_on: str) -> dict[str, Rows]:

@@ -12,15 +12,14 @@ import pandas as pd
 
 from baldro.data import jsonlines
 from baldro.data.alternates import given
-from baldro.data.apart import Pair, apart, doubles, few, plain
+from baldro.data.apart import Pair
+from baldro.data.tofu_doubts import OPTIONS, doubts
 from baldro.errors import BaldroError
 from baldro.grid.sources import Source, resolve
 
 ALWAYS = ("full", "retain_perturbed", "real_authors_perturbed", "world_facts_perturbed")
 PERTURBED = {"retain_perturbed": 5, "real_authors_perturbed": 3, "world_facts_perturbed": 3}
 """Wrong answers per row; forget splits have five."""
-OPTIONS = ("real_authors_perturbed", "world_facts_perturbed")
-"""Perturbed splits without paraphrases: their wrong answers are options."""
 ROWS = {"full": 4000, "retain_perturbed": 400, "real_authors_perturbed": 100, "world_facts_perturbed": 117}
 """TOFU's own sizes, where no other split would tell that a file was cut."""
 
@@ -51,7 +50,7 @@ def load(
     )
     splits = {name: _rows(source, name, wrong.get(name)) for name in names}
     _agree(splits, forget, source)
-    notes = _doubtful(splits, forget, held, wrong, source)
+    notes = doubts(splits, forget=forget, held=held, where=source)
     others = given(alternates, splits, forget) if alternates else {}
     if retain_rows is not None:
         splits = _shorten(splits, forget, retain_rows)
@@ -140,53 +139,6 @@ def _agree(splits: dict[str, list[dict]], forget: Mapping[str, str], source: Sou
                 raise BaldroError(
                     f"{source}: {name} has {len(splits[name])} rows, TOFU's has {rows}; is a file cut short?"
                 )
-
-
-def _doubtful(
-    splits: Mapping[str, list[dict]],
-    forget: Mapping[str, str],
-    held: Mapping[str, str],
-    wrong: Mapping[str, int],
-    source: Source,
-) -> list[str]:
-    """Notes on rows that would make a number wrong if they were many: then an error."""
-    rows, notes = {name: _pairs(each) for name, each in splits.items()}, []
-    learnt = [pair for name in ("full", *OPTIONS) for pair in rows[name]]
-    for name, other in held.items():
-        notes += apart(
-            rows[other], learnt, f"of {other}, held out for {name}, are also learnt, in full or the base: members that are non-members",
-            where=source, allowed="rows that no model saw, or no `holdout`",
-        )  # fmt: skip
-    for name, retain in forget.items():
-        notes += apart(
-            rows[name], rows[retain], f"of {name} are also in {retain}, which the retain model learns",
-            where=source, allowed="rows that are forgotten or retained, not both",
-        )  # fmt: skip
-        for other in (*OPTIONS, "retain_perturbed"):
-            notes += apart(
-                rows[other], rows[name], f"of {other} are also in {name}: what is forgotten would count as kept knowledge",
-                where=source, allowed="rows that are not to be forgotten",
-            )  # fmt: skip
-    for name in dict.fromkeys(("full", *forget, *held.values(), *PERTURBED)):
-        notes += doubles(name, rows[name], where=source)
-    for name in wrong:
-        right = sum(map(_right_among_wrong, splits[name]))
-        notes += few(
-            right, len(splits[name]), f"of {name} have the right answer, or its paraphrase, among their wrong ones",
-            where=source, allowed="perturbed_answer of answers that are wrong",
-        )  # fmt: skip
-    known = set(rows["full"])
-    strange = sum(pair not in known for pair in rows["retain_perturbed"])
-    if strange:
-        notes.append(
-            f"{source}: {strange} of {len(rows['retain_perturbed'])} rows of retain_perturbed are not in full, so never learnt"
-        )
-    return notes
-
-
-def _right_among_wrong(row: dict) -> bool:
-    right = {plain(("", row[key])) for key in ("answer", "paraphrased_answer") if row.get(key)}
-    return not right.isdisjoint(plain(("", text)) for text in row["perturbed_answer"])
 
 
 def _shorten(splits: dict[str, list[dict]], forget: Mapping[str, str], retain_rows: int) -> dict[str, list[dict]]:

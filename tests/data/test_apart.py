@@ -171,6 +171,22 @@ def test_wrong_answers_that_are_right(rows, build):
         build(rows)
 
 
+def test_what_is_noted_whatever_its_number(rows, build, tmp_path):
+    """The same questions with other answers, and wrong answers that are one: some benchmarks are so on purpose."""
+    for name in ("others", "retain_perturbed"):
+        for row, other in zip(rows[name][:20], rows["secret"], strict=False):
+            row["question"] = other["question"]
+    for row in rows["secret_perturbed"]:
+        row["perturbed_answer"] = ["No."] * 5
+    notes = [note.removeprefix(f"{tmp_path}: ") for note in build(rows).attrs["notes"]]
+    assert notes == [
+        "20 of 40 rows of others ask what secret asks",
+        "20 of 20 rows of retain_perturbed ask what secret asks",
+        "40 of 40 rows of secret_perturbed have a wrong answer twice",
+        "20 of 20 rows of retain_perturbed are not in full, so never learnt",
+    ]
+
+
 def test_a_few_are_noted_and_stored_with_the_table(rows, build, tmp_path, capsys):
     clean = build(rows)
     data.write(clean, tmp_path / "clean.parquet")

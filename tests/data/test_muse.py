@@ -312,6 +312,13 @@ def test_a_passage_that_is_retained(raw):
     refused(raw, "1 of 5 rows of verbmem stand in the retain texts, which are learnt and kept")
 
 
+def test_excerpts_that_are_of_no_article(raw):
+    said = "no excerpt of privleak_forget stands word by word in the forget texts: was a member learnt?"
+    assert [note for note in load(raw).attrs["notes"] if said in note]
+    put(raw, "privleak/forget", 0, [{"text": article("rawforget", 1, words=60)}])
+    assert load(raw).attrs == {}
+
+
 def test_real_rows_have_nothing_to_note(shared):
     frame = load(shared / "data/muse_news")
     assert frame.attrs == {} and data.content_hash(frame) == "eca13981a41b04f3"
