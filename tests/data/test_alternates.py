@@ -120,7 +120,7 @@ def changed(rows, row, **fields):
             "field alternate_answer is missing or empty; required: question, answer, alternate_answer",
         ),
         (dict(alternate_answer=" "), "field alternate_answer is missing or empty"),
-        (dict(alternate_answer=["A."]), "field alternate_answer is missing or empty"),
+        (dict(alternate_answer=["A."]), "field alternate_answer is a list"),
         (dict(question=None), "field question is missing or empty"),
         (dict(answer="Not the answer."), "no row of `full` has this question and answer"),
     ],
