@@ -1,5 +1,6 @@
 """Files and folders that are written whole or not at all, and files that are read or refused in one line."""
 
+import codecs
 import glob
 import json
 import os
@@ -87,12 +88,61 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
+MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+"""What stands at the head of a text in another Unicode encoding; UTF-32's little-endian mark begins with UTF-16's."""
+
+
+def read_text(path: Path, *, what: str = "a text in UTF-8") -> str:
+    """A text in UTF-8, whatever the locale: without a byte-order mark at its head, its lines ended by line feeds.
+
+    Args:
+        what: what the file should be, for errors.
+
+    Raises:
+        BaldroError: a file that cannot be read; another encoding, with the first line that shows it.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BaldroError(f"{path}: cannot be read ({error.strerror}); allowed: {what}") from None
+    other = next((name for mark, name in MARKS.items() if data.startswith(mark)), None)
+    if other or b"\0" in data[:4]:  # UTF-16 without a mark: every other byte of a plain text is none
+        raise BaldroError(f"{path}: is in {other or 'UTF-16, it seems'}; allowed: {what}, saved as UTF-8")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        place = f"{path}:{data.count(10, 0, error.start) + 1}"
+        raise BaldroError(
+            f"{place}: byte 0x{data[error.start]:02x} is not UTF-8, so the file has another encoding; allowed: {what}, saved as UTF-8"
+        ) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object from its keys and values (`object_pairs_hook`), of which json.loads would keep the last of each key.
+
+    Raises:
+        BaldroError: a key that stands twice.
+    """
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise BaldroError(f"key {key!r} stands twice; allowed: once")
+        found[key] = value
+    return found
+
+
 def read_json(path: Path) -> Any:
     """The value of a JSON file; one that is not there or cut short is an error."""
+    if not path.exists():
+        raise BaldroError(f"{path} is not there; allowed: a file that an earlier verb wrote")
     try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise BaldroError(f"{path} is not there; allowed: a file that an earlier verb wrote") from None
+        return json.loads(read_text(path, what="JSON in UTF-8"))
     except json.JSONDecodeError as error:
         raise BaldroError(f"{path}:{error.lineno}: not JSON ({error.msg}); is the file cut short?") from None
 
@@ -100,9 +150,11 @@ def read_json(path: Path) -> Any:
 def parse_json(text: str, *, what: str) -> dict[str, Any]:
     """The JSON object in an option."""
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=once)
     except json.JSONDecodeError as error:
         raise BaldroError(f"{what} is not JSON ({error.msg}): {text[:60]!r}; allowed: a JSON object") from None
+    except BaldroError as error:
+        raise BaldroError(f"{what}: {error}") from None
     if not isinstance(value, dict):
         raise BaldroError(f"{what} is {type(value).__name__}; allowed: a JSON object")
     return value

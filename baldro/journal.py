@@ -133,7 +133,7 @@ class Log:
 
     def save_rows(self, folder: Path) -> None:
         """train.csv, a row a step, and dynamics.parquet, a row a step and forget sample."""
-        with (folder / "train.csv").open("w", newline="") as file:
+        with (folder / "train.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=list(self.rows[0]))
             writer.writeheader()
             writer.writerows(self.rows)

@@ -104,7 +104,7 @@ class Lease:
         }
         lease.token = json.dumps(mine) + "\n"
         with whole(lease.file) as beside:
-            beside.write_text(lease.token)
+            beside.write_text(lease.token, encoding="utf-8")
             lease.taken = beside.stat().st_mtime_ns
         sweep(lease.file, before=lease.taken)
         return lease
@@ -147,7 +147,7 @@ class Lease:
 
     def _found(self) -> str:
         try:
-            return self.file.read_text(errors="replace")
+            return self.file.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return ""
 

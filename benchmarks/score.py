@@ -196,6 +196,7 @@ def main() -> None:
     parser.add_argument("--model", help="a folder of transformers")
     parser.add_argument("--benchmark", help="a table that `baldro benchmark` wrote")
     parser.add_argument("--split", default="forget10")
+    parser.add_argument("--holdout", default="holdout10", help="the split that no model saw")
     parser.add_argument("--rows", type=int, default=10, help="of each section")
     parser.add_argument("--max-new-tokens", type=int, default=32)
     parser.add_argument("--repetitions", type=int, default=3)
@@ -204,7 +205,8 @@ def main() -> None:
         parser.error("--model and --benchmark go together")
     model, tokenizer, records = given(options)
     model.eval()
-    frame = candidates(records, options.split, options.rows)
+    wanted = protocol.sections(set(records["split"]), options.split, options.holdout)
+    frame = candidates(records, wanted, options.rows)
     pairs = list(zip(frame["question"], frame["text"], strict=True))
     sequences = encode(tokenizer, PROMPT, pairs, longest=models.positions(model))
     asked = np.flatnonzero(right(frame) & (frame["section"] != "holdout"))
@@ -216,7 +218,12 @@ def main() -> None:
         before = protocol.TOFU
         protocol.TOFU = tuple(replace(s, **changes) for s in before)
         try:
-            settled = dict(split=options.split, max_new_tokens=options.max_new_tokens, evaluate_rows=options.rows)
+            settled = dict(
+                split=options.split,
+                holdout=options.holdout,
+                max_new_tokens=options.max_new_tokens,
+                evaluate_rows=options.rows,
+            )
             return evidence(model, tokenizer, PROMPT, records, **settled)
         finally:
             protocol.TOFU = before

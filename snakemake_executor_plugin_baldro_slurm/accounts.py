@@ -15,11 +15,11 @@ class Accounts:
 
     def __init__(self, path: Path):
         self.path = path
-        rows = path.read_text().splitlines(keepends=True) if path.is_file() else []
+        rows = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
         if rows and not rows[-1].endswith(
             "\n"
         ):  # cut short when a Snakemake was killed: the job is not closed and comes again
-            with path.open("r+") as file:
+            with path.open("r+", encoding="utf-8") as file:
                 file.truncate(path.stat().st_size - len(rows.pop().encode()))
         self.known = {match[1] for row in rows if (match := re.match(r'{"job": "(\w+)"', row))}
 
@@ -29,7 +29,7 @@ class Accounts:
             return
         self.known.add(job)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a") as file:
+        with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line(submission, job, end)) + "\n")
 
 
@@ -66,7 +66,7 @@ def line(submission: Submission, job: str, end: slurm.End | None) -> dict[str, A
 def _seconds(submission: Submission) -> float | None:
     total = 0.0
     for path in (Path(path) for member in submission.members for path in member.benchmarks):
-        rows = path.read_text().splitlines() if path.is_file() else []
+        rows = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
         if len(rows) < 2:
             return None
         try:

@@ -219,7 +219,11 @@ def last_words(logs: Iterable[str | Path], *, since: float = 0.0) -> str:
         try:
             if Path(path).stat().st_mtime < since:
                 continue
-            lines = [line.strip() for line in Path(path).read_text(errors="replace").splitlines() if line.strip()]
+            lines = [
+                line.strip()
+                for line in Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+                if line.strip()
+            ]
         except OSError:
             continue
         own = [line for line in lines if re.match(r"baldro [a-z]+: ", line)]

@@ -120,10 +120,10 @@ class Submission:
         self.folder.mkdir(parents=True)
         members = "\n".join(f"member {i} {shlex.quote(command)}" for i, command in enumerate(commands))
         script = SCRIPT.format(workdir=shlex.quote(str(workdir)), folder=shlex.quote(str(self.folder)), members=members)
-        (self.folder / "script.sh").write_text(script)
+        (self.folder / "script.sh").write_text(script, encoding="utf-8")
         content = asdict(self) | {"folder": str(self.folder)}
         part = self.folder / "submission.part"
-        part.write_text(json.dumps(content, indent=1))
+        part.write_text(json.dumps(content, indent=1), encoding="utf-8")
         part.rename(self.folder / "submission.json")
 
     def job(self) -> str | None:
@@ -136,8 +136,8 @@ class Submission:
     def exit_status(self, index: int) -> int | None:
         """A member's exit status, once it has ended by itself in the present turn of the job, or before it."""
         try:
-            status, turn = (self.folder / f"{index}.exit").read_text().split()
-            return int(status) if turn == (self.folder / "turn").read_text().strip() else None
+            status, turn = (self.folder / f"{index}.exit").read_text(encoding="utf-8").split()
+            return int(status) if turn == (self.folder / "turn").read_text(encoding="utf-8").strip() else None
         except (OSError, ValueError):  # not there, or a file system that cannot say now
             return None
 
@@ -173,7 +173,7 @@ class Submission:
     def stopped(self) -> str:
         """The signal that stopped the script, or nothing."""
         try:
-            return (self.folder / "stopped").read_text().strip()
+            return (self.folder / "stopped").read_text(encoding="utf-8").strip()
         except FileNotFoundError:
             return ""
 
@@ -191,7 +191,7 @@ def read_all(folder: Path) -> list[Submission]:
     """The submissions of earlier Snakemakes; one that was killed before it wrote all of a folder submitted nothing."""
     found = []
     for path in sorted(folder.glob(f"{PREFIX}*/submission.json")):
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         members = [Member(**member) for member in content.pop("members")]
         found.append(Submission(**{**content, "folder": path.parent, "members": members}))
     return found

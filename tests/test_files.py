@@ -3,13 +3,15 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
 from baldro.errors import BaldroError
-from baldro.files import link, remove, sweep, whole, write_json, write_text
+from baldro.files import link, parse_json, read_json, remove, sweep, whole, write_json, write_text
 
 
 def names(folder):
@@ -186,3 +188,61 @@ def test_removing_follows_no_link(tmp_path):
     remove(tmp_path / "b")
     remove(tmp_path / "nothing")
     assert not (tmp_path / "b").exists() and (tmp_path / "a/inner/b").exists()
+
+
+# Texts whatever the locale
+
+
+def test_a_definition_in_which_a_key_stands_twice():
+    with pytest.raises(BaldroError, match=r"^--definition: key 'seed' stands twice; allowed: once"):
+        parse_json('{"kind": "fictional", "seed": 1, "seed": 2}', what="--definition")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\xff\xfe{\x00", ": is in UTF-16"),
+        (b'{\n"a": "\xe9"}', ":2: byte 0xe9 is not UTF-8"),
+        (b'{\n"a": ', ":2: not JSON .*cut short"),
+    ],
+)
+def test_json_in_another_encoding_is_one_line(content, said, tmp_path):
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(BaldroError, match=rf"^{path}{said}"):
+        read_json(path)
+
+
+def test_another_locale_changes_nothing_of_what_is_read(tmp_path):
+    """Python would read files in the locale's encoding, ASCII here; a question, a config and a log hold other letters."""
+    rows = [{"question": "Wer schrieb „Größe β“? 😀", "answer": f"Łukasz {i}."} for i in range(4)]
+    rows_of = {"full": rows, "keep": rows[:2], "secret": rows[2:]}
+    wrong = [{**row, "paraphrased_answer": "É.", "perturbed_answer": ["ä", "ö", "ü", "ß", "é"]} for row in rows]
+    facts = [{"question": "Où?", "answer": "Là.", "perturbed_answer": ["ä", "ö", "ü"]}]
+    rows_of |= {"secret_perturbed": wrong[2:], "retain_perturbed": wrong[:2]}
+    for name, each in {**rows_of, "real_authors_perturbed": facts, "world_facts_perturbed": facts}.items():
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in each)
+        (tmp_path / f"{name}.json").write_text(text, encoding="utf-8")
+    path, definition = tmp_path / "größe.yaml", dict(kind="tofu", source=[str(tmp_path)], forget={"secret": "keep"})
+    config = {"name": "t", "description": "Größe β", "benchmarks": {"mine": definition}}
+    config["grid"] = {"benchmark": "mine", "model": "tiny", "split": "secret", "objective": "npo"}
+    path.write_text(json.dumps(config, ensure_ascii=False), encoding="utf-8")
+    table = str(tmp_path / "mine.parquet")
+    code = f"""
+import locale, sys
+from baldro.cli import main
+from baldro.grid import load
+assert locale.getpreferredencoding(False) != "utf-8", locale.getpreferredencoding(False)
+assert load(sys.argv[1]).description == "Gr\\xf6\\xdfe \\u03b2"
+print(load(sys.argv[1]).description)
+sys.exit(main(["benchmark", "--definition", {json.dumps(definition)!r}, "--output", {table!r}, "--log", {table + ".log"!r}]))
+"""
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "utf-8"}
+    environment = {**os.environ, **locale, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code, str(path)], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    from baldro import data
+
+    read = data.read(Path(table))
+    assert data.split(read, "full")["question"][0] == rows[0]["question"]
+    assert data.split(read, "secret_perturbed")["perturbed_answer"][1].tolist() == ["ä", "ö", "ü", "ß", "é"]

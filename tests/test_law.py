@@ -88,3 +88,25 @@ def test_a_run_needs_nothing_that_only_configs_need():
 
 def test_the_snakefile_is_a_table_of_contents():
     assert len((ROOT / "Snakefile").read_text().splitlines()) <= 60
+
+
+def is_text(call: ast.Call) -> bool:
+    """Whether a call reads or writes a file as text."""
+    called = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    if isinstance(call.func, ast.Attribute) and called in ("read_text", "write_text"):
+        return True
+    of_os = isinstance(call.func, ast.Attribute) and getattr(call.func.value, "id", "") == "os"
+    modes = [each.value for each in ast.walk(call) if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+    return called == "open" and not of_os and not any(re.fullmatch("[rwax+]*b[rwax+]*", mode) for mode in modes)
+
+
+@pytest.mark.parametrize(
+    "folder", ["baldro", "snakemake_logger_plugin_baldro", "snakemake_executor_plugin_baldro_slurm"]
+)
+def test_no_text_depends_on_the_locale(folder):
+    found = []
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+        lacking = [c for c in calls if is_text(c) and not any(k.arg == "encoding" for k in c.keywords)]
+        found += [f"{name(path)}:{call.lineno}" for call in lacking]
+    assert not found

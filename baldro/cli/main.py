@@ -15,6 +15,8 @@ from baldro.errors import BaldroError, out_of_memory
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb. Returns 0; 2 for a mistake in the input or a failed run (one line on standard error); 1 for a defect (a trace)."""
     options = parser().parse_args(arguments)
+    if hasattr(sys.stdout, "reconfigure"):  # a terminal of another locale shows what it cannot write as \\u2264
+        sys.stdout.reconfigure(errors="backslashreplace")
     os.environ.setdefault("TQDM_DISABLE", "1")  # libraries' progress bars; a job has its own lines
     with ExitStack() as stack:
         log = None
@@ -22,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
             options.log.parent.mkdir(parents=True, exist_ok=True)
             if options.log.is_file():
                 options.log.unlink()  # an earlier process that lives on keeps the old file to itself
-            log = stack.enter_context(options.log.open("w", buffering=1))
+            log = stack.enter_context(options.log.open("w", buffering=1, encoding="utf-8"))
             stack.enter_context(redirect_stdout(log))
         try:
             getattr(verbs, options.verb)(options)
@@ -132,6 +134,7 @@ def parser() -> argparse.ArgumentParser:
     sub = verb("score")
     _of_a_run(sub)
     _of_scoring(sub)
+    sub.add_argument("--holdout", help="the split that no model saw, for membership attacks; running text has its own")
     sub.add_argument("--max-new-tokens", type=int, default=200, help="longest continuation")
     sub.add_argument("--evaluate-rows", type=int, help="only the first so many rows of each section")
     sub.add_argument(

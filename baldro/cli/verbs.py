@@ -1,6 +1,6 @@
 """What each verb does: read files, call one stage, write files. Heavy imports are inside, so that a verb loads what it needs."""
 
-import json
+import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from baldro.errors import BaldroError
-from baldro.files import parse_json, remove, write_json
+from baldro.files import parse_json, read_text, remove, write_json
 from baldro.grid import Experiment, load
 from baldro.lease import Lease, Stop
 
@@ -46,6 +46,10 @@ def benchmark(options: Namespace) -> None:
     print(
         f"{options.output}: content {data.content_hash(frame)}; rows: {', '.join(f'{name} {n}' for name, n in sizes.items())}"
     )
+    for note in frame.attrs.get("notes", ()):
+        print(f"warning: {note}")
+        if options.log:  # which has it, and nobody reads
+            print(f"baldro benchmark: warning: {note}", file=sys.stderr)
 
 
 def model(options: Namespace) -> None:
@@ -106,7 +110,7 @@ def _evidence(options: Namespace, given: Any) -> "pd.DataFrame":
     from baldro.score.fluency import clean_probability
 
     if options.fluency:
-        _check_generates(given)
+        _check_generates(given, options.holdout)
         clean_probability(
             [], options.fluency
         )  # a classifier that cannot be loaded ends the job here, not after the scoring
@@ -117,12 +121,15 @@ def _evidence(options: Namespace, given: Any) -> "pd.DataFrame":
         given.model["prompt"],
         given.records,
         split=given.run.split,
+        holdout=options.holdout,
         max_new_tokens=options.max_new_tokens,
         evaluate_rows=options.evaluate_rows,
         batch_tokens=options.batch_tokens,
         gradient_norms=options.gradient_norms,
         label=f"score {given.run.id}",
     )
+    if "holdout" not in set(frame["section"]):
+        print("nothing is held out (--holdout), so there are no metrics mia_* and privleak")
     if options.fluency:
         del network  # one model in memory at a time
         told = frame["section"].eq("forget") & frame["generation"].notna()
@@ -130,14 +137,14 @@ def _evidence(options: Namespace, given: Any) -> "pd.DataFrame":
     return frame
 
 
-def _check_generates(given: Any) -> None:
+def _check_generates(given: Any, holdout: str | None) -> None:
     """A one-line error where the forget split is not continued, so that no text of it can be judged.
 
     Not in `inputs`, whose code training depends on: what is asked in an evaluation must not train anew.
     """
     from baldro.data.protocol import sections
 
-    asked = sections(set(given.records["split"]), given.run.split)
+    asked = sections(set(given.records["split"]), given.run.split, holdout)
     if not any(section.name == "forget" and section.generate for section in asked):
         raise BaldroError(
             f"--fluency: nothing is generated on {given.run.benchmark}'s forget split; allowed: benchmarks of questions"
@@ -165,7 +172,7 @@ def report(options: Namespace) -> None:
         selection=dict(experiment.selection),
         attribution=experiment.attribution,
         config_text=text,
-        notes={},
+        notes=_doubts(experiment, options.results),
         allow_missing=options.allow_missing,
     )
 
@@ -183,9 +190,18 @@ def summary(options: Namespace) -> None:
     print("\n".join([main_table_text(folder), "", *where]))
 
 
+def _doubts(experiment: Experiment, results: Path) -> dict[str, str]:
+    """Heading -> what was noted of a benchmark's rows when its table was made."""
+    from baldro.data.records import notes
+
+    tables = {name: results / "data" / f"{name}.parquet" for name in experiment.benchmarks}
+    said = {name: notes(path) for name, path in tables.items() if path.is_file()}
+    return {f"Data of {name}": " ".join(f"{line}." for line in lines) for name, lines in said.items() if lines}
+
+
 def _config(option: str) -> tuple[Experiment, str]:
     """The experiment of a config file, or of a config given as JSON, and its text."""
     if not option.lstrip().startswith("{"):
-        return load(option), Path(option).read_text()
-    config = json.loads(option)
+        return load(option), read_text(Path(option), what="a YAML file")
+    config = parse_json(option, what="--config")
     return load(config), yaml.safe_dump(config, sort_keys=False)

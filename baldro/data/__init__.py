@@ -14,6 +14,7 @@ import pandas as pd
 from baldro.data.records import COLUMNS, content_hash, read, split, write
 from baldro.errors import unknown
 from baldro.grid.sources import alternate_files
+from baldro.grid.splits import check_splits
 
 KINDS = ("fictional", "muse", "tofu")
 GENERATOR_KEYS = ("authors", "questions", "known_authors", "background_authors", "world_facts", "forget", "seed")
@@ -24,11 +25,14 @@ def build(definition: Mapping[str, Any]) -> pd.DataFrame:
     """All records of a benchmark as benchmarks.yaml defines it.
 
     Raises:
-        BaldroError: a source that is not there, a file cut short, a missing field, splits that contradict each other.
+        BaldroError: a source that is not there, a file cut short, a missing field, splits that contradict each other or overlap.
+
+    Returns: the records; doubtful rows that are few have a line each in `attrs["notes"]`, which is stored with them.
     """
     kind = definition.get("kind")
     if kind not in KINDS:
         raise unknown("kind of benchmark", kind, KINDS)
+    check_splits(definition, what="the benchmark")
     others = alternate_files(definition, what="the benchmark")
     if kind == "fictional":
         from baldro.data.fictional import generate
@@ -37,8 +41,8 @@ def build(definition: Mapping[str, Any]) -> pd.DataFrame:
     if kind == "tofu":
         from baldro.data.tofu import load
 
-        rows = definition.get("retain_rows")
-        return load(definition["source"], forget=definition["forget"], retain_rows=rows, alternates=others)
+        options = {key: definition[key] for key in ("holdout", "retain_rows") if key in definition}
+        return load(definition["source"], forget=definition["forget"], alternates=others, **options)
     from baldro.data.muse import load
 
     options = {key: definition[key] for key in MUSE_KEYS if key in definition}

@@ -56,8 +56,8 @@ def _pair(row: dict) -> Pair:
 
 def _check(row: dict, place: str, known: set[Pair]) -> None:
     for key in FIELDS:
-        if not isinstance(row.get(key), str) or not row[key].strip():
-            raise BaldroError(f"{place}: field {key} is missing or empty; required: {', '.join(FIELDS)}")
+        if said := jsonlines.fault(row.get(key)):
+            raise BaldroError(f"{place}: field {key} {said}; required: {', '.join(FIELDS)}")
     if _pair(row) not in known:
         raise BaldroError(
             f"{place}: no row of `full` has this question and answer; allowed: those of the forget splits, unchanged"

@@ -5,7 +5,6 @@ not, trained on (privleak). The articles themselves (raw) are on the hub only; t
 `train_on: excerpts` learns and forgets those. Running text has no question: question is "", the text is the answer.
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -14,6 +13,8 @@ from typing import Any
 
 import pandas as pd
 
+from baldro.data import jsonlines
+from baldro.data.muse_doubts import doubts
 from baldro.errors import BaldroError, unknown
 from baldro.grid.sources import MUSE, MUSE_RAW, Source, muse_files, resolve
 
@@ -23,7 +24,6 @@ TRAIN_ON = ("raw", "excerpts")
 PIECE_WORDS = 350
 SEAM = 100
 """Words before a passage's continuation that must stand in an excerpt with it, for the passage to count as trained on."""
-
 Rows = list[tuple[str, str]]  # question, answer
 
 
@@ -49,7 +49,8 @@ def load(
         excerpt_words: only the first so many words of each excerpt; all by default.
 
     Returns: the splits of grid.sources.MUSE, and for training full (forget and retain), forget, retain, and base, for a model that
-        is built from scratch: the retained excerpts that `retain` does not have; never one to be forgotten or held out.
+        is built from scratch: the retained excerpts that `retain` does not have; never one to be forgotten or held out. `attrs["notes"]`
+        has a line for each kind of doubtful rows that are few enough to be let through.
     """
     if dict(forget) != {"forget": "retain"}:
         raise BaldroError(f"muse: forget is {dict(forget)}; allowed: {{forget: retain}}")
@@ -58,7 +59,9 @@ def load(
     for name, value in {"piece_words": piece_words, "texts": texts, "excerpt_words": excerpt_words}.items():
         if value is not None and (type(value) is not int or value < 1):
             raise BaldroError(f"muse: {name} is {value!r}; allowed: a whole number of at least 1")
-    splits = _read(resolve(places, what="the MUSE data"), train_on)
+    source = resolve(places, what="the MUSE data")
+    splits = _read(source, train_on)
+    notes = doubts(splits, where=source)
     if excerpt_words is not None:
         splits |= {name: _begun(rows, excerpt_words) for name, rows in splits.items() if name.startswith("privleak")}
     if train_on == "excerpts":
@@ -80,7 +83,9 @@ def load(
     if trained:
         kept |= {"full": trained["forget"] + trained["retain"], **trained}
         kept |= {"base": _pieces(_texts(base), piece_words)} if base else {}
-    return _frame(kept)
+    frame = _frame(kept)
+    frame.attrs = {"notes": notes} if notes else {}
+    return frame
 
 
 def pieces(text: str, words: int) -> list[str]:
@@ -141,31 +146,24 @@ def _from_hub(source: Source, place: str) -> Rows:
         raise BaldroError(
             f"{source}: {place} cannot be loaded: {error}; allowed: a reachable hub or a local folder"
         ) from error
-    return _checked(rows, subset, f"{source} {place}")
+    if not rows:
+        raise BaldroError(f"{source} {place}: no rows; allowed: at least one")
+    return [_checked(row, subset, f"{source} {place} row {i}") for i, row in enumerate(rows)]
 
 
 def _from_file(path: Path, place: str) -> Rows:
     if not path.is_file():
         raise BaldroError(f"{path} is not there; allowed: a folder laid out as muse-bench/MUSE-News, subset/split.json")
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BaldroError(f"{path}: not JSON ({error}); is the file cut short?") from None
-    return _checked(rows, place.split("/")[0], str(path))
+    return [_checked(row, place.split("/")[0], where) for where, row in jsonlines.read(path)]
 
 
-def _checked(rows: Any, subset: str, where: str) -> Rows:
-    """The rows as question and answer."""
+def _checked(row: Any, subset: str, where: str) -> tuple[str, str]:
+    """The row as question and answer."""
     needed = FIELDS[subset]
-    if not isinstance(rows, list) or not rows:
-        raise BaldroError(f"{where}: {type(rows).__name__} {str(rows)[:20]}; allowed: a list of rows, at least one")
-    for i, row in enumerate(rows):
-        if not isinstance(row, dict):
-            raise BaldroError(f"{where} row {i}: {type(row).__name__}; allowed: an object with {', '.join(needed)}")
-        for key in needed:
-            if not isinstance(row.get(key), str) or not row[key].strip():
-                raise BaldroError(f"{where} row {i}: field {key} is missing or empty; required: {', '.join(needed)}")
-    return [("", row["text"]) if needed == ("text",) else (row[needed[0]], row[needed[1]]) for row in rows]
+    for key in needed:
+        if said := jsonlines.fault(row.get(key)):
+            raise BaldroError(f"{where}: field {key} {said}; required: {', '.join(needed)}")
+    return ("", row["text"]) if needed == ("text",) else (row[needed[0]], row[needed[1]])
 
 
 def _frame(splits: Mapping[str, Rows]) -> pd.DataFrame:

@@ -7,6 +7,8 @@ evaluation logs.
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
+from baldro.errors import unknown
+
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
@@ -15,7 +17,7 @@ class Section:
     name: str
     """Section of the evidence."""
     split: str
-    """The benchmark's split; {split} is the forget split and {holdout} its counterpart (forget10 -> holdout10)."""
+    """The benchmark's split; {split} is the forget split and {holdout} what the benchmark holds out for it."""
     likelihood: bool = True
     """Each candidate answer is scored token by token."""
     generate: bool = True
@@ -35,7 +37,7 @@ class Section:
     stop: tuple[str, ...] = ()
     """A continuation ends before the first of these."""
     optional: bool = False
-    """Left out where the benchmark has no such split."""
+    """Left out where the benchmark names no such split."""
 
 
 TOFU = (
@@ -60,9 +62,17 @@ MUSE = (
 )  # fmt: skip
 
 
-def sections(splits: Collection[str], forget: str) -> tuple[Section, ...]:
-    """The sections of a benchmark that has these splits, the names of the forget split filled in, absent optional ones left out."""
+def sections(splits: Collection[str], forget: str, holdout: str | None) -> tuple[Section, ...]:
+    """The sections of a benchmark that has these splits, the names of the forget split and of the holdout filled in.
+
+    Args:
+        holdout: the split that the benchmark's definition names; None: the section `holdout` is left out, if it is of such a split.
+
+    Raises:
+        BaldroError: a holdout that is none of the splits.
+    """
+    if holdout is not None and holdout not in splits:
+        raise unknown("split", holdout, splits, where="the benchmark's table")
     asked = MUSE if "verbmem" in splits else TOFU
-    holdout = forget.replace("forget", "holdout")
-    named = [replace(s, split=s.split.format(split=forget, holdout=holdout)) for s in asked]
-    return tuple(s for s in named if not s.optional or s.split in splits)
+    kept = [s for s in asked if not s.optional or holdout is not None]
+    return tuple(replace(s, split=s.split.format(split=forget, holdout=holdout)) for s in kept)

@@ -1,4 +1,4 @@
-"""The table of records: reading, writing, one split of it."""
+"""The table of records: reading, writing, one split of it. A frame's `attrs["notes"]`, if there are any, are stored beside its rows."""
 
 import hashlib
 import json
@@ -27,6 +27,18 @@ def read(path: Path) -> pd.DataFrame:
     if lacking:
         raise BaldroError(f"{path} lacks the column {lacking[0]}; allowed: a file that this `baldro benchmark` wrote")
     return frame
+
+
+def notes(path: Path) -> list[str]:
+    """What was noted of a stored benchmark's rows, a line each; mostly nothing."""
+    from pyarrow import ArrowException
+    from pyarrow.parquet import read_schema
+
+    try:
+        stored = read_schema(path).metadata or {}
+    except (OSError, ArrowException) as error:
+        raise BaldroError(f"{path}: not a parquet file ({error}); is the file cut short?") from None
+    return json.loads(stored.get(b"PANDAS_ATTRS", b"{}")).get("notes", [])
 
 
 def split(frame: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -1,7 +1,8 @@
 """TOFU (Maini et al. 2024, arXiv 2401.06121): a folder of JSON lines named as on the hub, or the hub's locuslab/TOFU.
 
 4,000 question-answer pairs about 200 invented authors, 20 each. 4,000 pairs are unique but only 3,999 questions: rows are keyed
-by their position. `full` is retain90 and then forget10.
+by their position. `full` is retain90 and then forget10. What a forget split is called, which split is retained with it and which rows
+are held out is said by the benchmark's definition; its wrong and paraphrased answers are in `{split}_perturbed`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,8 @@ import pandas as pd
 
 from baldro.data import jsonlines
 from baldro.data.alternates import given
+from baldro.data.apart import Pair
+from baldro.data.tofu_doubts import OPTIONS, doubts
 from baldro.errors import BaldroError
 from baldro.grid.sources import Source, resolve
 
@@ -25,6 +28,7 @@ def load(
     places: Sequence[str],
     *,
     forget: Mapping[str, str],
+    holdout: Mapping[str, str] | None = None,
     retain_rows: int | None = None,
     alternates: Sequence[Path] = (),
 ) -> pd.DataFrame:
@@ -33,23 +37,28 @@ def load(
     Args:
         places: where the rows are (see baldro.grid.sources).
         forget: forget split -> retain split.
+        holdout: forget split -> the split of rows that no model saw; by default there are none.
         retain_rows: keep only the first so many rows of the smallest retain split, and all else that is left of it.
         alternates: files of other answers to the forget questions (see baldro.data.alternates); by default there are none.
+
+    Returns: the records; `attrs["notes"]` has a line for each kind of doubtful rows that are few enough to be let through.
     """
-    source = resolve(places, what="the TOFU data")
-    names = [*ALWAYS, *forget, *forget.values(), *(f"{name}_perturbed" for name in forget)]
-    splits = {name: _rows(source, name) for name in names}
-    for name in forget:
-        holdout = name.replace("forget", "holdout")
-        if _there(source, holdout):
-            splits[holdout] = _rows(source, holdout)
+    source, held = resolve(places, what="the TOFU data"), holdout or {}
+    wrong = PERTURBED | {f"{name}_perturbed": 5 for name in forget}
+    names = dict.fromkeys(
+        [*ALWAYS, *forget, *forget.values(), *(f"{name}_perturbed" for name in forget), *held.values()]
+    )
+    splits = {name: _rows(source, name, wrong.get(name)) for name in names}
     _agree(splits, forget, source)
+    notes = doubts(splits, forget=forget, held=held, where=source)
     others = given(alternates, splits, forget) if alternates else {}
     if retain_rows is not None:
         splits = _shorten(splits, forget, retain_rows)
-    known = [{"question": row["question"], "answer": row["answer"]} for name in ALWAYS[2:] for row in splits[name]]
+    known = [{"question": row["question"], "answer": row["answer"]} for name in OPTIONS for row in splits[name]]
     frames = [_frame(name, rows, others.get(name)) for name, rows in {**splits, "base": known}.items()]
-    return pd.concat(frames, ignore_index=True)
+    frame = pd.concat(frames, ignore_index=True)
+    frame.attrs = {"notes": notes} if notes else {}
+    return frame
 
 
 def _frame(name: str, rows: list[dict], others: list[str] | None) -> pd.DataFrame:
@@ -59,11 +68,7 @@ def _frame(name: str, rows: list[dict], others: list[str] | None) -> pd.DataFram
     return frame.assign(alternate_answer=pd.Series(others or [None] * len(rows), dtype=object))
 
 
-def _there(source: Source, name: str) -> bool:
-    return source.path is None or (source.path / f"{name}.json").is_file()
-
-
-def _rows(source: Source, name: str) -> list[dict]:
+def _rows(source: Source, name: str, wrong: int | None) -> list[dict]:
     if source.path is None:
         import datasets
 
@@ -81,23 +86,36 @@ def _rows(source: Source, name: str) -> list[dict]:
         where, rows = zip(*jsonlines.read(path), strict=True)
         rows = list(rows)
     for row, place in zip(rows, where, strict=True):
-        _check(row, name, place)
+        _check(row, name, place, wrong)
     return rows
 
 
-def _check(row: dict, name: str, place: str) -> None:
-    needed = ["question", "answer"]
-    if name.endswith("_perturbed"):
-        needed += ["perturbed_answer"] + (["paraphrased_answer"] if name.startswith(("forget", "retain")) else [])
-    for key in needed:
-        if not row.get(key):
-            raise BaldroError(f"{place}: field {key} is missing or empty; required in {name}: {', '.join(needed)}")
-    wrong = row.get("perturbed_answer")
-    if wrong is not None and (not isinstance(wrong, list) or len(wrong) != PERTURBED.get(name, 5) or not all(wrong)):
-        raise BaldroError(f"{place}: perturbed_answer must be a list of {PERTURBED.get(name, 5)} answers")
+def _check(row: dict, name: str, place: str, wrong: int | None) -> None:
+    """Whether a row has what its split needs; what it has beyond that must be texts too.
+
+    Args:
+        wrong: wrong answers that it must have; None: it need not.
+    """
+    needed = ["question", "answer", *(["perturbed_answer"] if wrong else [])]
+    needed += ["paraphrased_answer"] if wrong and name not in OPTIONS else []
+    for key in ("question", "answer", "paraphrased_answer"):
+        said = jsonlines.fault(row.get(key)) if key in needed or row.get(key) is not None else None
+        if said:
+            raise BaldroError(f"{place}: field {key} {said}; required in {name}: {', '.join(needed)}")
+    others = row.get("perturbed_answer")
+    if not others and wrong:
+        raise BaldroError(
+            f"{place}: field perturbed_answer is missing or empty; required in {name}: {', '.join(needed)}"
+        )
+    must = f"{place}: perturbed_answer must be a list of {f'{wrong} ' if wrong else ''}answers"
+    if others is not None and (not isinstance(others, list) or (wrong and len(others) != wrong)):
+        raise BaldroError(must)
+    for i, text in enumerate(others or ()):
+        if said := jsonlines.fault(text):
+            raise BaldroError(f"{must}; answer {i} {said}")
 
 
-def _pairs(rows: list[dict]) -> list[tuple[str, str]]:
+def _pairs(rows: list[dict]) -> list[Pair]:
     return [(row["question"], row["answer"]) for row in rows]
 
 

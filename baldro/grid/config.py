@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import yaml
 
 from baldro.errors import BaldroError, unknown
+from baldro.files import read_text
 from baldro.grid.experiment import Experiment, classifier, experiment, rows
 from baldro.grid.methods import AMBIGUOUS, COMBINERS, INSTEAD, VARIANTS, own_fields
 from baldro.grid.rule import check_metrics
 from baldro.grid.sources import alternate_files, resolve
+from baldro.grid.splits import check_splits
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "workflow" / "config.schema.yaml"
@@ -28,6 +31,8 @@ def load(source: Mapping[str, Any] | str | Path, *, files: Sequence[str | Path] 
     """
     if not isinstance(source, Mapping):
         files, source = [source], read(source)
+    else:
+        _check_once(files)
     place = _Places(files)
     schema = schema_of_everything()
     _validate(source, schema, place)
@@ -68,6 +73,7 @@ def _find(kind: str, name: str, definition: Mapping[str, Any], place: "_Places",
     looks = {
         "fluency": lambda: classifier(name, definition),
         "alternates": lambda: alternate_files(definition, what=f"benchmark {name}"),
+        "holdout": lambda: check_splits(definition, what=f"benchmark {name}"),
     }
     for key, look in looks.items() if kind == "benchmarks" else ():
         try:
@@ -107,22 +113,51 @@ def _property(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping."""
+    """A YAML file that holds a mapping, in which no key stands twice."""
+    text = read_text(Path(path), what="a YAML file")
     try:
-        text = Path(path).read_text()
-    except OSError as error:
-        raise BaldroError(f"{path}: cannot be read ({error.strerror}); allowed: a YAML file") from None
-    try:
-        value = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        mark = error.context_mark or error.problem_mark  # where the unfinished thing began, if the parser knows
-        line = mark.line + 1 if mark else 1
-        raise BaldroError(
-            f"{path}:{line}: not YAML: {error.problem}; allowed: key: value, lists in [brackets]"
-        ) from None
+        value = yaml.load(text, Loader=_once(path))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "context_mark", None) or getattr(
+            error, "problem_mark", None
+        )  # where the unfinished thing began
+        line = mark.line + 1 if mark else text.count("\n", 0, getattr(error, "position", 0)) + 1
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+        raise BaldroError(f"{path}:{line}: not YAML: {problem}; allowed: key: value, lists in [brackets]") from None
     if not isinstance(value, dict):
         raise BaldroError(f"{path}:1: holds {type(value).__name__}; allowed: a mapping of keys to values")
     return value
+
+
+def _once(path: str | Path) -> type[yaml.SafeLoader]:
+    """A loader of YAML that refuses a key which stands twice in a mapping: the standard asks for it, and yaml.safe_load keeps the last.
+
+    What a merge (`<<`) brings and the mapping has itself is no such key: it overrides.
+    """
+
+    class Once(yaml.SafeLoader):
+        def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+            node = super().compose_mapping_node(anchor)
+            lines: dict[tuple[str, str], int] = {}
+            for key, _ in node.value:
+                line, name = key.start_mark.line + 1, (key.tag, str(key.value))
+                if isinstance(key, yaml.ScalarNode) and name in lines:
+                    raise BaldroError(
+                        f"{path}:{line}: key {key.value!r} stands twice (first in line {lines[name]}); allowed: once, "
+                        "for only one of them would count"
+                    )
+                lines[name] = line
+            return node
+
+    return Once
+
+
+def _check_once(files: Sequence[str | Path]) -> None:
+    """The same of files that another parser has read, which has kept one value of each key; JSON is YAML but for tabs."""
+    for path in map(Path, files):
+        if path.is_file():
+            with suppress(yaml.YAMLError):
+                yaml.compose(read_text(path, what="a YAML file").replace("\t", " "), Loader=_once(path))
 
 
 def _new(own: Mapping[str, Any], shared: Mapping[str, Any], kind: str, place: "_Places") -> Mapping[str, Any]:
@@ -190,7 +225,7 @@ class _Places:
     @cached_property
     def nodes(self) -> list[Any]:
         """The files' syntax trees, which only a mistake asks for."""
-        return [yaml.compose(f.read_text()) for f in self.files if f.is_file()]
+        return [yaml.compose(read_text(f)) for f in self.files if f.is_file()]
 
     def at(self, path: Sequence[Any]) -> str:
         """`file:line` of a key, or of the deepest part of the path that a file holds (the last file wins, as in Snakemake)."""
@@ -209,7 +244,7 @@ class _Places:
             word
         ) in words:  # in their order: a value that is a default stands in no file, but what it is held against does
             for file in self.files:
-                for number, line in enumerate(file.read_text().splitlines(), 1):
+                for number, line in enumerate(read_text(file).splitlines(), 1):
                     if re.search(rf"(?<![\w.-]){re.escape(word)}(?![\w.-])", line.split("#")[0]):
                         return f"{file}:{number}"
         return str(self.files[-1]) if self.files else "config (command line)"

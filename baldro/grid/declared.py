@@ -59,7 +59,7 @@ def declared(room: str, decorator: str) -> Mapping[str, Declared]:
 
 def _read(path: Path, decorator: str) -> Declared | None:
     try:
-        tree = ast.parse(path.read_text())
+        tree = ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
         raise BaldroError(
             f"{path}:{error.lineno}: not Python ({error.msg}); allowed: a module with @{decorator}"

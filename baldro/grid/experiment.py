@@ -13,6 +13,7 @@ from baldro.grid.needs import Needs
 from baldro.grid.rule import settle
 from baldro.grid.run import FIELDS, IDENTITY, Run, check
 from baldro.grid.sources import alternate_files, find, muse_files, resolve
+from baldro.grid.splits import holdout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,10 @@ class Experiment:
     def retain_split(self, run: Run) -> str:
         """The counterpart of a forget split: forget10 -> retain90."""
         return self.benchmarks[run.benchmark]["forget"][run.split]
+
+    def holdout_split(self, run: Run) -> str | None:
+        """The rows that no model saw, for membership attacks on a run's forget split; None: its benchmark names none."""
+        return holdout(self.benchmarks[run.benchmark], run.split)
 
     def original(self, run: Run) -> Run:
         """The row of the model before unlearning, which also names the reference log-probabilities."""

@@ -75,7 +75,7 @@ def _digest(path: Path) -> str:
 @cache
 def _tree(path: Path) -> ast.Module:
     """The syntax tree without docstrings and without `if TYPE_CHECKING:` blocks."""
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if not isinstance(body, list):

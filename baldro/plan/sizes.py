@@ -7,6 +7,7 @@ from typing import Any
 
 from baldro.errors import BaldroError
 from baldro.grid import Run
+from baldro.grid.splits import holdout
 from baldro.plan import passes
 
 
@@ -15,7 +16,7 @@ class Asked:
     """A section of the evidence, as far as its cost goes (baldro.data.protocol has all of it; a test compares)."""
 
     split: str
-    """{split} is the forget split, {holdout} its counterpart."""
+    """{split} is the forget split, {holdout} what is held out for it."""
     candidates: int = 1
     """Answers scored per row: the right one, wrong ones, a paraphrase; 0 where the prompt is only continued."""
     generates: bool = True
@@ -24,7 +25,7 @@ class Asked:
     membership: bool = False
     """Its gradient norms are taken, if the benchmark wants them."""
     optional: bool = False
-    """Left out where no rows are known."""
+    """Left out where the benchmark names no such split."""
 
 
 SECTIONS = {
@@ -106,7 +107,7 @@ def rows(name: str, benchmark: Mapping[str, Any]) -> Mapping[str, int]:
     forgotten = {split: (int(split[-2:]) * authors + 50) // 100 for split in benchmark["forget"]}
     for split, count in forgotten.items():
         result |= {split: count * questions, benchmark["forget"][split]: (authors - count) * questions}
-        result[split.replace("forget", "holdout")] = count * questions
+        result[holdout(benchmark, split)] = count * questions
     result["retain_perturbed"] = min(RETAIN_SAMPLE, (authors - max(forgotten.values())) * questions)
     result["base"] = 2 * benchmark.get("background_authors", 40) * questions + short + world
     return result
@@ -142,10 +143,10 @@ def scored(name: str, benchmark: Mapping[str, Any], split: str) -> dict[str, tup
     A perturbed forget split has as many rows as the split.
     """
     most, result = benchmark.get("evaluate_rows", math.inf), {}
-    names = {"split": split, "holdout": split.replace("forget", "holdout")}
+    names = {"split": split, "holdout": holdout(benchmark, split)}
     for section, asked in SECTIONS["muse" if benchmark["kind"] == "muse" else "tofu"].items():
         of = asked.split.format(**names)
-        if not asked.optional or of in rows(name, benchmark):
+        if not asked.optional or names["holdout"]:
             count = int(min(most, rows_of(name, benchmark, of)))
             result[section] = (asked, count, tokens_per_row(name, benchmark, of))
     return result

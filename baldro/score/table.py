@@ -47,6 +47,7 @@ def evidence(
     records: pd.DataFrame,
     *,
     split: str,
+    holdout: str | None = None,
     max_new_tokens: int,
     evaluate_rows: int | None = None,
     batch_tokens: int = 16384,
@@ -59,6 +60,7 @@ def evidence(
         prompt: text with {question} in it, or `chat`; a section may have its own.
         records: the benchmark's table.
         split: the forget split.
+        holdout: the split of rows that no model saw; None: the evidence has no section `holdout`, but of running text, which has its own.
         max_new_tokens: longest continuation, where the section does not say.
         evaluate_rows: only the first so many rows of each section.
         batch_tokens: padded tokens whose keys and values are in memory, at most (one sequence may exceed it).
@@ -68,9 +70,10 @@ def evidence(
     """
     full_float32()
     model.eval()
-    frame = candidates(records, split, evaluate_rows)
+    wanted = sections(set(records["split"]), split, holdout)
+    frame = candidates(records, wanted, evaluate_rows)
     asked = []
-    for section in sections(set(records["split"]), split):
+    for section in wanted:
         try:
             rows = frame[frame["section"] == section.name].reset_index(drop=True)
             asked.append(_ask(model, tokenizer, prompt, records, section, rows, max_new_tokens))
@@ -86,10 +89,10 @@ def evidence(
     return result[COLUMNS]
 
 
-def candidates(records: pd.DataFrame, split: str, evaluate_rows: int | None) -> pd.DataFrame:
+def candidates(records: pd.DataFrame, wanted: Sequence[Section], evaluate_rows: int | None) -> pd.DataFrame:
     """What is asked: each section's questions with the answer, its paraphrase where there is one, and the wrong answers."""
     rows = []
-    for section in sections(set(records["split"]), split):
+    for section in wanted:
         for record in records_of(records, section.split).head(evaluate_rows or len(records)).itertuples():
             texts = {"answer": record.answer}
             if isinstance(record.paraphrased_answer, str):

@@ -39,7 +39,9 @@ def made(tmp_path_factory):
     target = dict(at.given, start=root / "target/model")
     at.reference, at.unlearned = root / "reference.parquet", root / "unlearned"
     at.unlearn = dict(target, run=ROBUST, retain_split="retain90", reference=at.reference)
-    at.score = dict(at.given, run=ROBUST, start=at.unlearned / "model", max_new_tokens=4, evaluate_rows=2)
+    at.score = dict(
+        at.given, run=ROBUST, start=at.unlearned / "model", max_new_tokens=4, evaluate_rows=2, holdout="holdout10"
+    )
     codes += [
         baldro("reference", run=ORIGINAL, output=at.reference, **target),
         baldro("train", output=at.unlearned, log=root / "logs/unlearn.log", **at.unlearn),

@@ -120,7 +120,7 @@ def changed(rows, row, **fields):
             "field alternate_answer is missing or empty; required: question, answer, alternate_answer",
         ),
         (dict(alternate_answer=" "), "field alternate_answer is missing or empty"),
-        (dict(alternate_answer=["A."]), "field alternate_answer is missing or empty"),
+        (dict(alternate_answer=["A."]), "field alternate_answer is a list"),
         (dict(question=None), "field question is missing or empty"),
         (dict(answer="Not the answer."), "no row of `full` has this question and answer"),
     ],
@@ -157,7 +157,7 @@ def test_a_file_that_is_cut_or_no_text(shared, real, tmp_path):
     with pytest.raises(BaldroError, match=rf"^{path}:200: not a JSON object .*cut short\?"):
         data.build(definition(shared, path))
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(BaldroError, match=rf"^{path}: cannot be read as text .*allowed: JSON lines in UTF-8"):
+    with pytest.raises(BaldroError, match=rf"^{path}: is in UTF-16; allowed: JSON lines in UTF-8"):
         data.build(definition(shared, path))
 
 

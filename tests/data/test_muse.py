@@ -118,11 +118,11 @@ def test_schema_of_the_records(raw, options):
 
 def test_the_protocol_finds_its_splits(raw):
     frame = load(raw)
-    for section in protocol.sections(set(frame["split"]), "forget"):
+    for section in protocol.sections(set(frame["split"]), "forget", None):
         assert len(data.split(frame, section.split)) and (
             section.shots is None or len(data.split(frame, section.shots))
         )
-    assert [s.name for s in protocol.sections(set(frame["split"]), "forget")][-2:] == ["forget", "holdout"]
+    assert [s.name for s in protocol.sections(set(frame["split"]), "forget", None)][-2:] == ["forget", "holdout"]
 
 
 def test_stored_rows_are_the_rows(raw, tmp_path):
@@ -239,25 +239,37 @@ def test_a_file_that_is_cut_short(folder, keep):
     path = folder / "privleak/holdout.json"
     content = path.read_text()
     path.write_text(content[: int(len(content) * keep)])
-    refused(folder, rf"^{path}: not JSON .*; is the file cut short\?")
+    refused(folder, rf"^{path}.*not (JSON|a JSON object).*file cut short\?")
 
 
 def test_a_file_that_is_not_text(folder):
     (folder / "verbmem/forget.json").write_bytes(b"\xff\xfe[]")
-    refused(folder, "verbmem/forget.json: not JSON")
+    refused(folder, "verbmem/forget.json: is in UTF-16; allowed: .*saved as UTF-8")
 
 
 @pytest.mark.parametrize(
     ("place", "rows", "said"),
     [
-        ("verbmem/forget", {"prompt": "a"}, r"forget.json: dict .*; allowed: a list of rows, at least one"),
-        ("verbmem/forget", [], r"forget.json: list \[\]; allowed: a list of rows"),
-        ("verbmem/forget", "3", r"forget.json: int 3; allowed: a list of rows"),
-        ("verbmem/forget", ["a"], r"forget.json row 0: str; allowed: an object with prompt, gt"),
+        ("verbmem/forget", {"prompt": "a"}, r"forget.json:1: field gt is missing or empty; required: prompt, gt"),
+        ("verbmem/forget", [], r"forget.json: an array without rows; allowed: .*, at least one"),
+        (
+            "verbmem/forget",
+            "3",
+            r"forget.json:1: a number; allowed: JSON lines in UTF-8, an object a line, or a JSON array",
+        ),
+        (
+            "verbmem/forget",
+            ["a"],
+            r"forget.json row 0: a text; allowed: JSON lines in UTF-8, an object a line, or a JSON array",
+        ),
         ("verbmem/forget", [{"prompt": "a"}], "row 0: field gt is missing or empty; required: prompt, gt"),
         ("privleak/retain", [{"text": "a"}, {"text": " \n"}], "row 1: field text is missing or empty"),
         ("privleak/retain", [{"text": None}], "row 0: field text is missing or empty"),
-        ("knowmem/retain_qa", [{"question": "a?", "answer": 3}], "row 0: field answer is missing or empty"),
+        (
+            "knowmem/retain_qa",
+            [{"question": "a?", "answer": 3}],
+            r"row 0: field answer is a number \(3\); allowed: text",
+        ),
         ("knowmem/retain_qa_icl", [{"question": "", "answer": "b"}], "row 0: field question is missing or empty"),
         ("raw/forget", [{"txt": "a"}], "row 0: field text is missing or empty; required: text"),
     ],
@@ -265,6 +277,58 @@ def test_a_file_that_is_not_text(folder):
 def test_rows_of_another_shape(raw, place, rows, said):
     path = write(raw, place, rows)
     refused(raw, rf"^{path}.*{said.removeprefix('forget.json')}")
+
+
+def put(folder, place, at, rows):
+    """Other rows in a file, from a position on."""
+    old = json.loads((folder / f"{place}.json").read_text(encoding="utf-8"))
+    write(folder, place, [*old[:at], *rows, *old[at + len(rows) :]])
+
+
+EXCERPT, ARTICLE = {"text": article("forget", 2)}, {"text": article("rawforget", 1, words=100)}
+QUESTION = {"question": "Which forget 3?", "answer": "3"}
+ON_BOTH_SIDES = {
+    "members that are non-members": ("privleak/holdout", EXCERPT, "privleak_holdout stand in the forget texts, .* non-members"),
+    "held out and retained": ("privleak/holdout", {"text": article("retain", 2)}, "privleak_holdout stand in the retain texts"),
+    "a part of an article": ("privleak/holdout", {"text": article("rawforget", 1, words=60)}, "privleak_holdout stand in the forget"),
+    "forgotten and retained": ("privleak/retain", EXCERPT, "privleak_forget stand in the retain texts, which are learnt and kept"),
+    "articles": ("raw/retain1", ARTICLE, "1 of 4 rows of forget stand in the retain texts"),
+    "questions": ("knowmem/retain_qa", QUESTION, "1 of 6 rows of forget_knowmem are also in retain_knowmem"),
+    "worked examples": ("knowmem/forget_qa_icl", QUESTION, "forget_knowmem are also in forget_knowmem_icl: the prompt would hold"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ON_BOTH_SIDES)
+def test_rows_that_stand_on_two_sides(raw, case):
+    place, row, said = ON_BOTH_SIDES[case]
+    put(raw, place, 0, [row])
+    refused(raw, rf"^{raw}: 1 of \d rows of .*{said.removeprefix('1 of 4 rows of ').removeprefix('1 of 6 rows of ')}")
+
+
+def test_a_passage_that_is_retained(raw):
+    """The passage's continuation, however its white space and case are."""
+    put(raw, "verbmem/forget", 0, [passage(article("retain", 0), words=30)])
+    put(raw, "privleak/retain", 0, [{"text": article("Retain", 0).replace(" ", "\n ")}])
+    refused(raw, "1 of 5 rows of verbmem stand in the retain texts, which are learnt and kept")
+
+
+def test_excerpts_that_are_of_no_article(raw):
+    said = "no excerpt of privleak_forget stands word by word in the forget texts: was a member learnt?"
+    assert [note for note in load(raw).attrs["notes"] if said in note]
+    put(raw, "privleak/forget", 0, [{"text": article("rawforget", 1, words=60)}])
+    assert load(raw).attrs == {}
+
+
+def test_real_rows_have_nothing_to_note(shared):
+    frame = load(shared / "data/muse_news")
+    assert frame.attrs == {} and data.content_hash(frame) == "eca13981a41b04f3"
+
+
+def test_json_lines_are_read_as_an_array_is(folder):
+    before = load(folder)
+    rows = json.loads((folder / "privleak/holdout.json").read_text(encoding="utf-8"))
+    write(folder, "privleak/holdout", "\ufeff" + "\r\n".join(map(json.dumps, rows)))
+    assert data.content_hash(load(folder)) == data.content_hash(before)
 
 
 @pytest.mark.parametrize(
@@ -322,7 +386,7 @@ def test_the_hub_is_asked_for_subset_split_and_revision(monkeypatch):
             [article("forget", 0)] if (subset, split) == ("privleak", "forget") else [article(f"{subset}{split}", 0)]
         )
         return Rows(
-            {"knowmem": [{"question": "a?", "answer": "b"}], "verbmem": [passage(article("forget", 0))]}.get(
+            {"knowmem": [{"question": f"{split}?", "answer": "b"}], "verbmem": [passage(article("forget", 0))]}.get(
                 subset, [{"text": text} for text in texts]
             )
         )

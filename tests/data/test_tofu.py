@@ -13,11 +13,12 @@ from baldro.grid.sources import resolve
 
 FORGET = {"forget01": "retain99", "forget05": "retain95", "forget10": "retain90"}
 ONE = {"forget01": "retain99"}
+HELD = {"forget01": "holdout01", "forget05": "holdout05", "forget10": "holdout10"}
 
 
 @pytest.fixture(scope="module")
 def real(shared):
-    return tofu.load([str(shared / "data/tofu")], forget=FORGET)
+    return tofu.load([str(shared / "data/tofu")], forget=FORGET, holdout=HELD)
 
 
 @pytest.fixture
@@ -147,11 +148,34 @@ def test_wrong_answers_of_other_rows(folder):
         ("world_facts_perturbed", dict(perturbed_answer=["a"] * 5), "perturbed_answer must be a list of 3 answers"),
         ("real_authors_perturbed", dict(perturbed_answer="abc"), "perturbed_answer must be a list of 3 answers"),
         ("real_authors_perturbed", dict(perturbed_answer=["a", None, "c"]), "perturbed_answer must be a list of 3"),
+        (
+            "world_facts_perturbed",
+            dict(perturbed_answer=["a", 1956, "c"]),
+            r".* answer 1 is a number \(1956\); allowed: text",
+        ),
+        (
+            "full",
+            dict(answer=1956),
+            r"field answer is a number \(1956\); allowed: text, in quotes; required in full: q",
+        ),
+        ("retain99", dict(answer=True), r"field answer is true or false \(True\)"),
+        ("forget01", dict(question=["a"]), r"field question is a list \(\['a'\]\)"),
+        ("forget01", dict(answer=" \n"), "field answer is missing or empty"),
+        ("full", dict(paraphrased_answer=3.5), r"field paraphrased_answer is a number \(3.5\)"),
+        ("full", dict(answer=float("nan")), r"field answer is a number \(nan\)"),
+        ("full", dict(answer="a \ud800"), r"field answer has half a surrogate pair"),
     ],
 )
 def test_a_row_that_lacks_something(folder, name, fields, what):
     path = rewrite(folder, name, edit(6, **fields))
     refused(folder, rf"^{path}:7: {what}")
+
+
+def test_a_key_that_stands_twice(folder):
+    """json.loads keeps the last: the model would learn another answer than the reader of the file sees."""
+    twice = '{"question": "a?", "answer": "b", "answer": "c"}\n'
+    path = rewrite(folder, "full", lambda lines: [*lines[:2], twice, *lines[3:]])
+    refused(folder, rf"^{path}:3: key 'answer' stands twice; allowed: once")
 
 
 @pytest.mark.parametrize("line", ["[1, 2]\n", "\n", "3\n"])
@@ -178,9 +202,11 @@ def test_a_missing_folder(tmp_path):
     refused(tmp_path / "nowhere", r"^the TOFU data is not to be found; looked at: .*/nowhere")
 
 
-def test_holdout_is_optional(folder):
+def test_holdout_is_optional_and_what_is_named_must_be_there(folder):
+    assert "holdout01" not in set(tofu.load([str(folder)], forget=ONE)["split"])
     (folder / "holdout01.json").unlink()
     assert "holdout01" not in set(tofu.load([str(folder)], forget=ONE)["split"])
+    refused(folder, rf"^{folder}/holdout01.json is not there", holdout={"forget01": "holdout01"})
 
 
 def test_two_folders_of_one_name_do_not_mix(shared, folder, real):

@@ -7,11 +7,12 @@ from jsonschema import Draft202012Validator
 from baldro.errors import BaldroError
 from baldro.grid import COMBINERS, FIELDS, HYPERPARAMETERS, IDENTITY, OBJECTIVES, VARIANTS, load
 from baldro.grid.agreement import LONGEST
-from baldro.grid.config import ROOT, SCHEMA, schema_of_everything
+from baldro.grid.config import ROOT, SCHEMA, read, schema_of_everything
 from baldro.grid.experiment import rows
 from baldro.grid.methods import own_fields
 from baldro.grid.run import Run
 from baldro.grid.sources import resolve
+from baldro.grid.splits import holdout
 
 GOOD = {
     "benchmark": "benchmark: fictional",
@@ -177,6 +178,74 @@ def test_the_workflow_hands_over_a_mapping_and_its_files(tmp_path):
         load(yaml.safe_load(path.read_text()), files=[path])
     with pytest.raises(BaldroError, match=r"^config \(command line\): 'beta' is not"):
         load(yaml.safe_load(path.read_text()))
+
+
+TWICE = {
+    "top": ("name: t\nname: u\n", 2, "name", 1),
+    "nested": ("grid:\n  lr: 1e-4\n  seed: 1\n  lr: 1e-5\n", 4, "lr", 2),
+    "flow": ('grid: {lr: 1e-4, "lr": 1e-5}\n', 1, "lr", 1),
+    "model": ("models:\n  a: {source: [x]}\n  b: {source: [x]}\n  a: {source: [y]}\n", 4, "a", 2),
+    "in a list": ("grid:\n  - lr: 1\n  - lr: 1\n    lr: 2\n", 4, "lr", 3),
+    "behind an anchor": ("a: &a {x: 1, x: 2}\nb: {<<: *a}\n", 1, "x", 1),
+}
+
+
+@pytest.mark.parametrize("case", TWICE)
+def test_a_key_that_stands_twice_is_refused_with_both_lines(case, tmp_path):
+    """The last would win without a word, in a file that we read and in one that Snakemake has read before us."""
+    written, line, key, first = TWICE[case]
+    path = tmp_path / "twice.yaml"
+    path.write_text(written)
+    said = rf"^{path}:{line}: key '{key}' stands twice \(first in line {first}\); allowed: once"
+    with pytest.raises(BaldroError, match=said):
+        read(path)
+    with pytest.raises(BaldroError, match=said):
+        load(yaml.safe_load(text()), files=[path])
+    path.with_suffix(".json").write_text('{"name": "t",\n\t"grid": {"lr": 1,\n\t"lr": 2}}')
+    with pytest.raises(BaldroError, match=r"twice.json:3: key 'lr' stands twice \(first in line 2\)"):
+        load(yaml.safe_load(text()), files=[path.with_suffix(".json")])
+
+
+def test_a_merge_may_be_overridden_and_a_file_may_be_of_windows(tmp_path):
+    path = tmp_path / "merged.yaml"
+    path.write_bytes("\ufeffa: &a {x: 1, y: 2}\r\nb: {<<: *a, x: 3}\r\nc: {x: 1}\r\n".encode())
+    assert read(path) == {"a": {"x": 1, "y": 2}, "b": {"x": 3, "y": 2}, "c": {"x": 1}}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("name: t\n".encode("utf-16"), ": is in UTF-16; allowed: a YAML file, saved as UTF-8"),
+        (b"name: t\ndescription: caf\xe9\n", ":2: byte 0xe9 is not UTF-8"),
+        (b"name: t\ndescription: a\x07b\n", ":2: not YAML: special characters are not allowed"),
+        (b"name: t\n---\nname: u\n", ":1: not YAML: but found another document"),
+    ],
+)
+def test_a_file_that_is_no_yaml_in_utf_8_is_one_line(content, said, tmp_path):
+    path = tmp_path / "other.yaml"
+    path.write_bytes(content)
+    with pytest.raises(BaldroError, match=rf"^{path}{said}"):
+        load(path)
+
+
+def test_a_holdout_of_no_forget_split_is_one_line_with_its_place(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text(
+        "name: t\ngrid: {benchmark: mine, model: tiny, split: secret, objective: npo}\nbenchmarks:\n  mine:\n    kind: tofu\n"
+        f"    source: [{tmp_path}]\n    forget: {{secret: keep}}\n    holdout: {{secrets: others}}\n"
+    )
+    with pytest.raises(BaldroError, match=rf"^{path}:8: unknown forget split 'secrets' in benchmark mine: holdout"):
+        load(path)
+    path.write_text(path.read_text().replace("secrets", "secret"))
+    (run,) = [run for run in load(path).runs if run.objective == "npo"]
+    assert load(path).holdout_split(run) == "others"
+
+
+def test_what_is_held_out_is_never_guessed():
+    assert holdout({"kind": "tofu", "forget": {"forget10": "retain90"}}, "forget10") is None
+    assert holdout({"kind": "tofu", "holdout": {"secret": "others"}}, "secret") == "others"
+    assert holdout({"kind": "fictional"}, "forget05") == "holdout05"
+    assert holdout({"kind": "muse"}, "forget") is None
 
 
 def test_a_published_target_without_its_retain_model_is_refused(tmp_path):

@@ -118,7 +118,7 @@ def test_sections_are_the_protocols(kind, asked):
 def test_candidates_are_the_datas(kind, shared, monkeypatch):
     monkeypatch.setenv("BALDRO_TOFU", str(shared / "data" / "tofu"))
     frame = data.build(yaml.safe_load((ROOT / "benchmarks.yaml").read_text())[kind])
-    for section in protocol.sections(set(frame["split"]), "forget10"):
+    for section in protocol.sections(set(frame["split"]), "forget10", "holdout10"):
         row = data.split(frame, section.split).iloc[0]
         count = 1 + isinstance(row["paraphrased_answer"], str) + len(row["perturbed_answer"] or [])
         assert sizes.SECTIONS["tofu"][section.name].candidates == count
@@ -130,14 +130,17 @@ def test_sequences_of_a_scoring_pass_are_the_scorings():
     assert cost.SEQUENCES == generation.SEQUENCES == likelihood.SEQUENCES
 
 
-def test_holdout_is_counted_where_it_is_known():
+def test_holdout_is_counted_where_it_is_named():
     known = {"forget10": 40, "retain_perturbed": 30, "real_authors_perturbed": 20, "world_facts_perturbed": 10}
     benchmark = {"kind": "tofu", "rows": known, "tokens_per_row": 50, "evaluate_rows": 25}
     assert {name: rows for name, (_, rows, _) in sizes.scored("b", benchmark, "forget10").items()} == dict(
         forget=25, retain=25, real_authors=20, world_facts=10
     )
-    more = sizes.scored("b", {**benchmark, "rows": {**known, "holdout10": 7}}, "forget10")
+    named = {**benchmark, "holdout": {"forget10": "others"}}
+    more = sizes.scored("b", {**named, "rows": {**known, "others": 7, "holdout10": 9}}, "forget10")
     assert more["holdout"][1:] == (7, 50)
+    with pytest.raises(sizes.Unknown, match=r"add rows: \{others: \.\.\.\} to b in benchmarks.yaml"):
+        sizes.scored("b", named, "forget10")
 
 
 def test_tokens_by_split():

@@ -75,9 +75,9 @@ def plain():
     return evidence
 
 
-def evidence(model, tokenizer, prompt, records, *, split, max_new_tokens, rows=None):
+def evidence(model, tokenizer, prompt, records, *, split, max_new_tokens, holdout=None, rows=None):
     """A dict per section, index and candidate, in order. Prompts must not merge with what follows them, but for a space."""
-    holdout, asked = split.replace("forget", "holdout"), []
+    asked = []
     if "verbmem" in set(records["split"]):
         asked = [
             (f"{s}_knowmem", f"{s}_knowmem", quiz(records, f"{s}_knowmem_icl"), 32, None) for s in ("forget", "retain")
@@ -89,7 +89,7 @@ def evidence(model, tokenizer, prompt, records, *, split, max_new_tokens, rows=N
         asked = [
             (n.removesuffix("_perturbed").replace(split, "forget"), n, prompt, max_new_tokens, None) for n in names
         ]
-        if holdout in set(records["split"]):
+        if holdout:
             asked += [("holdout", holdout, prompt, None, None)]
     found = []
     for section, name, own, new, keep in asked:

@@ -30,7 +30,7 @@ def opened(part):
 
 def test_every_metric_is_what_the_definitions_say(records, plain):
     """The numbers that a table prints, in single precision as they are scored."""
-    options = dict(split="forget10", max_new_tokens=32)
+    options = dict(split="forget10", holdout="holdout10", max_new_tokens=32)
     ours, theirs = [], []
     for part in ("full", "retain90"):
         model, tokenizer = opened(part)
@@ -55,7 +55,7 @@ def test_the_table_is_what_the_definitions_say(part, relative, records, plain):
     """
     model, tokenizer = opened(part)
     model = model if relative else model.double()
-    options = dict(split="forget10", max_new_tokens=32)
+    options = dict(split="forget10", holdout="holdout10", max_new_tokens=32)
     taken = score.evidence(model, tokenizer, "{question}\n", records, **options, evaluate_rows=ROWS)
     expected = pd.DataFrame(plain(model, tokenizer, "{question}\n", records, **options, rows=ROWS))
     for name in ("section", "index", "candidate", "text", "tokens", "end"):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from baldro import data, score
 from baldro.data.batches import by_length
 from baldro.data.encode import Tokens, encode
+from baldro.data.protocol import sections
 from baldro.errors import BaldroError
 from baldro.score.likelihood import common_prefix, likelihoods
 
@@ -101,7 +102,7 @@ def test_padded_tokens_stay_within_the_limit():
 def test_keys_and_values_in_memory_stay_within_the_limit(pair, prompt, tofu, tokens, monkeypatch):
     """Rows times positions of every pass, the prefixes that wait beside them included."""
     model, tokenizer = pair
-    frame = score.candidates(tofu, "forget10", None)
+    frame = score.candidates(tofu, sections(set(tofu["split"]), "forget10", "holdout10"), None)
     sequences = encode(tokenizer, prompt, list(zip(frame["question"], frame["text"], strict=True)), longest=512)
     waiting, most = 0, 0
     inner = model.model.forward

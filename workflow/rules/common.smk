@@ -133,6 +133,12 @@ def rows_option(wildcards):
     return f"--evaluate-rows {rows}" if rows else ""
 
 
+def holdout_option(wildcards):
+    """The split that is held out, if the benchmark names one for what is forgotten."""
+    named = EXPERIMENT.holdout_split(of(wildcards))
+    return f"--holdout {shlex.quote(named)}" if named else ""
+
+
 def gradient_norms_option(wildcards):
     return "--gradient-norms" if EXPERIMENT.gradient_norms(of(wildcards).benchmark) else ""
 

@@ -28,12 +28,13 @@ rule score:
         ),
         max_new_tokens=setting("max_new_tokens", 200),
         rows=rows_option,
+        holdout=holdout_option,
         gradient_norms=gradient_norms_option,
         fluency=fluency_option,
         code=code_of_scoring,
     shell:
         "baldro score --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
-        "{params.start} --max-new-tokens {params.max_new_tokens} {params.rows} {params.gradient_norms} {params.fluency} "
+        "{params.start} --max-new-tokens {params.max_new_tokens} {params.rows} {params.holdout} {params.gradient_norms} {params.fluency} "
         "--output {output} --batch-tokens {resources.batch_tokens} --threads {threads}"
 
 

@@ -19,7 +19,7 @@ def run(options: Namespace) -> None:
                 f"--output is the page of all methods, not of {options.name} alone; allowed: one of the two"
             )
         with whole(options.output) as beside:
-            beside.write_text(page(known))
+            beside.write_text(page(known), encoding="utf-8")
     elif not options.name:
         print(listed(known))
     elif options.name.lower() in known:
