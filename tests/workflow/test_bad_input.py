@@ -68,3 +68,12 @@ def test_a_verb_with_a_bad_file_is_one_line(fresh, tmp_path):
     process = fresh.run("baldro", "score", *options, "--output", str(tmp_path / "out"), code=2)
     assert process.stderr.startswith(f"baldro score: {tmp_path}/cut.json:1: not JSON")
     assert len(process.stderr.splitlines()) == 1
+
+
+def test_a_key_that_stands_twice_is_one_line_though_snakemake_has_read_the_file(fresh, tmp_path):
+    path = fresh.write(str(tmp_path / "twice.yaml"))
+    with open(path, "a", encoding="utf-8") as file:
+        file.write("name: other\n")
+    (line,) = lines(fresh.snakemake(path, code=1))
+    number = len((tmp_path / "twice.yaml").read_text().splitlines())
+    assert line.startswith(f"baldro: {path}:{number}: key 'name' stands twice (first in line 1); allowed: once")
