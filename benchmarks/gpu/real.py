@@ -175,6 +175,8 @@ class Work:
         samples = folder / "samples.parquet"
         own = ["--start", folder / "model"] if OBJECTIVES[run.objective].trains else self._start(run)
         options = [*self._of(run, start=own), *self._at_once(run), "--max-new-tokens", limit, "--output", samples]
+        held = self.experiment.holdout_split(run)
+        options += ["--holdout", held] if held else []
         seconds = self._do("score", *options)
         retain = self._folder(self.experiment.retain(run)) / "samples.parquet"
         if not retain.is_file():  # the original model is scored first
