@@ -11,15 +11,16 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 import transformers.utils.logging
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from torch.utils.checkpoint import checkpoint as recomputed
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import PreTrainedTokenizerFast
 
-from baldro import hub
+from baldro import checkpoint, heads, hub
 from baldro.data.batches import Batch
 from baldro.data.encode import encode
 from baldro.errors import BaldroError
+from baldro.files import read_json, write_json
 from baldro.grid.experiment import parts
 from baldro.grid.sources import Source, resolve
 
@@ -43,6 +44,7 @@ def describe(name: str, definition: Mapping[str, Any]) -> dict[str, Any]:
     prompt = definition.get("prompt", "{question}\n")
     for start in starts.values():
         try:
+            check(start, prompt)
             encode(tokenizer(start), prompt, [("Who wrote it?", "Nobody knows who wrote it.")], longest=10**6)
         except BaldroError as error:
             raise BaldroError(f"model {name} ({start}): {error}") from None
@@ -94,22 +96,60 @@ def load(start: str, *, precision: str | None = None) -> nn.Module:
     """The model of a place, its weights as training needs them, or as they are stored if `precision` is None."""
     dtype = "auto" if precision is None else DTYPES[precision]
     model = from_place(start, AutoModelForCausalLM, dtype=dtype)
-    _check_head(model, start)
+    heads.check(model, start)
     return model
+
+
+def check(start: str, prompt: str) -> None:
+    """What can be known of a place before its weights are read: kind of layers, vocabulary, and of weights that are here, their tensors.
+
+    Those on the hub are looked at when they are downloaded.
+
+    Raises:
+        BaldroError: a model that cannot be scored, or a checkpoint whose tensors are not the model's.
+    """
+    config = from_place(start, AutoConfig)
+    with checkpoint.one_line(start):
+        checkpoint.check_layers(config)
+    checkpoint.check_vocabulary(config, tokenizer(start), prompt)
+    if not start.startswith("hub:") and Path(start).is_dir():
+        checkpoint.check_tensors(Path(start), config)
 
 
 def positions(model: nn.Module) -> int:
     """Longest sequence in tokens."""
-    return getattr(model.config, "max_position_embeddings", 10**6)
+    return getattr(model.config.get_text_config(), "max_position_embeddings", 10**6)
+
+
+def cast(model: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """The model itself, its weights in a type. Buffers stay: rotary frequencies in bf16 are 3 radians off at position 1,000."""
+    for name, parameter in model.named_parameters():
+        parameter.data = _in(dtype, model, name, parameter.data)
+    return model
+
+
+def _in(dtype: torch.dtype, model: nn.Module, name: str, weight: Tensor) -> Tensor:
+    """A weight in a type, but for those that the architecture wants in float32 (some routers)."""
+    strict = getattr(model, "_keep_in_fp32_modules_strict", None) or ()
+    return weight if any(part in name for part in strict) else weight.to(dtype)
 
 
 def save(model: nn.Module, tokenizer: Any, folder: Path, *, precision: str) -> None:
-    """Weights (fp32, or bf16 where training computed in it) and tokenizer, as transformers reads them."""
+    """Weights (fp32, or bf16 where training computed in it) and tokenizer, as transformers reads them; the model stays as it is."""
     folder.mkdir(parents=True, exist_ok=True)
-    if precision != "fp32":
-        model = model.to(torch.bfloat16)
-    model.save_pretrained(folder)
+    if precision == "fp32":
+        model.save_pretrained(folder)
+    else:
+        model.save_pretrained(folder, state_dict=_rounded(model, torch.bfloat16))
+        config = folder / hub.CONFIG
+        write_json(config, {**read_json(config), "dtype": "bfloat16"})
     tokenizer.save_pretrained(folder)
+
+
+def _rounded(model: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Every tensor that is stored, weights in a type; tied ones stay one."""
+    weights = {id(p): _in(dtype, model, name, p.detach()) for name, p in model.named_parameters()}
+    return {name: weights.get(id(value), value) for name, value in model.state_dict(keep_vars=True).items()}
 
 
 def hidden_and_targets(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -136,7 +176,7 @@ def activations_behind(model: nn.Module, layer: int | None) -> Iterator[list[Ten
     if layer is None:
         yield found
         return
-    layers = next(m for m in model.base_model.children() if isinstance(m, nn.ModuleList))
+    layers = _layers(model)
     if layer >= len(layers):
         raise BaldroError(f"layer {layer}: the model has {len(layers)} layers; allowed: 0 to {len(layers) - 1}")
     hook = layers[layer].register_forward_hook(lambda _module, _inputs, output: found.append(_first(output)))
@@ -144,6 +184,15 @@ def activations_behind(model: nn.Module, layer: int | None) -> Iterator[list[Ten
         yield found
     finally:
         hook.remove()
+
+
+def _layers(model: nn.Module) -> nn.ModuleList:
+    """The layers of the body: its own, or of the decoder in it (OPT's)."""
+    for body in (model.base_model, model.get_decoder()):
+        found = [part for part in body.children() if isinstance(part, nn.ModuleList)]
+        if found:
+            return found[0]
+    raise BaldroError(f"{type(model).__name__} has no list of layers; allowed: architectures that have")
 
 
 def _first(output: Tensor | tuple[Tensor, ...]) -> Tensor:
@@ -157,7 +206,7 @@ def token_logp(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         log-probabilities (B, T) in float32, 0 where mask is False, and mask (B, T).
     """
     hidden_NH, target_N, mask_BT = hidden_and_targets(model, batch)
-    logp_N = through_head(_logp, model.get_output_embeddings(), hidden_NH, target_N)
+    logp_N = through_head(_logp, heads.head(model), hidden_NH, target_N)
     return logp_N.new_zeros(mask_BT.shape).masked_scatter(mask_BT, logp_N), mask_BT
 
 
@@ -186,7 +235,7 @@ def through_head(
     pieces = list(zip(*(one.split(rows) for one in given), strict=True))
     if len(pieces) == 1:
         return of_rows(*pieces[0])
-    return torch.cat([checkpoint(of_rows, *piece, use_reentrant=False) for piece in pieces])
+    return torch.cat([recomputed(of_rows, *piece, use_reentrant=False) for piece in pieces])
 
 
 def _logp(logits_NV: Tensor, target_N: Tensor) -> Tensor:
@@ -207,16 +256,17 @@ def from_place(start: str, factory: Any, **options: Any) -> Any:
         source = resolve([start], what="the model")
         where: dict[str, Any] = {"pretrained_model_name_or_path": source.hub, "revision": source.revision}
         if hub.offline():
-            where = {"pretrained_model_name_or_path": str(hub.cached(source, weights=factory is not AutoTokenizer))}
+            weights = factory not in (AutoTokenizer, AutoConfig)
+            where = {"pretrained_model_name_or_path": str(hub.cached(source, weights=weights))}
     else:
         source = Source(path=Path(start))
         where = _local(source.path, dequantize=factory is AutoModelForCausalLM)
-    try:
-        return factory.from_pretrained(**where, **options)
-    except (OSError, ValueError, ImportError, KeyError, SafetensorError, hub.no_connection()) as error:
-        raise BaldroError(
-            f"{source}: cannot be loaded: {error}; allowed: a transformers folder, a GGUF file, or a reachable hub repository"
-        ) from error
+    with checkpoint.one_line(source):
+        if factory in (AutoTokenizer, AutoConfig):
+            return factory.from_pretrained(**where, **options)
+        if source.path is not None and source.path.is_dir():
+            checkpoint.check_no_adapters((path.name for path in source.path.iterdir()), source)
+        return checkpoint.load(factory, source, where.pop("pretrained_model_name_or_path"), **where, **options)
 
 
 def _local(path: Path, *, dequantize: bool) -> dict[str, Any]:
@@ -230,22 +280,3 @@ def _local(path: Path, *, dequantize: bool) -> dict[str, Any]:
     if not (path / "config.json").is_file():
         raise BaldroError(f"{path}: no model there; allowed: a folder with config.json, or a .gguf file")
     return {"pretrained_model_name_or_path": str(path)}
-
-
-def _louder(_module: nn.Module, _inputs: Any, output: Any) -> None:
-    """Small logits would hide a cap."""
-    output.last_hidden_state.mul_(1000)
-
-
-@torch.no_grad()
-def _check_head(model: nn.Module, start: str) -> None:
-    """Some architectures change the logits behind the output head (softcap, scale); ours would then be wrong, so they are refused."""
-    ids_BL = torch.arange(1, 5)[None]
-    loud = model.base_model.register_forward_hook(_louder)
-    body = model.base_model(input_ids=ids_BL, use_cache=False).last_hidden_state
-    ours, theirs = model.get_output_embeddings()(body), model(input_ids=ids_BL, use_cache=False).logits
-    loud.remove()
-    if not torch.allclose(ours.float(), theirs.float(), atol=1e-3, rtol=1e-3, equal_nan=True):
-        raise BaldroError(
-            f"{start}: {type(model).__name__} changes its logits behind the output head; allowed: architectures that do not"
-        )

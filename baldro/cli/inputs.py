@@ -40,7 +40,7 @@ def open_to_train(given: Given) -> tuple[Any, Any]:
             f"model {given.model['name']} is not built from scratch; allowed: --start with a folder, or --part"
         )
     network, tokenizer = models.build(given.model["build"], texts(given.records), seed=run.seed)
-    return network.to(models.DTYPES[run.precision]), tokenizer
+    return models.cast(network, models.DTYPES[run.precision]), tokenizer
 
 
 def texts(records: pd.DataFrame) -> list[str]:
