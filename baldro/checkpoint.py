@@ -15,7 +15,12 @@ import torch
 import transformers.utils.logging
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
-from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, DynamicCache
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    AutoConfig,
+    DynamicCache,
+)
 from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
 
 from baldro import hub
@@ -47,6 +52,13 @@ def one_line(source: object) -> Iterator[None]:
 
 
 # Tensors -------------------------------------------------------------------------------------------------------------
+
+
+def check_folder(folder: Path) -> None:
+    """`check_tensors` of a folder with its own config."""
+    with one_line(folder):
+        config = AutoConfig.from_pretrained(folder)
+    check_tensors(folder, config)
 
 
 def check_tensors(folder: Path, config: Any) -> None:
@@ -92,7 +104,7 @@ def architecture(config: Any) -> Any:
 
 def headers(folder: Path) -> dict[str, Tensor]:
     """Name -> a tensor of that shape without content, of each tensor in the files that transformers would load."""
-    first = hub.weights_file(path.name for path in folder.iterdir())
+    first = hub.weights_file([path.name for path in folder.iterdir()])
     if first is None:
         raise BaldroError(f"{folder}: no weights there; allowed: {' or '.join(hub.WEIGHTS[::2])}, whole or in shards")
     files = hub.shards(folder / first) if first.endswith(".index.json") else [first]
@@ -105,7 +117,8 @@ def headers(folder: Path) -> dict[str, Tensor]:
 def _header(file: Path) -> dict[str, Tensor]:
     if file.suffix == ".safetensors":
         with safe_open(file, framework="pt") as opened:
-            return {name: torch.empty(opened.get_slice(name).get_shape(), device="meta") for name in opened.keys()}
+            names = list(opened.keys())
+            return {name: torch.empty(opened.get_slice(name).get_shape(), device="meta") for name in names}
     options = dict(map_location="meta", weights_only=True)
     try:
         stored = torch.load(file, mmap=True, **options)
@@ -132,6 +145,8 @@ def load(factory: Any, source: object, place: Any, **options: Any) -> nn.Module:
             raise BaldroError(
                 f"{source}: the parts of {_some(unfit)} are not all there or do not fit together; {ALLOWED}"
             ) from error
+    if getattr(model, "_hf_peft_config_loaded", False):  # from the hub: their folder was never looked at
+        check_no_adapters(ADAPTERS[:1], source)
     check_info(info, type(model).__name__, source)
     return model
 

@@ -1,4 +1,4 @@
-"""Hidden states -> logits as a model's own forward pass has them: its output embeddings, then the scale or cap that some architectures put behind.
+"""Hidden states -> logits as a model's own forward pass has them: output embeddings, then the scale or cap of some architectures.
 
 Shape legend: N rows, H width, V vocabulary.
 """

@@ -13,8 +13,14 @@ import torch.nn.functional as F
 import transformers.utils.logging
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recomputed
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
-from transformers import PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 from baldro import checkpoint, heads, hub
 from baldro.data.batches import Batch
@@ -122,7 +128,7 @@ def positions(model: nn.Module) -> int:
 
 
 def cast(model: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """The model itself, its weights in a type. Buffers stay: rotary frequencies in bf16 are 3 radians off at position 1,000."""
+    """The model itself, its weights in a type. Buffers stay: at position 2,000, rotary frequencies in bf16 are 2.4 radians off (Llama)."""
     for name, parameter in model.named_parameters():
         parameter.data = _in(dtype, model, name, parameter.data)
     return model
@@ -264,9 +270,10 @@ def from_place(start: str, factory: Any, **options: Any) -> Any:
     with checkpoint.one_line(source):
         if factory in (AutoTokenizer, AutoConfig):
             return factory.from_pretrained(**where, **options)
-        if source.path is not None and source.path.is_dir():
-            checkpoint.check_no_adapters((path.name for path in source.path.iterdir()), source)
-        return checkpoint.load(factory, source, where.pop("pretrained_model_name_or_path"), **where, **options)
+        place = where.pop("pretrained_model_name_or_path")
+        if Path(place).is_dir() and "gguf_file" not in where:
+            checkpoint.check_no_adapters((path.name for path in Path(place).iterdir()), source)
+        return checkpoint.load(factory, source, place, **where, **options)
 
 
 def _local(path: Path, *, dequantize: bool) -> dict[str, Any]:

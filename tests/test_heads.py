@@ -76,8 +76,8 @@ def test_likelihood_and_generation_are_the_models_own(name):
     with torch.no_grad():
         logp_BT, _ = models.token_logp(model, collate(SEQUENCES))
     found = token_statistics(model, SEQUENCES)
-    rows, shared = zip(*likelihoods(model, SEQUENCES, [0, 0, 1], batch_tokens=64), strict=True)
-    shared = dict(zip(sum(rows, []), sum(shared, []), strict=True))
+    batches = likelihoods(model, SEQUENCES, [0, 0, 1], batch_tokens=64)
+    shared = {b: row for rows, made in batches for b, row in zip(rows, made, strict=True)}
     for b, tokens in enumerate(SEQUENCES):
         logits = own_logits(model, tokens.ids)[tokens.start - 1 : -1]
         logp = logits.log_softmax(-1)

@@ -7,6 +7,7 @@ import socket
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file
 
 from baldro import models
 from baldro.data.batches import collate
@@ -70,6 +71,47 @@ def test_types_of_stored_and_loaded_weights(tmp_path, folder):
     assert kinds(models.load(str(tmp_path / "bf16"), precision="bf16")) == {torch.float32}
     assert kinds(models.load(str(folder))) == {torch.float32}
     assert kinds(models.load(str(folder), precision="bf16-only")) == {torch.bfloat16}
+
+
+FREQUENCIES = 10_000.0 ** (-torch.arange(0, 64, 2, dtype=torch.float64) / 64)
+"""Of a Llama with heads of width 64 (Su et al. 2021, arXiv 2104.09864, section 3.2.2)."""
+FAR = torch.tensor([[0, 2000, 2500, 4095]])
+
+
+def turns(model):
+    """cos of the rotary angles at FAR, as the model has them, and in float64."""
+    cos, _ = model.base_model.rotary_emb(torch.zeros(1, dtype=torch.float32), FAR)
+    angle = FAR[0, :, None].double() * FREQUENCIES
+    return cos[0, :, :32].double(), angle.cos()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "bf16-only"])
+def test_rotary_frequencies_stay_in_float32(tmp_path, precision):
+    """Built, saved, and loaded; bf16 frequencies would be off by a whole turn's fraction (1.7 in the cosine)."""
+    shape = {**SHAPE, "hidden_size": 128, "max_position_embeddings": 4096}
+    model, coder = models.build(shape, TEXTS, seed=3)
+    assert models.cast(model, models.DTYPES[precision]) is model
+    assert {p.dtype for p in model.parameters()} == {models.DTYPES[precision]}
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+    models.save(model, coder, tmp_path, precision=precision)
+    for one in (model, models.load(str(tmp_path)), models.load(str(tmp_path), precision=precision)):
+        ours, exact = turns(one)
+        assert torch.allclose(ours, exact, atol=1e-3)
+    ours, exact = turns(model.to(torch.bfloat16))
+    assert float((ours - exact).abs().max()) > 0.5, "what is looked for can be seen"
+
+
+def test_saving_leaves_the_model_as_it_is(tmp_path):
+    model, coder = models.build(SHAPE, TEXTS, seed=3)
+    before, buffers = logits(model), {name: value.clone() for name, value in model.named_buffers()}
+    models.save(model, coder, tmp_path, precision="bf16")
+    assert torch.equal(logits(model), before) and {p.dtype for p in model.parameters()} == {torch.float32}
+    assert all(torch.equal(value, buffers[name]) for name, value in model.named_buffers()) and buffers
+    stored = load_file(tmp_path / "model.safetensors")
+    assert stored.keys() == model.state_dict().keys() - {"lm_head.weight"}
+    for name, value in stored.items():
+        assert torch.equal(value, model.state_dict()[name].to(torch.bfloat16)), name
+    assert json.loads((tmp_path / "config.json").read_text())["dtype"] == "bfloat16"
 
 
 def test_no_such_folder(tmp_path):

@@ -30,6 +30,10 @@ def run(options: Namespace) -> None:
         commit, files = folder.name, loaded(folder, hub.listing(source, folder))
     else:
         folder, commit, files = source.path, None, local(source.path)
+    if folder.is_dir():
+        from baldro.checkpoint import check_folder  # seconds of torch, which nothing else here needs
+
+        check_folder(folder)
     total = sum(files.values())
     if options.output:
         write_json(options.output, {"place": str(source), "commit": commit, "bytes": total, "files": files})
@@ -99,11 +103,14 @@ def fetch(source: Source) -> Path:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.utils import logging
 
+    from baldro.checkpoint import check_no_adapters
+
     logging.set_verbosity_error()  # the client tries several times; only the last error is told
     try:
         info = HfApi().model_info(source.hub, revision=source.revision, files_metadata=True, timeout=TIMEOUT)
         commit = Source(hub=source.hub, revision=info.sha)
         sizes = {file.rfilename: file.size for file in info.siblings or []}
+        check_no_adapters(sizes, source)
         names = chosen(sizes, where=source)
         folder = _bring(commit, names, sizes)
         if names[-1].endswith(".index.json"):
