@@ -255,19 +255,3 @@ def check_vocabulary(config: Any, tokenizer: Any, prompt: str) -> None:
             f"{len(met)} tokens of the tokenizer lie beyond the model's embedding of {rows} rows: {shown}; allowed: the tokenizer that "
             "the model was trained with, or a model whose embedding was resized"
         )
-
-
-def check_positions(most: int, new_tokens: int) -> None:
-    """Whether a prompt and what it is continued by can fit.
-
-    Args:
-        most: the model's positions.
-        new_tokens: the longest continuation that an evaluation asks for; 0 for none.
-
-    Raises:
-        BaldroError: no prompt would.
-    """
-    if new_tokens >= most:
-        raise BaldroError(
-            f"max_new_tokens is {new_tokens}, and the model has {most} positions, for a prompt too; allowed: at most {most - 1}"
-        )

@@ -3,7 +3,7 @@
 Shape legend: B samples, L positions, T answer tokens of the longest answer, N answer tokens of all samples, H width, V vocabulary.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,17 @@ BUILD = "build"
 """The start of a model that is trained from scratch."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "bf16-only": torch.bfloat16}
 """Type of the weights in training: bf16 keeps fp32 master weights and computes in bf16."""
+POSITIONS = 512
+"""Of a model that is built, if its definition does not say."""
 HEAD_ELEMENTS = 2**26
 """Logits in memory at a time; more are computed again in the backward pass instead of being kept."""
 
 
-def describe(name: str, definition: Mapping[str, Any]) -> dict[str, Any]:
+def describe(name: str, definition: Mapping[str, Any], *, new_tokens: int = 0) -> dict[str, Any]:
     """Where a model's parts come from, every place looked up and the prompt tried, before anything is trained on it.
+
+    Args:
+        new_tokens: the longest continuation that will be asked of it, which must fit its positions.
 
     Returns: what `results/models/{name}.json` holds: name, prompt, build, and `starts`: base, target, retain90, ... -> place.
     """
@@ -50,7 +55,7 @@ def describe(name: str, definition: Mapping[str, Any]) -> dict[str, Any]:
     prompt = definition.get("prompt", "{question}\n")
     for start in starts.values():
         try:
-            check(start, prompt)
+            check(start, prompt, new_tokens=new_tokens)
             encode(tokenizer(start), prompt, [("Who wrote it?", "Nobody knows who wrote it.")], longest=10**6)
         except BaldroError as error:
             raise BaldroError(f"model {name} ({start}): {error}") from None
@@ -58,6 +63,8 @@ def describe(name: str, definition: Mapping[str, Any]) -> dict[str, Any]:
         raise BaldroError(
             f"model {name}: prompt {prompt!r}; allowed for a model built from scratch: text with {{question}} in it"
         )
+    if built := definition.get("build"):
+        check_room(built.get("max_position_embeddings", POSITIONS), new_tokens, what=f"model {name} (build): ")
     return {"name": name, "prompt": prompt, "build": definition.get("build"), "starts": starts}
 
 
@@ -85,7 +92,7 @@ def build(architecture: Mapping[str, Any], texts: Iterable[str], *, seed: int) -
     )
     made = PreTrainedTokenizerFast(tokenizer_object=core, bos_token="<s>", eos_token="</s>", pad_token="</s>")
     torch.manual_seed(seed)
-    shape.setdefault("max_position_embeddings", 512)
+    shape.setdefault("max_position_embeddings", POSITIONS)
     ends = {"bos_token_id": made.bos_token_id, "eos_token_id": made.eos_token_id, "pad_token_id": made.pad_token_id}
     return LlamaForCausalLM(LlamaConfig(vocab_size=len(made), tie_word_embeddings=True, **ends, **shape)), made
 
@@ -106,8 +113,8 @@ def load(start: str, *, precision: str | None = None) -> nn.Module:
     return model
 
 
-def check(start: str, prompt: str) -> None:
-    """What can be known of a place before its weights are read: kind of layers, vocabulary, and of weights that are here, their tensors.
+def check(start: str, prompt: str, *, new_tokens: int = 0) -> None:
+    """What can be known of a place before its weights are read: kind of layers, positions, vocabulary; of weights that are here, tensors.
 
     Those on the hub are looked at when they are downloaded.
 
@@ -117,6 +124,7 @@ def check(start: str, prompt: str) -> None:
     config = from_place(start, AutoConfig)
     with checkpoint.one_line(start):
         checkpoint.check_layers(config)
+    check_room(_positions(config), new_tokens)
     checkpoint.check_vocabulary(config, tokenizer(start), prompt)
     if not start.startswith("hub:") and Path(start).is_dir():
         checkpoint.check_tensors(Path(start), config)
@@ -124,7 +132,43 @@ def check(start: str, prompt: str) -> None:
 
 def positions(model: nn.Module) -> int:
     """Longest sequence in tokens."""
-    return getattr(model.config.get_text_config(), "max_position_embeddings", 10**6)
+    return _positions(model.config)
+
+
+def _positions(config: Any) -> int:
+    return getattr(config.get_text_config(), "max_position_embeddings", 10**6)
+
+
+def check_room(most: int, new_tokens: int, what: str = "") -> None:
+    """Whether a prompt and what it is continued by can fit.
+
+    Args:
+        most: the model's positions.
+        new_tokens: the longest continuation that an evaluation asks for; 0 for none.
+        what: the model, for the error.
+
+    Raises:
+        BaldroError: not even the shortest prompt would.
+    """
+    if new_tokens >= most:
+        raise BaldroError(
+            f"{what}max_new_tokens is {new_tokens}, and the model has {most} positions, for prompts too; allowed: at most {most - 1}"
+        )
+
+
+def check_ids(model: nn.Module, rows: Sequence[Sequence[int]]) -> None:
+    """Whether every token id has a row in the model's embedding; without one a GPU would end in an assertion of its own.
+
+    Raises:
+        BaldroError: one has not, as a special token that stands in a text by its name.
+    """
+    most = model.get_input_embeddings().weight.shape[0]
+    for i, ids in enumerate(rows):
+        if max(ids) >= most:
+            raise BaldroError(
+                f"row {i} has token {max(ids)}, and the model's embedding has {most} rows; allowed: texts without the tokenizer's "
+                "special tokens, or a model whose embedding was resized"
+            )
 
 
 def cast(model: nn.Module, dtype: torch.dtype) -> nn.Module:

@@ -231,6 +231,21 @@ def test_prompts_that_cannot_work_are_refused_before_training(folder, prompt):
         models.describe("m", {"source": [str(folder)], "prompt": prompt})
 
 
+def test_positions_that_are_too_few_for_what_will_be_generated(tmp_path):
+    """Known when the model is described: nothing is trained first."""
+    shape = {**SHAPE, "max_position_embeddings": 64}
+    models.save(*models.build(shape, TEXTS, seed=3), tmp_path, precision="fp32")
+    places = {"target": [str(tmp_path)], "prompt": "{question}\n"}
+    models.describe("m", places, new_tokens=63)
+    with refused(
+        rf"^model m \({tmp_path}\): max_new_tokens is 64, and the model has 64 positions, .*allowed: at most 63$"
+    ):
+        models.describe("m", places, new_tokens=64)
+    models.describe("m", {"build": SHAPE}, new_tokens=511)
+    with refused(r"^model m \(build\): max_new_tokens is 512, and the model has 512 positions"):
+        models.describe("m", {"build": SHAPE}, new_tokens=512)
+
+
 def test_a_source_that_is_nowhere(tmp_path):
     with refused(r"model m \(retain90\) is not to be found; looked at: .*nowhere"):
         models.describe("m", {"retain": {"retain90": [str(tmp_path / "nowhere")]}})

@@ -133,6 +133,11 @@ def rows_option(wildcards):
     return f"--evaluate-rows {rows}" if rows else ""
 
 
+def new_tokens(wildcards):
+    """What the scoring will ask for, as a resource of the jobs before it: it changes no number, so a changed one trains nothing anew."""
+    return EXPERIMENT.new_tokens(of(wildcards).benchmark)
+
+
 def gradient_norms_option(wildcards):
     return "--gradient-norms" if EXPERIMENT.gradient_norms(of(wildcards).benchmark) else ""
 
