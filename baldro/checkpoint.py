@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -37,14 +38,12 @@ SHOWN = 3
 @contextmanager
 def one_line(source: object) -> Iterator[None]:
     """What transformers raises of a checkpoint that it cannot load, as one line."""
-    broken = (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError, hub.no_connection())
+    broken = (OSError, ValueError, ImportError, KeyError, EOFError, RuntimeError, UnpicklingError, SafetensorError)
     try:
         yield
-    except BaldroError:
+    except (BaldroError, torch.OutOfMemoryError):
         raise
-    except torch.OutOfMemoryError:
-        raise
-    except broken as error:
+    except (*broken, hub.no_connection()) as error:
         raise BaldroError(
             f"{source}: cannot be loaded: {' '.join(str(error).split())}; allowed: a transformers folder, a GGUF file, or a reachable "
             "hub repository"

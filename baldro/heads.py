@@ -46,17 +46,28 @@ class Head:
 
 
 def head(model: nn.Module) -> Head:
-    """The head of a model as it is now; `check` says whether it is the model's own."""
-    linear = model.get_output_embeddings()
+    """The head of a model as it is now; `check` says whether it is the model's own.
+
+    Raises:
+        BaldroError: the model has none.
+    """
+    linear = _linear(model)
     return Head(linear, behind(model.config), out_features=len(linear.weight))
 
 
 def frozen(model: nn.Module) -> Head:
     """A copy of the head, which training does not move."""
-    linear = model.get_output_embeddings()
+    linear = _linear(model)
     bias = None if getattr(linear, "bias", None) is None else linear.bias.detach().clone()
     copy = partial(F.linear, weight=linear.weight.detach().clone(), bias=bias)
     return Head(copy, behind(model.config), out_features=len(linear.weight))
+
+
+def _linear(model: nn.Module) -> nn.Module:
+    found = model.get_output_embeddings()
+    if found is None:
+        raise BaldroError(f"{type(model).__name__} has no output embeddings; allowed: causal language models that have")
+    return found
 
 
 def behind(config: Any) -> list[Change]:

@@ -152,6 +152,9 @@ def test_files_of_pickled_tensors(folder):
     for zipped in (True, False):
         torch.save(tensors, folder / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
         assert f": 1 missing: {UP}; allowed: " in told(described, folder)
+    (folder / "pytorch_model.bin").write_bytes((folder / "pytorch_model.bin").read_bytes()[:2000])
+    for action in (described, lambda place: models.load(str(place))):
+        assert f"{folder}: cannot be loaded: " in told(action, folder)
 
 
 @pytest.mark.parametrize("file", checkpoint.ADAPTERS)
