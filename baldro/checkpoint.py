@@ -6,6 +6,7 @@ loader is given tensors without content, from the headers of the files, so that 
 
 import logging
 import re
+import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,12 +39,13 @@ SHOWN = 3
 @contextmanager
 def one_line(source: object) -> Iterator[None]:
     """What transformers raises of a checkpoint that it cannot load, as one line."""
-    broken = (OSError, ValueError, ImportError, KeyError, EOFError, RuntimeError, UnpicklingError, SafetensorError)
+    broken = (OSError, ValueError, ImportError, RuntimeError, SafetensorError)
+    pickled = (LookupError, EOFError, UnpicklingError, struct.error)  # of a file that is cut anywhere
     try:
         yield
     except (BaldroError, torch.OutOfMemoryError):
         raise
-    except (*broken, hub.no_connection()) as error:
+    except (*broken, *pickled, hub.no_connection()) as error:
         raise BaldroError(
             f"{source}: cannot be loaded: {' '.join(str(error).split())}; allowed: a transformers folder, a GGUF file, or a reachable "
             "hub repository"
