@@ -7,7 +7,7 @@ loader is given tensors without content, from the headers of the files, so that 
 import logging
 import re
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
@@ -28,8 +28,6 @@ from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixi
 from baldro import hub
 from baldro.errors import BaldroError
 
-ADAPTERS = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
-"""Files of adapters beside a model: peft would put them into it as it is loaded."""
 HARMLESS = re.compile(r"(rotary_emb\.inv_freq|position_ids|\.(attn|attention)\.(masked_)?bias)$")
 """Tensors of old checkpoints that are computed anew: rotary frequencies, positions, causal masks."""
 SHOWN = 3
@@ -68,28 +66,12 @@ def check_tensors(folder: Path, config: Any) -> None:
     Raises:
         BaldroError: tensors that are missing, too many or of another shape; adapters beside the model; a file that is cut short.
     """
-    check_no_adapters((path.name for path in folder.iterdir()), folder)
-    if (
-        getattr(config, "quantization_config", None) is not None
-    ):  # its loader rewrites the model; `load` looks at what that says
-        return
+    hub.check_no_adapters((path.name for path in folder.iterdir()), folder)
+    if getattr(config, "quantization_config", None) is not None:
+        return  # its loader rewrites the model; `load` looks at what that says
     with one_line(folder):
         options = dict(config=config, device_map="meta", dtype=torch.float32)
         load(architecture(config), folder, None, state_dict=headers(folder), **options)
-
-
-def check_no_adapters(names: Iterable[str], where: object) -> None:
-    """Whether a folder or repository has a model of its own only.
-
-    Raises:
-        BaldroError: adapters lie beside it.
-    """
-    found = sorted(set(ADAPTERS) & set(names))
-    if found:
-        raise BaldroError(
-            f"{where} holds adapter weights ({', '.join(found)}) beside the model; allowed: a folder of the model with its adapters "
-            "merged into it (peft: merge_and_unload), or without these files"
-        )
 
 
 def architecture(config: Any) -> Any:
@@ -147,7 +129,7 @@ def load(factory: Any, source: object, place: Any, **options: Any) -> nn.Module:
                 f"{source}: the parts of {_some(unfit)} are not all there or do not fit together; {ALLOWED}"
             ) from error
     if getattr(model, "_hf_peft_config_loaded", False):  # from the hub: their folder was never looked at
-        check_no_adapters(ADAPTERS[:1], source)
+        hub.check_no_adapters(hub.ADAPTERS[:1], source)
     check_info(info, type(model).__name__, source)
     return model
 
@@ -227,6 +209,8 @@ def check_layers(config: Any) -> None:
         BaldroError: it is not.
     """
     found = architecture(config)
+    if found.__name__.endswith("ForSequenceClassification"):
+        raise BaldroError(f"{found.__name__} is a classifier; allowed: causal language models")
     attention_cache(config, found.__name__)
     if getattr(found, "_is_stateful", False):
         raise BaldroError(f"{found.__name__} keeps a running state; allowed: models of attention layers")

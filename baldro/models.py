@@ -316,7 +316,7 @@ def from_place(start: str, factory: Any, **options: Any) -> Any:
             return factory.from_pretrained(**where, **options)
         place = where.pop("pretrained_model_name_or_path")
         if Path(place).is_dir() and "gguf_file" not in where:
-            checkpoint.check_no_adapters((path.name for path in Path(place).iterdir()), source)
+            hub.check_no_adapters((path.name for path in Path(place).iterdir()), source)
         return checkpoint.load(factory, source, place, **where, **options)
 
 

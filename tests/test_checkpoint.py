@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM
 
-from baldro import checkpoint, models
+from baldro import checkpoint, hub, models
 from baldro.cli import download
 from baldro.errors import BaldroError
 
@@ -157,7 +157,7 @@ def test_files_of_pickled_tensors(folder):
         assert f"{folder}: cannot be loaded: " in told(action, folder)
 
 
-@pytest.mark.parametrize("file", checkpoint.ADAPTERS)
+@pytest.mark.parametrize("file", hub.ADAPTERS)
 def test_adapters_beside_a_model(folder, file):
     (folder / file).write_text('{"peft_type": "LORA", "base_model_name_or_path": "x"}')
     for action in (described, downloaded, lambda place: models.load(str(place))):
@@ -201,6 +201,12 @@ def test_models_with_a_running_state_are_known_when_described(good, tmp_path, ki
         shutil.copy(good / name, tmp_path)
     CONFIG_MAPPING[kind](hidden_size=16, vocab_size=300, **own).save_pretrained(tmp_path)
     assert told(described, tmp_path).endswith("; allowed: models of attention layers")
+
+
+def test_a_classifier_is_no_language_model(folder):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "architectures": ["LlamaForSequenceClassification"]}))
+    assert "LlamaForSequenceClassification is a classifier; allowed: causal language models" in told(described, folder)
 
 
 def enlarged(folder, tokens, **options):

@@ -103,14 +103,12 @@ def fetch(source: Source) -> Path:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.utils import logging
 
-    from baldro.checkpoint import check_no_adapters
-
     logging.set_verbosity_error()  # the client tries several times; only the last error is told
     try:
         info = HfApi().model_info(source.hub, revision=source.revision, files_metadata=True, timeout=TIMEOUT)
         commit = Source(hub=source.hub, revision=info.sha)
         sizes = {file.rfilename: file.size for file in info.siblings or []}
-        check_no_adapters(sizes, source)
+        hub.check_no_adapters(sizes, source)
         names = chosen(sizes, where=source)
         folder = _bring(commit, names, sizes)
         if names[-1].endswith(".index.json"):
