@@ -16,6 +16,8 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.b
 """Where transformers looks for weights, in its order; it loads the first that is there and no other."""
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja")  # fmt: skip
 """Files of a tokenizer that transformers reads where the repository has them; vocabularies have many names."""
+ADAPTERS = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
+"""Files of adapters beside a model: peft would put them into it as it is loaded."""
 SMALL = (".json", ".jinja", ".txt", ".model", ".tiktoken")
 """Endings of configs, tokenizers and their vocabularies."""
 
@@ -58,6 +60,20 @@ def shards(index: Path) -> list[str]:
     if not isinstance(table, dict) or not isinstance(table.get("weight_map"), dict):
         raise BaldroError(f"{index} is no index of weights; allowed: a JSON object with weight_map")
     return sorted(set(table["weight_map"].values()))
+
+
+def check_no_adapters(names: Iterable[str], where: object) -> None:
+    """Whether a folder or repository has a model of its own only.
+
+    Raises:
+        BaldroError: adapters lie beside it.
+    """
+    found = sorted(set(ADAPTERS) & set(names))
+    if found:
+        raise BaldroError(
+            f"{where} holds adapter weights ({', '.join(found)}) beside the model; allowed: a folder of the model with its adapters "
+            "merged into it (peft: merge_and_unload), or without these files"
+        )
 
 
 def lacking(folder: Path, sizes: Mapping[str, int | None], *, weights: bool) -> list[str]:

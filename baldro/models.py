@@ -3,7 +3,7 @@
 Shape legend: B samples, L positions, T answer tokens of the longest answer, N answer tokens of all samples, H width, V vocabulary.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,22 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 import transformers.utils.logging
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from torch.utils.checkpoint import checkpoint as recomputed
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
-from baldro import hub
+from baldro import checkpoint, heads, hub
 from baldro.data.batches import Batch
 from baldro.data.encode import encode
 from baldro.errors import BaldroError
+from baldro.files import read_json, write_json
 from baldro.grid.experiment import parts
 from baldro.grid.sources import Source, resolve
 
@@ -29,12 +36,17 @@ BUILD = "build"
 """The start of a model that is trained from scratch."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "bf16-only": torch.bfloat16}
 """Type of the weights in training: bf16 keeps fp32 master weights and computes in bf16."""
+POSITIONS = 512
+"""Of a model that is built, if its definition does not say."""
 HEAD_ELEMENTS = 2**26
 """Logits in memory at a time; more are computed again in the backward pass instead of being kept."""
 
 
-def describe(name: str, definition: Mapping[str, Any]) -> dict[str, Any]:
+def describe(name: str, definition: Mapping[str, Any], *, new_tokens: int = 0) -> dict[str, Any]:
     """Where a model's parts come from, every place looked up and the prompt tried, before anything is trained on it.
+
+    Args:
+        new_tokens: the longest continuation that will be asked of it, which must fit its positions.
 
     Returns: what `results/models/{name}.json` holds: name, prompt, build, and `starts`: base, target, retain90, ... -> place.
     """
@@ -43,6 +55,7 @@ def describe(name: str, definition: Mapping[str, Any]) -> dict[str, Any]:
     prompt = definition.get("prompt", "{question}\n")
     for start in starts.values():
         try:
+            check(start, prompt, new_tokens=new_tokens)
             encode(tokenizer(start), prompt, [("Who wrote it?", "Nobody knows who wrote it.")], longest=10**6)
         except BaldroError as error:
             raise BaldroError(f"model {name} ({start}): {error}") from None
@@ -50,6 +63,8 @@ def describe(name: str, definition: Mapping[str, Any]) -> dict[str, Any]:
         raise BaldroError(
             f"model {name}: prompt {prompt!r}; allowed for a model built from scratch: text with {{question}} in it"
         )
+    if built := definition.get("build"):
+        check_room(built.get("max_position_embeddings", POSITIONS), new_tokens, what=f"model {name} (build): ")
     return {"name": name, "prompt": prompt, "build": definition.get("build"), "starts": starts}
 
 
@@ -77,7 +92,7 @@ def build(architecture: Mapping[str, Any], texts: Iterable[str], *, seed: int) -
     )
     made = PreTrainedTokenizerFast(tokenizer_object=core, bos_token="<s>", eos_token="</s>", pad_token="</s>")
     torch.manual_seed(seed)
-    shape.setdefault("max_position_embeddings", 512)
+    shape.setdefault("max_position_embeddings", POSITIONS)
     ends = {"bos_token_id": made.bos_token_id, "eos_token_id": made.eos_token_id, "pad_token_id": made.pad_token_id}
     return LlamaForCausalLM(LlamaConfig(vocab_size=len(made), tie_word_embeddings=True, **ends, **shape)), made
 
@@ -94,7 +109,7 @@ def load(start: str, *, precision: str | None = None) -> nn.Module:
     """The model of a place, its weights as training needs them, or as they are stored if `precision` is None."""
     dtype = "auto" if precision is None else DTYPES[precision]
     model = from_place(start, AutoModelForCausalLM, dtype=dtype)
-    _check_head(model, start)
+    heads.check(model, start)
     return model
 
 
@@ -111,18 +126,93 @@ def recompute_activations(model: nn.Module) -> None:
     (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})
 
 
+def check(start: str, prompt: str, *, new_tokens: int = 0) -> None:
+    """What can be known of a place before its weights are read: kind of layers, positions, vocabulary; of weights that are here, tensors.
+
+    Those on the hub are looked at when they are downloaded.
+
+    Raises:
+        BaldroError: a model that cannot be scored, or a checkpoint whose tensors are not the model's.
+    """
+    config = from_place(start, AutoConfig)
+    with checkpoint.one_line(start):
+        checkpoint.check_layers(config)
+    check_room(_positions(config), new_tokens)
+    checkpoint.check_vocabulary(config, tokenizer(start), prompt)
+    if not start.startswith("hub:") and Path(start).is_dir():
+        checkpoint.check_tensors(Path(start), config)
+
+
 def positions(model: nn.Module) -> int:
     """Longest sequence in tokens."""
-    return getattr(model.config, "max_position_embeddings", 10**6)
+    return _positions(model.config)
+
+
+def _positions(config: Any) -> int:
+    return getattr(config.get_text_config(), "max_position_embeddings", 10**6)
+
+
+def check_room(most: int, new_tokens: int, what: str = "") -> None:
+    """Whether a prompt and what it is continued by can fit.
+
+    Args:
+        most: the model's positions.
+        new_tokens: the longest continuation that an evaluation asks for; 0 for none.
+        what: the model, for the error.
+
+    Raises:
+        BaldroError: not even the shortest prompt would.
+    """
+    if new_tokens >= most:
+        raise BaldroError(
+            f"{what}max_new_tokens is {new_tokens}, and the model has {most} positions, for prompts too; allowed: at most {most - 1}"
+        )
+
+
+def check_ids(model: nn.Module, rows: Sequence[Sequence[int]]) -> None:
+    """Whether every token id has a row in the model's embedding; without one a GPU would end in an assertion of its own.
+
+    Raises:
+        BaldroError: one has not, as a special token that stands in a text by its name.
+    """
+    most = model.get_input_embeddings().weight.shape[0]
+    for i, ids in enumerate(rows):
+        if max(ids) >= most:
+            raise BaldroError(
+                f"row {i} has token {max(ids)}, and the model's embedding has {most} rows; allowed: texts without the tokenizer's "
+                "special tokens, or a model whose embedding was resized"
+            )
+
+
+def cast(model: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """The model itself, its weights in a type. Buffers stay: at position 2,000, rotary frequencies in bf16 are 2.4 radians off (Llama)."""
+    for name, parameter in model.named_parameters():
+        parameter.data = _in(dtype, model, name, parameter.data)
+    return model
+
+
+def _in(dtype: torch.dtype, model: nn.Module, name: str, weight: Tensor) -> Tensor:
+    """A weight in a type, but for those that the architecture wants in float32 (some routers)."""
+    strict = getattr(model, "_keep_in_fp32_modules_strict", None) or ()
+    return weight if any(part in name for part in strict) else weight.to(dtype)
 
 
 def save(model: nn.Module, tokenizer: Any, folder: Path, *, precision: str) -> None:
-    """Weights (fp32, or bf16 where training computed in it) and tokenizer, as transformers reads them."""
+    """Weights (fp32, or bf16 where training computed in it) and tokenizer, as transformers reads them; the model stays as it is."""
     folder.mkdir(parents=True, exist_ok=True)
-    if precision != "fp32":
-        model = model.to(torch.bfloat16)
-    model.save_pretrained(folder)
+    if precision == "fp32":
+        model.save_pretrained(folder)
+    else:
+        model.save_pretrained(folder, state_dict=_rounded(model, torch.bfloat16))
+        config = folder / hub.CONFIG
+        write_json(config, {**read_json(config), "dtype": "bfloat16"})
     tokenizer.save_pretrained(folder)
+
+
+def _rounded(model: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Every tensor that is stored, weights in a type; tied ones stay one."""
+    weights = {id(p): _in(dtype, model, name, p.detach()) for name, p in model.named_parameters()}
+    return {name: weights.get(id(value), value) for name, value in model.state_dict(keep_vars=True).items()}
 
 
 def hidden_and_targets(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -149,7 +239,7 @@ def activations_behind(model: nn.Module, layer: int | None) -> Iterator[list[Ten
     if layer is None:
         yield found
         return
-    layers = next(m for m in model.base_model.children() if isinstance(m, nn.ModuleList))
+    layers = _layers(model)
     if layer >= len(layers):
         raise BaldroError(f"layer {layer}: the model has {len(layers)} layers; allowed: 0 to {len(layers) - 1}")
     hook = layers[layer].register_forward_hook(lambda _module, _inputs, output: found.append(_first(output)))
@@ -157,6 +247,15 @@ def activations_behind(model: nn.Module, layer: int | None) -> Iterator[list[Ten
         yield found
     finally:
         hook.remove()
+
+
+def _layers(model: nn.Module) -> nn.ModuleList:
+    """The layers of the body: its own, or of the decoder in it (OPT's)."""
+    for body in (model.base_model, model.get_decoder()):
+        found = [part for part in body.children() if isinstance(part, nn.ModuleList)]
+        if found:
+            return found[0]
+    raise BaldroError(f"{type(model).__name__} has no list of layers; allowed: architectures that have")
 
 
 def _first(output: Tensor | tuple[Tensor, ...]) -> Tensor:
@@ -170,7 +269,7 @@ def token_logp(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         log-probabilities (B, T) in float32, 0 where mask is False, and mask (B, T).
     """
     hidden_NH, target_N, mask_BT = hidden_and_targets(model, batch)
-    logp_N = through_head(_logp, model.get_output_embeddings(), hidden_NH, target_N)
+    logp_N = through_head(_logp, heads.head(model), hidden_NH, target_N)
     return logp_N.new_zeros(mask_BT.shape).masked_scatter(mask_BT, logp_N), mask_BT
 
 
@@ -199,7 +298,7 @@ def through_head(
     pieces = list(zip(*(one.split(rows) for one in given), strict=True))
     if len(pieces) == 1:
         return of_rows(*pieces[0])
-    return torch.cat([checkpoint(of_rows, *piece, use_reentrant=False) for piece in pieces])
+    return torch.cat([recomputed(of_rows, *piece, use_reentrant=False) for piece in pieces])
 
 
 def _logp(logits_NV: Tensor, target_N: Tensor) -> Tensor:
@@ -220,16 +319,18 @@ def from_place(start: str, factory: Any, **options: Any) -> Any:
         source = resolve([start], what="the model")
         where: dict[str, Any] = {"pretrained_model_name_or_path": source.hub, "revision": source.revision}
         if hub.offline():
-            where = {"pretrained_model_name_or_path": str(hub.cached(source, weights=factory is not AutoTokenizer))}
+            weights = factory not in (AutoTokenizer, AutoConfig)
+            where = {"pretrained_model_name_or_path": str(hub.cached(source, weights=weights))}
     else:
         source = Source(path=Path(start))
         where = _local(source.path, dequantize=factory is AutoModelForCausalLM)
-    try:
-        return factory.from_pretrained(**where, **options)
-    except (OSError, ValueError, ImportError, KeyError, SafetensorError, hub.no_connection()) as error:
-        raise BaldroError(
-            f"{source}: cannot be loaded: {error}; allowed: a transformers folder, a GGUF file, or a reachable hub repository"
-        ) from error
+    with checkpoint.one_line(source):
+        if factory in (AutoTokenizer, AutoConfig):
+            return factory.from_pretrained(**where, **options)
+        place = where.pop("pretrained_model_name_or_path")
+        if Path(place).is_dir() and "gguf_file" not in where:
+            hub.check_no_adapters((path.name for path in Path(place).iterdir()), source)
+        return checkpoint.load(factory, source, place, **where, **options)
 
 
 def _local(path: Path, *, dequantize: bool) -> dict[str, Any]:
@@ -243,22 +344,3 @@ def _local(path: Path, *, dequantize: bool) -> dict[str, Any]:
     if not (path / "config.json").is_file():
         raise BaldroError(f"{path}: no model there; allowed: a folder with config.json, or a .gguf file")
     return {"pretrained_model_name_or_path": str(path)}
-
-
-def _louder(_module: nn.Module, _inputs: Any, output: Any) -> None:
-    """Small logits would hide a cap."""
-    output.last_hidden_state.mul_(1000)
-
-
-@torch.no_grad()
-def _check_head(model: nn.Module, start: str) -> None:
-    """Some architectures change the logits behind the output head (softcap, scale); ours would then be wrong, so they are refused."""
-    ids_BL = torch.arange(1, 5)[None]
-    loud = model.base_model.register_forward_hook(_louder)
-    body = model.base_model(input_ids=ids_BL, use_cache=False).last_hidden_state
-    ours, theirs = model.get_output_embeddings()(body), model(input_ids=ids_BL, use_cache=False).logits
-    loud.remove()
-    if not torch.allclose(ours.float(), theirs.float(), atol=1e-3, rtol=1e-3, equal_nan=True):
-        raise BaldroError(
-            f"{start}: {type(model).__name__} changes its logits behind the output head; allowed: architectures that do not"
-        )

@@ -131,9 +131,38 @@ def test_an_architecture_without_linear_layers_is_refused_in_one_line():
         n_embd=16, n_layer=1, n_head=2, vocab_size=VOCABULARY, bos_token_id=1, eos_token_id=2
     )
     with pytest.raises(
-        BaldroError, match=r"^lora_rank: GPT2LMHeadModel has no torch.nn.Linear .*; allowed: .* or no lora_rank$"
+        BaldroError,
+        match=r"^lora_rank: .* 100% of the weights in GPT2LMHeadModel's .*attn.c_attn.weight.* or no lora_rank$",
     ):
         Adapters(transformers.GPT2LMHeadModel(config), rank=2, alpha=2)
+
+
+def test_a_mixture_with_fused_experts_is_refused_with_what_adapters_would_not_reach():
+    """4 experts of 3 matrices of 16 x 24, a router of 4 x 16; attention has 4 matrices, two of 16 x 16 and two of 8 x 16."""
+    model = llama(kind="Mixtral", num_local_experts=4)
+    apart, linear = 4 * 3 * 16 * 24 + 4 * 16, 2 * 16 * 16 + 2 * 8 * 16
+    with pytest.raises(BaldroError) as caught:
+        Adapters(model, rank=2, alpha=2)
+    assert f" {apart / (apart + linear):.0%} of the weights in MixtralForCausalLM's matrices are not " in str(
+        caught.value
+    )
+    assert "(mlp.experts.down_proj, mlp.experts.gate_up_proj, mlp.gate.weight); allowed: " in str(caught.value)
+
+
+@pytest.mark.parametrize("kind, refused", [
+    ("Qwen2Moe", True), ("Qwen3Moe", True), ("GptOss", True), ("GraniteMoe", True), ("Olmoe", True), ("DeepseekV3", True),
+    ("Gemma2", False), ("Cohere", False), ("Phi3", False), ("OPT", False), ("GPTNeoX", False), ("Falcon", False),
+])  # fmt: skip
+def test_architectures_that_adapters_reach(kind, refused):
+    """Of the sizes that they have by default; nothing is allocated."""
+    config = getattr(transformers, f"{kind}Config")(num_hidden_layers=4)
+    with torch.device("meta"):
+        model = transformers.AutoModelForCausalLM.from_config(config)
+    if refused:
+        with pytest.raises(BaldroError, match=r" [89]\d% of the weights in .*experts.*; allowed: "):
+            linear_layers(model)
+    else:
+        assert linear_layers(model)
 
 
 # Out again -----------------------------------------------------------------------------------------------------------

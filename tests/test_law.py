@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = """
-errors slurm files lease progress grid plan data hub models adapters objectives robust combiners combine
+errors slurm files lease progress grid plan data hub checkpoint heads models adapters objectives robust combiners combine
 journal schedule train score metrics stats report cli
 """
 ROOMS = ORDER.split()

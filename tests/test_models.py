@@ -7,6 +7,7 @@ import socket
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file
 
 from baldro import models, score
 from baldro.data.batches import collate
@@ -72,6 +73,47 @@ def test_types_of_stored_and_loaded_weights(tmp_path, folder):
     assert kinds(models.load(str(folder), precision="bf16-only")) == {torch.bfloat16}
 
 
+FREQUENCIES = 10_000.0 ** (-torch.arange(0, 64, 2, dtype=torch.float64) / 64)
+"""Of a Llama with heads of width 64 (Su et al. 2021, arXiv 2104.09864, section 3.2.2)."""
+FAR = torch.tensor([[0, 2000, 2500, 4095]])
+
+
+def turns(model):
+    """cos of the rotary angles at FAR, as the model has them, and in float64."""
+    cos, _ = model.base_model.rotary_emb(torch.zeros(1, dtype=torch.float32), FAR)
+    angle = FAR[0, :, None].double() * FREQUENCIES
+    return cos[0, :, :32].double(), angle.cos()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "bf16-only"])
+def test_rotary_frequencies_stay_in_float32(tmp_path, precision):
+    """Built, saved, and loaded; bf16 frequencies would be off by a whole turn's fraction (1.7 in the cosine)."""
+    shape = {**SHAPE, "hidden_size": 128, "max_position_embeddings": 4096}
+    model, coder = models.build(shape, TEXTS, seed=3)
+    assert models.cast(model, models.DTYPES[precision]) is model
+    assert {p.dtype for p in model.parameters()} == {models.DTYPES[precision]}
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+    models.save(model, coder, tmp_path, precision=precision)
+    for one in (model, models.load(str(tmp_path)), models.load(str(tmp_path), precision=precision)):
+        ours, exact = turns(one)
+        assert torch.allclose(ours, exact, atol=1e-3)
+    ours, exact = turns(model.to(torch.bfloat16))
+    assert float((ours - exact).abs().max()) > 0.5, "what is looked for can be seen"
+
+
+def test_saving_leaves_the_model_as_it_is(tmp_path):
+    model, coder = models.build(SHAPE, TEXTS, seed=3)
+    before, buffers = logits(model), {name: value.clone() for name, value in model.named_buffers()}
+    models.save(model, coder, tmp_path, precision="bf16")
+    assert torch.equal(logits(model), before) and {p.dtype for p in model.parameters()} == {torch.float32}
+    assert all(torch.equal(value, buffers[name]) for name, value in model.named_buffers()) and buffers
+    stored = load_file(tmp_path / "model.safetensors")
+    assert stored.keys() == model.state_dict().keys() - {"lm_head.weight"}
+    for name, value in stored.items():
+        assert torch.equal(value, model.state_dict()[name].to(torch.bfloat16)), name
+    assert json.loads((tmp_path / "config.json").read_text())["dtype"] == "bfloat16"
+
+
 def test_no_such_folder(tmp_path):
     for part in (models.load, models.tokenizer):
         with refused("nowhere: no model there; allowed: a folder with config.json, or a .gguf file"):
@@ -124,23 +166,16 @@ def test_the_hub_out_of_reach(monkeypatch):
         models.load("hub:nothing")
 
 
-def softcapped(spread):
+def test_a_model_with_a_cap_is_loaded(tmp_path):
     torch.manual_seed(0)
     shape = dict(
         hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1
     )
     config = transformers.Gemma2Config(
-        vocab_size=64, head_dim=8, bos_token_id=1, eos_token_id=2, pad_token_id=0, initializer_range=spread, **shape
+        vocab_size=64, head_dim=8, bos_token_id=1, eos_token_id=2, pad_token_id=0, **shape
     )
-    return transformers.Gemma2ForCausalLM(config)
-
-
-@pytest.mark.parametrize("spread", [1.0, 0.02])
-def test_an_architecture_that_changes_its_logits(tmp_path, spread):
-    """With small weights the soft cap does nothing yet, but it will."""
-    softcapped(spread).save_pretrained(tmp_path)
-    with refused("Gemma2ForCausalLM changes its logits behind the output head; allowed: architectures that do not"):
-        models.load(str(tmp_path))
+    transformers.Gemma2ForCausalLM(config).save_pretrained(tmp_path)
+    assert models.load(str(tmp_path)).config.final_logit_softcapping == 30
 
 
 def test_a_model_without_a_cap_is_not_refused(tmp_path):
@@ -194,6 +229,21 @@ def test_prompts_that_cannot_work_are_refused_before_training(folder, prompt):
         models.describe("m", {"build": SHAPE, "prompt": prompt})
     with refused(rf"^model m \({folder}\): .*allowed: text with {{question}} in it"):
         models.describe("m", {"source": [str(folder)], "prompt": prompt})
+
+
+def test_positions_that_are_too_few_for_what_will_be_generated(tmp_path):
+    """Known when the model is described: nothing is trained first."""
+    shape = {**SHAPE, "max_position_embeddings": 64}
+    models.save(*models.build(shape, TEXTS, seed=3), tmp_path, precision="fp32")
+    places = {"target": [str(tmp_path)], "prompt": "{question}\n"}
+    models.describe("m", places, new_tokens=63)
+    with refused(
+        rf"^model m \({tmp_path}\): max_new_tokens is 64, and the model has 64 positions, .*allowed: at most 63$"
+    ):
+        models.describe("m", places, new_tokens=64)
+    models.describe("m", {"build": SHAPE}, new_tokens=511)
+    with refused(r"^model m \(build\): max_new_tokens is 512, and the model has 512 positions"):
+        models.describe("m", {"build": SHAPE}, new_tokens=512)
 
 
 def test_a_source_that_is_nowhere(tmp_path):

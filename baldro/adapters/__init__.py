@@ -6,6 +6,7 @@ The model stays the object that it was: the same body, head and forward pass.
 Shape legend: O outputs and I inputs of a linear layer, R rank.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
@@ -16,6 +17,8 @@ from baldro.adapters import fila
 from baldro.data.encode import Tokens
 from baldro.errors import BaldroError
 
+UNTOUCHED = 0.01
+"""Share of the weights in matrices (embeddings and output head aside) that adapters may not reach: a mixture's router is less."""
 NAME = "default"
 """peft's name of a model's only adapter."""
 
@@ -30,7 +33,7 @@ class Adapters:
         seed: of A; B is 0, so the model's function is unchanged.
 
     Raises:
-        BaldroError: no linear layer but the output head.
+        BaldroError: an architecture most of whose weights adapters would not reach.
     """
 
     def __init__(self, model: nn.Module, *, rank: int, alpha: float, dropout: float = 0.0, seed: int = 0):
@@ -145,13 +148,26 @@ def linear_layers(model: nn.Module) -> list[str]:
     """Names of the linear layers but the output head.
 
     Raises:
-        BaldroError: there is none, as in GPT-2, whose layers are of another class.
+        BaldroError: more than UNTOUCHED of the weights in matrices are not in linear layers, as in GPT-2, whose layers are of another
+            class, and in a mixture whose experts are one tensor of three dimensions each.
     """
     head = model.get_output_embeddings()
-    names = [name for name, part in model.named_modules() if isinstance(part, nn.Linear) and part is not head]
-    if not names:
+    linear = {name: part for name, part in model.named_modules() if isinstance(part, nn.Linear) and part is not head}
+    tables = {id(part.weight) for part in model.modules() if isinstance(part, nn.Embedding) or part is head}
+    matrices = {name: p for name, p in model.named_parameters() if p.ndim > 1 and id(p) not in tables}
+    reached = {id(part.weight) for part in linear.values()}
+    apart = {name: p.numel() for name, p in matrices.items() if id(p) not in reached}
+    share = sum(apart.values()) / max(1, sum(p.numel() for p in matrices.values()))
+    if share > UNTOUCHED or not linear:
+        kinds = ", ".join(sorted({_without_number(name) for name in apart}))
         raise BaldroError(
-            f"lora_rank: {type(model).__name__} has no torch.nn.Linear but its output head; allowed: architectures that have "
-            "(Llama, Mistral, Qwen, Gemma, Phi, ...), or no lora_rank"
+            f"lora_rank: adapters are put beside torch.nn.Linear, and {share:.0%} of the weights in {type(model).__name__}'s matrices "
+            f"are not in such layers ({kinds}); allowed: architectures with at most {UNTOUCHED:.0%} (Llama, Mistral, Qwen, Gemma, Phi, "
+            "...), or no lora_rank"
         )
-    return names
+    return list(linear)
+
+
+def _without_number(name: str) -> str:
+    """What layers have in common: mlp.experts.down_proj of model.layers.3.mlp.experts.down_proj."""
+    return re.sub(r"^.*?\.\d+\.", "", name)

@@ -30,6 +30,10 @@ def run(options: Namespace) -> None:
         commit, files = folder.name, loaded(folder, hub.listing(source, folder))
     else:
         folder, commit, files = source.path, None, local(source.path)
+    if folder.is_dir():
+        from baldro.checkpoint import check_folder  # seconds of torch, which nothing else here needs
+
+        check_folder(folder)
     total = sum(files.values())
     if options.output:
         write_json(options.output, {"place": str(source), "commit": commit, "bytes": total, "files": files})
@@ -104,6 +108,7 @@ def fetch(source: Source) -> Path:
         info = HfApi().model_info(source.hub, revision=source.revision, files_metadata=True, timeout=TIMEOUT)
         commit = Source(hub=source.hub, revision=info.sha)
         sizes = {file.rfilename: file.size for file in info.siblings or []}
+        hub.check_no_adapters(sizes, source)
         names = chosen(sizes, where=source)
         folder = _bring(commit, names, sizes)
         if names[-1].endswith(".index.json"):

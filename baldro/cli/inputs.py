@@ -40,7 +40,7 @@ def open_to_train(given: Given) -> tuple[Any, Any]:
             f"model {given.model['name']} is not built from scratch; allowed: --start with a folder, or --part"
         )
     network, tokenizer = models.build(given.model["build"], texts(given.records), seed=run.seed)
-    return network.to(models.DTYPES[run.precision]), tokenizer
+    return models.cast(network, models.DTYPES[run.precision]), tokenizer
 
 
 def texts(records: pd.DataFrame) -> list[str]:
@@ -61,7 +61,14 @@ def tokens(given: Given, network: Any, tokenizer: Any, split: str) -> list[Token
     pairs = list(zip(rows["question"], rows["answer"], strict=True))
     running = rows["question"].eq("").all()
     prompt = "{question}" if running else given.model["prompt"]
-    return encode(tokenizer, prompt, pairs, longest=models.positions(network), end=not running)
+    return _encoded(network, tokenizer, prompt, pairs, end=not running)
+
+
+def _encoded(network: Any, tokenizer: Any, prompt: str, pairs: list[tuple[str, str]], **options: Any) -> list[Tokens]:
+    """Token ids that the model has positions and embeddings for."""
+    sequences = encode(tokenizer, prompt, pairs, longest=models.positions(network), **options)
+    models.check_ids(network, [s.ids for s in sequences])
+    return sequences
 
 
 ANSWERS = ("answer", "idk", "alternates")
@@ -90,7 +97,7 @@ def answers_of(given: Given, network: Any, tokenizer: Any, split: str, kind: str
         )
     others = idk(len(rows)) if kind == "idk" else rows["alternate_answer"]
     pairs = list(zip(rows["question"], others, strict=True))
-    return encode(tokenizer, given.model["prompt"], pairs, longest=models.positions(network))
+    return _encoded(network, tokenizer, given.model["prompt"], pairs)
 
 
 def reference_tokens(path: Path, sequences: list[Tokens], what: str) -> list[tuple[float, ...]]:

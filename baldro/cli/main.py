@@ -84,6 +84,7 @@ def parser() -> argparse.ArgumentParser:
     sub = verb("model")
     sub.add_argument("--name", required=True)
     sub.add_argument("--definition", required=True, help="the model's entry in models.yaml, as JSON")
+    sub.add_argument("--max-new-tokens", type=int, default=0, help="longest continuation that will be asked of it")
     sub.add_argument("--output", type=Path, required=True)
 
     sub = verb("download")
@@ -116,6 +117,15 @@ def parser() -> argparse.ArgumentParser:
         default=0,
         choices=(0, 1),
         help="less memory, about a third more time",
+    )
+    sub.add_argument(
+        "--max-new-tokens",
+        type=int,
+        default=0,
+        help="longest continuation of the scoring that follows: what cannot fit then ends here",
+    )
+    sub.add_argument(
+        "--evaluate-rows", type=int, default=0, help="... and the rows of each section that it takes; 0 for all"
     )
     sub.add_argument("--checkpoint-steps", type=int, help="write a checkpoint every so many steps")
     sub.add_argument("--checkpoint-minutes", type=float, default=10, help="... and when the last one is so old")

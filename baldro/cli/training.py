@@ -53,6 +53,7 @@ def _fit(given: Given, options: Namespace, identity: str, *, lease: Lease, stop:
         alternate_reference=options.alternate_reference,
         retain_split=options.retain_split,
     )
+    _check_scoring(given, options, network, tokenizer)
     execution = Execution(
         micro_batch=options.micro_batch,
         gradient_checkpointing=bool(options.gradient_checkpointing),
@@ -79,6 +80,23 @@ def _fit(given: Given, options: Namespace, identity: str, *, lease: Lease, stop:
         write_json(options.output / "failed.json", {"run": given.run.id, "stage": "train", "reason": str(error)})
         raise
     return network, tokenizer, done
+
+
+def _check_scoring(given: Given, options: Namespace, network: Any, tokenizer: Any) -> None:
+    """A one-line error where the scoring that will follow cannot fit the model's positions: now, and not after the training."""
+    from baldro.score import check_room
+
+    if options.max_new_tokens and OBJECTIVES[given.run.objective].unlearns:
+        check_room(
+            network,
+            tokenizer,
+            given.model["prompt"],
+            given.records,
+            split=given.run.split,
+            holdout=None,  # its rows are of the forget split's kind, and nothing is generated on them
+            max_new_tokens=options.max_new_tokens,
+            evaluate_rows=options.evaluate_rows or None,
+        )
 
 
 def _finish(

@@ -56,7 +56,8 @@ def model(options: Namespace) -> None:
     """Look up where a model comes from and try its prompt; store what was found."""
     from baldro.models import describe
 
-    found = describe(options.name, parse_json(options.definition, what="--definition"))
+    definition = parse_json(options.definition, what="--definition")
+    found = describe(options.name, definition, new_tokens=options.max_new_tokens)
     write_json(options.output, found)
     print(f"{options.output}: {found}")
 

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 import torch
 from torch import Tensor, nn
 
+from baldro import heads
 from baldro.combine.memory import Memory
 from baldro.combine.parts import Sample
 from baldro.data.batches import collate
@@ -72,7 +73,7 @@ class Forward:
             mask_BT=mask_BT,
             hidden_NH=hidden_NH,
             target_N=target_N,
-            head=_Head(self.model.get_output_embeddings(), self.autocast),
+            head=_Head(heads.head(self.model), self.autocast),
             reference_BT=None if references[0] is None else self._padded(references, mask_BT, hidden_NH),
             reference_hidden_NH=self._remembered(self.memory.hidden, sequences),
             reference_head=self.memory.head and _Head(self.memory.head, self.autocast),
@@ -99,9 +100,8 @@ class Forward:
 class _Head:
     """An output head that computes as the forward pass does, whenever a loss asks for logits."""
 
-    def __init__(self, head: Callable[[Tensor], Tensor], autocast: Callable[[], AbstractContextManager]):
-        self.head, self.autocast = head, autocast
-        self.out_features = len(head.weight if isinstance(head, nn.Module) else head.keywords["weight"])
+    def __init__(self, head: heads.Head, autocast: Callable[[], AbstractContextManager]):
+        self.head, self.autocast, self.out_features = head, autocast, head.out_features
 
     def __call__(self, hidden_NH: Tensor) -> Tensor:
         with self.autocast():

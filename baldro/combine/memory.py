@@ -7,12 +7,11 @@ as fast as reading them from a disk; per-token log-probabilities, which are smal
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from baldro import heads
 from baldro.data.batches import by_length, collate
 from baldro.data.encode import Tokens
 from baldro.grid import OBJECTIVES, Run
@@ -23,7 +22,7 @@ from baldro.models import activations_behind, hidden_and_targets
 class Memory:
     """The reference's side of a comparison; what no loss needs is empty."""
 
-    head: Callable[[Tensor], Tensor] | None = None
+    head: heads.Head | None = None
     """Hidden states -> logits of the reference."""
     hidden: dict[Tokens, Tensor] = field(default_factory=dict)
     """What predicts each answer token of a sequence, (T, H), in the node's memory."""
@@ -51,7 +50,7 @@ def remember(
     by_head = list(forget) if "reference_logits" in OBJECTIVES[run.objective].needs else []
     by_head += list(retain) if run.retain_loss == "kl" else []
     by_layer = list(retain) if run.retain_loss == "activations" else []
-    found = Memory(head=_frozen(model.get_output_embeddings()) if by_head else None)
+    found = Memory(head=heads.frozen(model) if by_head else None)
     training = model.training
     model.eval()
     device = next(model.parameters()).device
@@ -67,8 +66,3 @@ def remember(
             kept |= zip(some, values_NH.cpu().split([s.answer for s in some]), strict=True)
     model.train(training)
     return found
-
-
-def _frozen(head: nn.Module) -> Callable[[Tensor], Tensor]:
-    bias = None if getattr(head, "bias", None) is None else head.bias.detach().clone()
-    return partial(F.linear, weight=head.weight.detach().clone(), bias=bias)

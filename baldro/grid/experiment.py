@@ -15,6 +15,11 @@ from baldro.grid.run import FIELDS, IDENTITY, Run, check
 from baldro.grid.sources import alternate_files, find, muse_files, resolve
 from baldro.grid.splits import holdout
 
+NEW_TOKENS = 200
+"""Longest continuation, if a benchmark's definition does not say."""
+MUSE_NEW_TOKENS = 128
+"""Of MUSE's sections, whatever it says (baldro.data.protocol; a test compares)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
@@ -95,6 +100,15 @@ class Experiment:
     def classifier(self, benchmark: str) -> str | None:
         """Where a benchmark's fluency classifier is, as text; None if its definition names none, or it is in none of the places."""
         return classifier(benchmark, self.benchmarks[benchmark])
+
+    def new_tokens(self, benchmark: str) -> int:
+        """The longest continuation that a benchmark asks for: as defined, or as MUSE's sections have it (baldro.data.protocol)."""
+        definition = self.benchmarks[benchmark]
+        return MUSE_NEW_TOKENS if definition["kind"] == "muse" else definition.get("max_new_tokens", NEW_TOKENS)
+
+    def most_new_tokens(self, model: str) -> int:
+        """The longest that a model is asked for in this experiment."""
+        return max((self.new_tokens(run.benchmark) for run in self.runs if run.model == model), default=0)
 
     def gradient_norms(self, benchmark: str) -> bool:
         """Whether the gradient norm of each member and non-member is taken: a backward pass a sample."""

@@ -5,6 +5,6 @@ The fluency classifier, which reads the evidence and not the model, stands apart
 
 from baldro.score.generation import generate
 from baldro.score.likelihood import reference, token_statistics
-from baldro.score.table import candidates, evidence
+from baldro.score.table import candidates, check_room, evidence
 
-__all__ = ["candidates", "evidence", "generate", "reference", "token_statistics"]
+__all__ = ["candidates", "check_room", "evidence", "generate", "reference", "token_statistics"]

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
 
-from baldro.errors import BaldroError
+from baldro.checkpoint import attention_cache
 
 
 def empty(model: nn.Module) -> DynamicCache:
@@ -16,13 +15,7 @@ def empty(model: nn.Module) -> DynamicCache:
 
     Raises BaldroError where a layer keeps a running state instead of keys and values: padding would be in it.
     """
-    cache = DynamicCache(config=model.config)
-    for layer in cache.layers:
-        if not isinstance(layer, DynamicLayer) or isinstance(layer, LinearAttentionCacheLayerMixin):
-            raise BaldroError(
-                f"{type(model).__name__} has layers without keys and values ({type(layer).__name__}); allowed: models of attention layers"
-            )
-    return cache
+    return attention_cache(model.config, type(model).__name__)
 
 
 def left_padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from baldro import heads
 from baldro.data.batches import by_length
 from baldro.data.encode import Tokens
 from baldro.score import cache as caches
@@ -75,14 +76,14 @@ def generate(
     device = next(model.parameters()).device
     ids_BL, mask_BL, position_BL = caches.left_padded(prompts, device)
     position_B = mask_BL.sum(1)
-    cache = caches.empty(model)
+    cache, head = caches.empty(model), heads.head(model)
     made: list[list[int]] = [[] for _ in prompts]
     alive = list(range(len(prompts)))
     for step in range(max_new_tokens):
         body = model.base_model(
             input_ids=ids_BL, attention_mask=mask_BL, position_ids=position_BL, past_key_values=cache, use_cache=True
         )
-        next_B = model.get_output_embeddings()(body.last_hidden_state[:, -1]).argmax(-1)
+        next_B = head(body.last_hidden_state[:, -1]).argmax(-1)
         keep = []
         for b, token in enumerate(next_B.tolist()):
             if token in ending:

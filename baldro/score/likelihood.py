@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
+from baldro import heads
 from baldro.data.batches import by_length, collate
 from baldro.data.encode import Tokens
 from baldro.errors import BaldroError, fits
@@ -158,8 +159,8 @@ def _continue(
 
 
 def _statistics(model: nn.Module, hidden_NH: Tensor, target_N: Tensor, counts: Sequence[int]) -> list[dict[str, Any]]:
-    head = model.get_output_embeddings()
-    rows = max(1, (HEAD_ELEMENTS if hidden_NH.is_cuda else CPU_ELEMENTS) // head.weight.shape[0])
+    head = heads.head(model)
+    rows = max(1, (HEAD_ELEMENTS if hidden_NH.is_cuda else CPU_ELEMENTS) // head.out_features)
     parts = [_of_logits(head(h), t) for h, t in zip(hidden_NH.split(rows), target_N.split(rows), strict=True)]
     logp, hit, mu, sigma = (torch.cat(column).cpu().split(list(counts)) for column in zip(*parts, strict=True))
     return [

@@ -11,7 +11,7 @@ from baldro.data.encode import Tokens, encode, encode_prompts, few_shot
 from baldro.data.protocol import Section, sections
 from baldro.data.records import split as records_of
 from baldro.errors import BaldroError, fits
-from baldro.models import full_float32, positions
+from baldro.models import check_ids, full_float32, positions
 from baldro.progress import Progress
 from baldro.score import generation
 from baldro.score.gradients import gradient_norms as norms_of
@@ -72,13 +72,7 @@ def evidence(
     model.eval()
     wanted = sections(set(records["split"]), split, holdout)
     frame = candidates(records, wanted, evaluate_rows)
-    asked = []
-    for section in wanted:
-        try:
-            rows = frame[frame["section"] == section.name].reset_index(drop=True)
-            asked.append(_ask(model, tokenizer, prompt, records, section, rows, max_new_tokens))
-        except BaldroError as error:
-            raise BaldroError(f"{label}: section {section.name}: {error}") from None
+    asked = _all_asked(model, tokenizer, prompt, records, frame, wanted, max_new_tokens, label)
     result = frame.assign(gradient_norm=float("nan"), generation=None, clean=float("nan"))
     result = result.assign(end=[a.section.end and a.section.likelihood for a in asked for _ in range(len(a.frame))])
     result = pd.concat([result, pd.DataFrame(_likelihoods(model, asked, batch_tokens, label))], axis=1)
@@ -87,6 +81,48 @@ def evidence(
     if gradient_norms:
         result["gradient_norm"] = _gradient_norms(model, asked, label)
     return result[COLUMNS]
+
+
+def check_room(
+    model: nn.Module,
+    tokenizer: Any,
+    prompt: str,
+    records: pd.DataFrame,
+    *,
+    split: str,
+    holdout: str | None,
+    max_new_tokens: int,
+    evaluate_rows: int | None = None,
+) -> None:
+    """Whether all that `evidence` will ask, of these arguments, fits the model's positions and embedding.
+
+    Raises:
+        BaldroError: it does not.
+    """
+    wanted = sections(set(records["split"]), split, holdout)
+    frame = candidates(records, wanted, evaluate_rows)
+    _all_asked(model, tokenizer, prompt, records, frame, wanted, max_new_tokens, "the evaluation that will follow")
+
+
+def _all_asked(
+    model: nn.Module,
+    tokenizer: Any,
+    prompt: str,
+    records: pd.DataFrame,
+    frame: pd.DataFrame,
+    wanted: Sequence[Section],
+    max_new_tokens: int,
+    label: str,
+) -> list[Asked]:
+    """Every section's rows and token ids."""
+    asked = []
+    for section in wanted:
+        try:
+            rows = frame[frame["section"] == section.name].reset_index(drop=True)
+            asked.append(_ask(model, tokenizer, prompt, records, section, rows, max_new_tokens))
+        except BaldroError as error:
+            raise BaldroError(f"{label}: section {section.name}: {error}") from None
+    return asked
 
 
 def candidates(records: pd.DataFrame, wanted: Sequence[Section], evaluate_rows: int | None) -> pd.DataFrame:
@@ -127,6 +163,7 @@ def _ask(
         prompts = [sequences[i].ids[: sequences[i].start] for i in gold]
     else:
         prompts = encode_prompts(tokenizer, prompt, [pairs[i] for i in gold], **settled)
+    check_ids(model, [s.ids for s in sequences] or prompts)
     new = section.max_new_tokens or max_new_tokens
     room = positions(model) - max(map(len, prompts))
     if section.generate and room < new:

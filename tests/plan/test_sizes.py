@@ -11,6 +11,7 @@ from baldro import data
 from baldro.data import protocol
 from baldro.data.fictional import generate
 from baldro.grid import Run
+from baldro.grid.experiment import MUSE_NEW_TOKENS
 from baldro.plan import cost, sizes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,6 +112,7 @@ def test_sections_are_the_protocols(kind, asked):
         assert (mine.split, mine.generates, mine.membership, mine.optional) == (
             section.split.replace("{split}_perturbed", "{split}"), section.generate, section.membership, section.optional,
         )  # fmt: skip
+        assert kind != "muse" or (section.max_new_tokens or 0) <= MUSE_NEW_TOKENS
         assert mine.longest == section.max_new_tokens and bool(mine.candidates) == section.likelihood
 
 

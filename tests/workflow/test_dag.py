@@ -208,7 +208,9 @@ def test_jobs_ask_for_what_their_model_needs(checkout):
     assert (said.stdout + said.stderr).count("--gradient-checkpointing 1 ") == 3 + 2
     scoring = dict(gpu=2, mem_mb=900, runtime=8, batch_tokens=300)
     assert asked.pop("finetune") == [training] * 3
-    assert asked.pop("unlearn") == [training | dict(micro_batch=16, runs_per_job=5)] * 2
+    told = dict(max_new_tokens=8, evaluate_rows=0)  # to be checked before training
+    assert asked.pop("unlearn") == [training | told | dict(micro_batch=16, runs_per_job=5)] * 2
+    assert asked.pop("model") == [dict(max_new_tokens=8)]
     assert asked.pop("reference") == [scoring]
     assert asked.pop("score") == [scoring | dict(runs_per_job=5)] * 4
     assert "metrics" in asked and not any(found for jobs in asked.values() for found in jobs)  # these stay here

@@ -139,6 +139,11 @@ def holdout_option(wildcards):
     return f"--holdout {shlex.quote(named)}" if named else ""
 
 
+def new_tokens(wildcards):
+    """What the scoring will ask for, as a resource of the jobs before it: it changes no number, so a changed one trains nothing anew."""
+    return EXPERIMENT.new_tokens(of(wildcards).benchmark)
+
+
 def gradient_norms_option(wildcards):
     return "--gradient-norms" if EXPERIMENT.gradient_norms(of(wildcards).benchmark) else ""
 

@@ -12,10 +12,13 @@ rule model:
     localrule: True
     conda:
         "../../envs/train.yaml"
+    resources:
+        max_new_tokens=lambda wildcards: EXPERIMENT.most_new_tokens(wildcards.model),  # checked, and in no output
     params:
         definition=definition("model"),
     shell:
-        "baldro model --log {log} --name {wildcards.model} --definition {params.definition:q} --output {output}"
+        "baldro model --log {log} --name {wildcards.model} --definition {params.definition:q} "
+        "--max-new-tokens {resources.max_new_tokens} --output {output}"
 
 
 rule weights:

@@ -29,6 +29,8 @@ rule unlearn:
         micro_batch=needed("micro_batch"),
         gradient_checkpointing=needed("gradient_checkpointing"),
         runs_per_job=needed("runs_per_job"),
+        max_new_tokens=new_tokens,
+        evaluate_rows=setting("evaluate_rows", 0),
     params:
         start=start_option,
         retain=lambda wildcards: EXPERIMENT.retain_split(of(wildcards)),
@@ -38,4 +40,5 @@ rule unlearn:
     shell:
         "baldro train --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} --retain-split {params.retain} {params.reference} --output results/runs/{wildcards.run} "
-        "--micro-batch {resources.micro_batch} --gradient-checkpointing {resources.gradient_checkpointing} --threads {threads}"
+        "--micro-batch {resources.micro_batch} --gradient-checkpointing {resources.gradient_checkpointing} "
+        "--max-new-tokens {resources.max_new_tokens} --evaluate-rows {resources.evaluate_rows} --threads {threads}"
