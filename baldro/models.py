@@ -18,7 +18,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 
 from baldro import hub
 from baldro.data.batches import Batch
-from baldro.data.encode import encode
+from baldro.data.encode import try_prompt
+from baldro.data.prompt import KEYS, Prompt
 from baldro.errors import BaldroError
 from baldro.grid.experiment import parts
 from baldro.grid.sources import Source, resolve
@@ -36,21 +37,40 @@ HEAD_ELEMENTS = 2**26
 def describe(name: str, definition: Mapping[str, Any]) -> dict[str, Any]:
     """Where a model's parts come from, every place looked up and the prompt tried, before anything is trained on it.
 
-    Returns: what `results/models/{name}.json` holds: name, prompt, build, and `starts`: base, target, retain90, ... -> place.
+    Returns: what `results/models/{name}.json` holds: name, prompt and what is declared for it, build, `starts`: base, target, retain90, ...
+        -> place, `tokenizer`: its place, if it has one of its own, and `rendered`: part -> a hash of what the prompt gives there.
     """
     found = {part: resolve(places, what=f"model {name} ({part})") for part, places in parts(definition).items()}
     starts = {part: str(source) for part, source in found.items()}
-    prompt = definition.get("prompt", "{question}\n")
-    for start in starts.values():
+    prompt = Prompt.of(definition)
+    declared = {key: definition[key] for key in KEYS if key in definition}
+    if not starts:
+        _check_built(name, prompt, [*declared, *(["tokenizer"] if "tokenizer" in definition else [])])
+        return {"name": name, "prompt": prompt.text, "build": definition.get("build"), "starts": starts}
+    own = {}
+    if "tokenizer" in definition:
+        own = {"tokenizer": str(resolve(definition["tokenizer"], what=f"model {name} (tokenizer)"))}
+    rendered = {}
+    for part, start in starts.items():
+        place = own.get("tokenizer", start)
         try:
-            encode(tokenizer(start), prompt, [("Who wrote it?", "Nobody knows who wrote it.")], longest=10**6)
+            rendered[part] = try_prompt(tokenizer(place), prompt)
         except BaldroError as error:
-            raise BaldroError(f"model {name} ({start}): {error}") from None
-    if not starts and "{question}" not in prompt:
+            raise BaldroError(f"model {name} ({place}): {error}") from None
+    found = {"name": name, "prompt": prompt.text, **declared, "build": None, "starts": starts, **own}
+    return {**found, "rendered": rendered}
+
+
+def _check_built(name: str, prompt: Prompt, others: list[str]) -> None:
+    if "{question}" not in prompt.text:
         raise BaldroError(
-            f"model {name}: prompt {prompt!r}; allowed for a model built from scratch: text with {{question}} in it"
+            f"model {name}: prompt {prompt.text!r}; allowed for a model built from scratch: text with {{question}} in it"
         )
-    return {"name": name, "prompt": prompt, "build": definition.get("build"), "starts": starts}
+    if others:
+        raise BaldroError(
+            f"model {name}: {others[0]} is not for a model built from scratch, which has no chat template and makes its own tokenizer; "
+            "allowed: with source, or target and retain"
+        )
 
 
 def build(architecture: Mapping[str, Any], texts: Iterable[str], *, seed: int) -> tuple[nn.Module, Any]:
@@ -84,7 +104,10 @@ def build(architecture: Mapping[str, Any], texts: Iterable[str], *, seed: int) -
 
 def tokenizer(start: str) -> Any:
     """The tokenizer of a place; fast ones only, since answers are found by their characters."""
-    made = from_place(start, AutoTokenizer)
+    if not start.startswith("hub:") and _only_tokenizer(Path(start)):
+        made = _from_pretrained(AutoTokenizer, start, {"pretrained_model_name_or_path": start})
+    else:
+        made = from_place(start, AutoTokenizer)
     if not made.is_fast:
         raise BaldroError(f"{start}: no fast tokenizer; allowed: one with character offsets")
     return made
@@ -211,6 +234,15 @@ def from_place(start: str, factory: Any, **options: Any) -> Any:
     else:
         source = Source(path=Path(start))
         where = _local(source.path, dequantize=factory is AutoModelForCausalLM)
+    return _from_pretrained(factory, source, where, **options)
+
+
+def _only_tokenizer(path: Path) -> bool:
+    """Whether a folder has a tokenizer and no model, as a place of its own may."""
+    return (path / "tokenizer_config.json").is_file() and not (path / "config.json").is_file()
+
+
+def _from_pretrained(factory: Any, source: object, where: Mapping[str, Any], **options: Any) -> Any:
     try:
         return factory.from_pretrained(**where, **options)
     except (OSError, ValueError, ImportError, KeyError, SafetensorError, hub.no_connection()) as error:

@@ -114,7 +114,7 @@ def _evidence(options: Namespace, given: Any) -> "pd.DataFrame":
     frame = evidence(
         network,
         tokenizer,
-        given.model["prompt"],
+        given.prompt,
         given.records,
         split=given.run.split,
         max_new_tokens=options.max_new_tokens,

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
-from baldro.data.encode import Tokens, encode, encode_prompts, few_shot
+from baldro.data.encode import Tokens, encode, encode_prompts, ends, few_shot
+from baldro.data.prompt import Prompt
 from baldro.data.protocol import Section, sections
 from baldro.data.records import split as records_of
 from baldro.errors import BaldroError
@@ -34,7 +35,11 @@ class Asked:
     gold: list[int]
     """Where in `frame` the right answers stand."""
     prompts: list[tuple[int, ...]]
-    """A prompt per right answer; empty where nothing is generated."""
+    """A prompt per right answer, tokenised by itself; empty where nothing is generated."""
+    ends: frozenset[int]
+    """Tokens that end a continuation."""
+    stop: tuple[str, ...]
+    """Texts that end one."""
     max_new_tokens: int
     """Longest continuation."""
 
@@ -42,7 +47,7 @@ class Asked:
 def evidence(
     model: nn.Module,
     tokenizer: Any,
-    prompt: str,
+    prompt: Prompt | str,
     records: pd.DataFrame,
     *,
     split: str,
@@ -55,7 +60,7 @@ def evidence(
     """One row per section, index and candidate answer; a greedy continuation of the prompt beside each right answer.
 
     Args:
-        prompt: text with {question} in it, or `chat`; a section may have its own.
+        prompt: as `Prompt.of` takes it; a section may have its own.
         records: the benchmark's table.
         split: the forget split.
         max_new_tokens: longest continuation, where the section does not say.
@@ -75,7 +80,7 @@ def evidence(
         except BaldroError as error:
             raise BaldroError(f"{label}: section {section.name}: {error}") from None
     result = frame.assign(gradient_norm=float("nan"), generation=None, clean=float("nan"))
-    result = result.assign(end=[a.section.end and a.section.likelihood for a in asked for _ in range(len(a.frame))])
+    result = result.assign(end=[n for a in asked for n in ([s.end for s in a.sequences] or [0] * len(a.frame))])
     result = pd.concat([result, pd.DataFrame(_likelihoods(model, asked, batch_tokens, label))], axis=1)
     texts = _generations(model, tokenizer, asked, batch_tokens, label)
     result["generation"] = pd.Series(texts, dtype=object)  # else None would become NaN
@@ -101,13 +106,13 @@ def candidates(records: pd.DataFrame, split: str, evaluate_rows: int | None) -> 
 def _ask(
     model: nn.Module,
     tokenizer: Any,
-    prompt: str,
+    prompt: Prompt | str,
     records: pd.DataFrame,
     section: Section,
     frame: pd.DataFrame,
     max_new_tokens: int,
 ) -> Asked:
-    prompt = section.prompt or prompt
+    prompt = Prompt.of(section.prompt or prompt)
     before = ""
     if section.shots:
         examples = records_of(records, section.shots)
@@ -118,16 +123,25 @@ def _ask(
     sequences: list[Tokens] = []
     prompts: list[tuple[int, ...]] = []
     if section.likelihood:
-        sequences = encode(tokenizer, prompt, pairs, end=section.end, keep=section.longest, **settled)
-        prompts = [sequences[i].ids[: sequences[i].start] for i in gold]
-    else:
-        prompts = encode_prompts(tokenizer, prompt, [pairs[i] for i in gold], **settled)
+        scored = [(question, section.between + text) for question, text in pairs]
+        sequences = encode(tokenizer, prompt, scored, end=section.end, keep=section.longest, **settled)
     new = section.max_new_tokens or max_new_tokens
-    room = positions(model) - max(map(len, prompts))
-    if section.generate and room < new:
-        raise BaldroError(f"max_new_tokens is {new}; allowed: at most {room}, by the model's positions")
-    prompts = prompts if section.generate else []
-    return Asked(section=section, frame=frame, sequences=sequences, gold=gold, prompts=prompts, max_new_tokens=new)
+    if section.generate:
+        prompts = encode_prompts(tokenizer, prompt, [pairs[i] for i in gold], **settled)
+        room = positions(model) - max(map(len, prompts))
+        if room < new:
+            raise BaldroError(f"max_new_tokens is {new}; allowed: at most {room}, by the model's positions")
+    tokens, texts = ends(tokenizer, prompt)
+    return Asked(
+        section=section,
+        frame=frame,
+        sequences=sequences,
+        gold=gold,
+        prompts=prompts,
+        ends=frozenset(tokens),
+        stop=(*section.stop, *texts),
+        max_new_tokens=new,
+    )
 
 
 def _likelihoods(model: nn.Module, asked: Sequence[Asked], batch_tokens: int, label: str) -> list[dict[str, Any]]:
@@ -153,17 +167,19 @@ def _generations(
 ) -> list[str | None]:
     """A text for each right answer of the sections that generate; None elsewhere."""
     texts: list[list[str | None]] = [[None] * len(a.frame) for a in asked]
-    ending = generation.ends(model, tokenizer)
+    named = generation.ends(model, tokenizer)
     progress = Progress(f"{label}, generation", sum(len(a.prompts) for a in asked), unit="answer")
-    alike: dict[tuple[int, tuple[str, ...]], list[tuple[int, int]]] = {}  # prompts that may share a batch
+    alike: dict[
+        tuple[int, tuple[str, ...], frozenset[int]], list[tuple[int, int]]
+    ] = {}  # prompts that may share a batch
     for at, a in enumerate(asked):
-        alike.setdefault((a.max_new_tokens, a.section.stop), []).extend((at, g) for g in range(len(a.prompts)))
-    for (new, stop), members in alike.items():
+        alike.setdefault((a.max_new_tokens, a.stop, a.ends), []).extend((at, g) for g in range(len(a.prompts)))
+    for (new, stop, own), members in alike.items():
         prompts = [asked[at].prompts[g] for at, g in members]
         finished = generation.stopped(tokenizer, stop)
         for batch in generation.batches(prompts, max_new_tokens=new, batch_tokens=batch_tokens):
             some = [prompts[i] for i in batch]
-            made = generation.generate(model, some, eos=ending, max_new_tokens=new, finished=finished)
+            made = generation.generate(model, some, eos=named | own, max_new_tokens=new, finished=finished)
             for i, ids in zip(batch, made, strict=True):
                 at, g = members[i]
                 texts[at][asked[at].gold[g]] = generation.cut(tokenizer.decode(ids, skip_special_tokens=True), stop)
@@ -179,13 +195,9 @@ def _gradient_norms(model: nn.Module, asked: Sequence[Asked], label: str) -> lis
     for a in asked:
         own = [float("nan")] * len(a.frame)
         if a.section.membership:
-            taken = [_without_end(a.sequences[i], a.section.end) for i in a.gold]
+            taken = [a.sequences[i].without_end for i in a.gold]
             made = norms_of(model, taken, advance=lambda s: progress.advance(tokens=len(s.ids)))
             for i, norm in zip(a.gold, made, strict=True):
                 own[i] = norm
         norms += own
     return norms
-
-
-def _without_end(sequence: Tokens, end: bool) -> Tokens:
-    return Tokens(ids=sequence.ids[:-1] if end else sequence.ids, start=sequence.start)
