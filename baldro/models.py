@@ -54,9 +54,14 @@ def describe(name: str, definition: Mapping[str, Any]) -> dict[str, Any]:
     for part, start in starts.items():
         place = own.get("tokenizer", start)
         try:
-            rendered[part] = try_prompt(tokenizer(place), prompt)
+            rendered[part], end = try_prompt(tokenizer(place), prompt)
         except BaldroError as error:
             raise BaldroError(f"model {name} ({place}): {error}") from None
+        if not end:
+            print(
+                f"model {name} ({place}): the chat template writes nothing behind an answer, so no end of it is trained or scored; a "
+                "model that is finetuned so never stops"
+            )
     found = {"name": name, "prompt": prompt.text, **declared, "build": None, "starts": starts, **own}
     return {**found, "rendered": rendered}
 

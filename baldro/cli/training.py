@@ -68,7 +68,9 @@ def _fit(given: Given, options: Namespace, identity: str, *, lease: Lease, stop:
             forget=forget,
             retain=retain,
             output=options.output,
-            identity=identity,
+            identity=provenance.with_sequences(
+                identity, [s.tokens for s in forget], [s.alternate for s in forget if s.alternate], retain
+            ),
             execution=execution,
             every=options.every,
             lease=lease,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from baldro.data.prompt import Prompt, Rendered, check_declared, hash_of, render, template_of
+from baldro.data.prompt import Prompt, check_declared, hash_of, render, template_of
 from baldro.errors import BaldroError
 
 
@@ -18,7 +18,7 @@ class Tokens:
     start: int
     """Position of the first answer token, at least 1; the answer and its end, if there is one, are ids[start:]."""
     end: int = 0
-    """Number of tokens at the end that end the answer: 1 behind a plain prompt (the end of sequence), 1 or more in a chat, 0 in running text."""
+    """Tokens at the end that end the answer: 1 behind a plain prompt (the end of sequence), 1 or more in a chat, 0 in running text."""
 
     @property
     def answer(self) -> int:
@@ -67,8 +67,8 @@ def encode(
     As many tokens as the prompt has by itself are the prompt; the others are the answer and its end. So a token across the border
     (`]"` of `[/INST]"`) counts as prompt, as in open-unlearning (preprocess_chat_instance), by which published models were trained; a
     continuation begins from the prompt's own ids (`encode_prompts`), which then are others than this sequence's.
-    Behind a plain prompt the answer ends in the end-of-sequence token. In a chat it ends as the template ends it (`<|im_end|>` and a new line);
-    where the template writes nothing visible there, in the end-of-sequence token.
+    Behind a plain prompt the answer ends in the end-of-sequence token. In a chat it ends in whatever the template writes behind it
+    (`<|im_end|>` and a new line), and in nothing else.
     Nothing predicts the first token of a sequence, so without a prompt and a beginning-of-sequence token the answer starts at the second.
 
     Args:
@@ -79,6 +79,10 @@ def encode(
         before: text before every prompt (`few_shot`).
     """
     prompt = Prompt.of(prompt)
+    if end and not prompt.chat and tokenizer.eos_token_id is None:
+        raise BaldroError(
+            "the tokenizer has no end-of-sequence token; allowed: one that has, since it ends every answer"
+        )
     rendered = [render(tokenizer, prompt, question, answer) for question, answer in pairs]
     texts = [before + r.before + r.answer + (r.end or "") for r in rendered]
     coded = _coded(tokenizer, prompt, texts)
@@ -96,7 +100,7 @@ def encode(
             raise BaldroError(
                 f"row {i}: the answer of {texts[i][:60]!r} has no token that is scored; allowed: at least one"
             )
-        tail = [*tail, *_end_of_sequence(tokenizer, rendered[i])] if end else []
+        tail = [] if not end else tail if prompt.chat else [tokenizer.eos_token_id]
         ids = [*body, *tail]
         _check_length(i, ids, longest, texts[i])
         result.append(Tokens(ids=tuple(ids), start=start, end=len(tail)))
@@ -132,10 +136,11 @@ def ends(tokenizer: Any, prompt: Prompt | str) -> tuple[set[int], tuple[str, ...
     return tokens | {mark} - {None}, (text,) if text else ()
 
 
-def try_prompt(tokenizer: Any, prompt: Prompt | str) -> str:
+def try_prompt(tokenizer: Any, prompt: Prompt | str) -> tuple[str, int]:
     """Try a model's prompt on one question before anything is trained with it.
 
-    Returns: a hash of the chat template and of the token ids that it gives, so that another template or tokenizer is noticed.
+    Returns: a hash of the chat template and of the token ids that it gives, so that another template or tokenizer is noticed; and how
+        many tokens end the answer.
 
     Raises:
         BaldroError: as `check_declared`, `render` and `encode`.
@@ -143,7 +148,7 @@ def try_prompt(tokenizer: Any, prompt: Prompt | str) -> str:
     prompt = Prompt.of(prompt)
     check_declared(tokenizer, prompt)
     [made] = encode(tokenizer, prompt, [("Who wrote it?", "Nobody knows who wrote it.")], longest=10**6)
-    return hash_of(template_of(tokenizer, prompt), made.ids, made.start)
+    return hash_of(template_of(tokenizer, prompt), made.ids, made.start), made.end
 
 
 def _mark(tokenizer: Any, end: str) -> tuple[int | None, int]:
@@ -152,17 +157,6 @@ def _mark(tokenizer: Any, end: str) -> tuple[int | None, int]:
     added = tokenizer.added_tokens_decoder
     found = zip(coded["input_ids"], coded["offset_mapping"], strict=True)
     return next(((token, begin) for token, (begin, _) in found if token in added), (None, len(end)))
-
-
-def _end_of_sequence(tokenizer: Any, rendered: Rendered) -> list[int]:
-    """The end-of-sequence token where nothing visible ends the answer."""
-    if rendered.end is not None and (rendered.end.strip() or _mark(tokenizer, rendered.end)[0] is not None):
-        return []
-    if tokenizer.eos_token_id is None:
-        raise BaldroError(
-            "the tokenizer has no end-of-sequence token; allowed: one that has, since it ends every answer"
-        )
-    return [tokenizer.eos_token_id]
 
 
 def _coded(tokenizer: Any, prompt: Prompt, texts: list[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:

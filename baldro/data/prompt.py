@@ -24,6 +24,8 @@ KEYS = ("system", "date", "template")
 """What a model's entry may declare beside `prompt: chat`."""
 CLOCK = "strftime_now"
 """The function by which templates ask for the date."""
+ASKED = "the date is asked for in the form "
+"""How the clock that stands still says that it does not know the form yet."""
 OTHERWISE = "a template that keeps it, or a prompt: text with {question} in it"
 
 
@@ -115,9 +117,10 @@ def render(tokenizer: Any, prompt: Prompt | str, question: str, answer: str) -> 
 def _generation_prompt(asked: str, head: str) -> str:
     same = next((i for i, (a, b) in enumerate(zip(asked, head, strict=False)) if a != b), min(len(asked), len(head)))
     return (
-        f"the chat template's generation prompt has {asked[same:]!r} where the conversation that it renders has {head[same:]!r} before the "
-        "answer, so that an answer would be trained behind one text and asked for behind another; allowed: an argument of the template that "
-        "makes them one (such as `template: {enable_thinking: false}` in the model's entry), or a prompt: text with {question} in it"
+        f"the chat template's generation prompt has {asked[same:]!r} where the conversation that it renders has {head[same:]!r} before "
+        "the answer, so that an answer would be trained behind one text and asked for behind another; allowed: an argument of the "
+        "template that makes them one (such as `template: {enable_thinking: false}` in the model's entry), or a prompt: text with "
+        "{question} in it"
     )
 
 
@@ -126,32 +129,58 @@ def conversation(tokenizer: Any, prompt: Prompt, question: str, answer: str | No
     messages = [{"role": "system", "content": prompt.system}] if prompt.system is not None else []
     messages += [{"role": "user", "content": question}]
     messages += [{"role": "assistant", "content": answer}] if answer is not None else []
-    given = {CLOCK: _clock(prompt.date), **prompt.arguments}
-    try:
-        return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=answer is None, **given)
-    except BaldroError:
-        raise
-    except Exception as error:  # a template can raise whatever Python can
-        raise BaldroError(_failure(error, prompt)) from error
-
-
-def _clock(today: str | None) -> Any:
-    def strftime_now(form: str) -> str:
-        if today is None:
-            raise BaldroError(
-                f"the chat template reads today's date ({CLOCK}({form!r})), so that the prompt is another one every day; allowed: "
-                '`date: "2025-04-10"` in the model\'s entry, or the template\'s own argument, such as `template: {date_string: "10 Apr 2025"}`'
+    source = template_of(tokenizer, prompt)
+    given = {name: value for name, value in prompt.arguments.items() if name != "chat_template"}
+    forms = _forms(source, prompt.date)
+    while True:
+        try:
+            return tokenizer.apply_chat_template(
+                messages,
+                tokenize=False,
+                add_generation_prompt=answer is None,
+                chat_template=_clocked(source, forms),
+                **given,
             )
-        return date.fromisoformat(today).strftime(form)
+        except Exception as error:  # a template can raise whatever Python can
+            if not str(error).startswith(ASKED):
+                raise BaldroError(_failure(error, prompt)) from error
+            form = str(error).removeprefix(ASKED)
+            forms[form] = _dated(form, prompt.date)
 
-    return strftime_now
+
+def _forms(source: str, today: str | None) -> dict[str, str]:
+    """Form of a date (%d %b %Y) -> the declared date in it, for those that the template names; others are found when it asks for them."""
+    named = re.findall(CLOCK + r"\(\s*(?:format\s*=\s*)?(['\"])(.*?)\1", source)
+    return {form: _dated(form, today) for _, form in named} if today else {}
+
+
+def _dated(form: str, today: str | None) -> str:
+    if today is None:
+        raise BaldroError(
+            f"the chat template reads today's date ({CLOCK}({form!r})), so that the prompt is another one every day; allowed: "
+            "`date: \"2025-04-10\"` in the model's entry, or the template's own argument there, such as "
+            '`template: {date_string: "10 Apr 2025"}`'
+        )
+    return date.fromisoformat(today).strftime(form)
+
+
+def _clocked(source: str, forms: Mapping[str, str]) -> str:
+    """The template with a clock that stands still: a macro, on a line that leaves no trace, hides the function of transformers."""
+    if CLOCK not in source:
+        return source
+    known = json.dumps(forms)
+    return (
+        f"{{% macro {CLOCK}(format) %}}{{% set known = {known} %}}{{% if format in known %}}{{{{ known[format] }}}}{{% else %}}"
+        f"{{{{ raise_exception({json.dumps(ASKED)} ~ format) }}}}{{% endif %}}{{% endmacro %}}\n{source}"
+    )
 
 
 def _failure(error: Exception, prompt: Prompt) -> str:
     """An error of a template as one line, and what could be declared against it."""
     told = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, jinja2.TemplateSyntaxError):
-        return f"the chat template is not Jinja: line {error.lineno}: {told}; allowed: a template that can be read, or a prompt"
+        line = error.lineno - (CLOCK in (error.source or ""))  # one stands before it
+        return f"the chat template is not Jinja: line {line}: {told}; allowed: a template that can be read, or a prompt"
     if isinstance(error, jinja2.UndefinedError):
         return (
             f"the chat template fails: {told}; allowed: that argument under `template` in the model's entry, or a prompt: text with "
