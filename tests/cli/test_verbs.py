@@ -174,7 +174,7 @@ def test_a_reference_of_other_rows(made, tmp_path, capsys):
     given = dict(made.given, start=made.root / "target/model")
     assert baldro("reference", run=id_of("original", "forget20"), output=other, **given) == 0
     code = baldro("train", output=tmp_path / "out", **{**made.unlearn, "reference": other})
-    says(capsys, code, r"other.parquet is of other rows or another tokenizer than split forget10")
+    says(capsys, code, r"other.parquet is of other rows, another prompt or another tokenizer than split forget10")
     assert not (tmp_path / "out/model").exists()
 
 
