@@ -88,8 +88,6 @@ def render(tokenizer: Any, prompt: Prompt | str, question: str, answer: str) -> 
                 f"prompt {prompt.text!r} lacks {{question}}; allowed: text with {{question}} in it, or chat"
             )
         return Rendered(before=prompt.text.replace("{question}", question), answer=answer, end=None)
-    if not getattr(tokenizer, "chat_template", None):
-        raise BaldroError("prompt is chat, but the tokenizer has no chat template; allowed: text with {question} in it")
     asked = conversation(tokenizer, prompt, question)
     whole, probe = (conversation(tokenizer, prompt, question, text) for text in (answer, PROBE))
     head, found, end = probe.rpartition(PROBE)
@@ -237,6 +235,8 @@ def template_of(tokenizer: Any, prompt: Prompt) -> str:
     """The chat template's text; empty for a plain prompt."""
     if not prompt.chat:
         return ""
+    if not getattr(tokenizer, "chat_template", None):
+        raise BaldroError("prompt is chat, but the tokenizer has no chat template; allowed: text with {question} in it")
     named = prompt.arguments.get("chat_template")
     several = tokenizer.chat_template if isinstance(tokenizer.chat_template, dict) else {}
     if named is not None and named not in several:

@@ -87,7 +87,7 @@ def test_stored_values_belong_to_the_sequences_that_are_trained_on(made, kind):
     assert [sum(row) for row in values] == pytest.approx(pd.read_parquet(made.file[kind])["logp"].tolist(), rel=1e-12)
     for other in set(KINDS) - {kind}:
         with pytest.raises(
-            BaldroError, match=rf"{other}.parquet is of other rows .* than split forget20; make it anew"
+            BaldroError, match=rf"{other}.parquet is of other rows, .* than split forget20; make it anew"
         ):
             inputs.reference_tokens(made.file[other], sequences, "split forget20")
 

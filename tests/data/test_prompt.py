@@ -24,9 +24,9 @@ LLAMA_2 = (
     "{% else %}{{ ' ' + m['content'] + ' ' + eos_token }}{% endif %}{% endfor %}"
 )
 NEW_LINE = (
-    "{% for m in messages %}{{ m['role'] }}: {{ m['content'] | trim }}\n"
+    "{% for m in messages %}{{ m['role'] }}:\n{{ m['content'] | trim }}\n"
     "{% if m['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}assistant: {% endif %}"
+    "{% if add_generation_prompt %}assistant:\n{% endif %}"
 )
 WANTS_SYSTEM = (
     "{% if messages[0]['role'] != 'system' %}{{ raise_exception('first message must be system') }}{% endif %}"
