@@ -15,7 +15,7 @@ CONFIG = "config.json"
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 """Where transformers looks for weights, in its order; it loads the first that is there and no other."""
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja")  # fmt: skip
-"""Files of a tokenizer that transformers reads where the repository has them; vocabularies have many names. The second says its class."""
+"""Files of a tokenizer that transformers reads where the repository has them; vocabularies have many names."""
 SMALL = (".json", ".jinja", ".txt", ".model", ".tiktoken")
 """Endings of configs, tokenizers and their vocabularies."""
 
@@ -68,7 +68,7 @@ def lacking(folder: Path, sizes: Mapping[str, int | None], *, weights: bool) -> 
         sizes: file -> bytes, or None where that is not known; all files of the repository.
         weights: the model is to be loaded, not its tokenizer.
     """
-    names = [CONFIG] if weights or TOKENIZER[1] not in sizes else []
+    names = [CONFIG]
     if weights:
         first = weights_file(sizes) or WEIGHTS[0]
         names.append(first)

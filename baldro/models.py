@@ -251,8 +251,9 @@ def _from_pretrained(factory: Any, source: object, where: Mapping[str, Any], **o
     try:
         return factory.from_pretrained(**where, **options)
     except (OSError, ValueError, ImportError, KeyError, SafetensorError, hub.no_connection()) as error:
+        own = ", or a tokenizer's own places under `tokenizer` in the model's entry" if factory is AutoTokenizer else ""
         raise BaldroError(
-            f"{source}: cannot be loaded: {error}; allowed: a transformers folder, a GGUF file, or a reachable hub repository"
+            f"{source}: cannot be loaded: {error}; allowed: a transformers folder, a GGUF file, or a reachable hub repository{own}"
         ) from error
 
 

@@ -86,7 +86,8 @@ def local(path: Path, *, weights: bool = True) -> dict[str, int]:
                 raise BaldroError(f"{path} is no GGUF file; is it cut short?")
         return {path.name: path.stat().st_size}
     names = dict.fromkeys(each.relative_to(path).as_posix() for each in path.rglob("*") if each.is_file())
-    if missing := hub.lacking(path, names, weights=weights):
+    alone = not weights and "tokenizer_config.json" in names  # says its class, as config.json does otherwise
+    if missing := [] if alone else hub.lacking(path, names, weights=weights):
         raise BaldroError(
             f"{path}: {missing[0]} is not there; allowed: a folder as transformers writes it, or a .gguf file"
         )
@@ -111,6 +112,8 @@ def fetch(source: Source, *, weights: bool = True) -> Path:
         commit = Source(hub=source.hub, revision=info.sha)
         sizes = {file.rfilename: file.size for file in info.siblings or []}
         names = chosen(sizes, where=source, weights=weights)
+        if hub.CONFIG not in names:
+            raise BaldroError(f"{source} has no config.json; allowed: a tokenizer's repository with one")
         folder = _bring(commit, names, sizes)
         if weights and names[-1].endswith(".index.json"):
             names += hub.shards(folder / names[-1])

@@ -344,6 +344,21 @@ def test_one_token_that_no_end_follows(make_muse, put):
     assert evidence.column("verbmem", "exact_memorization")[3] == 1.0
 
 
+def test_every_token_of_the_end_is_left_out(make_samples, put):
+    """In a chat the end may have several, such as <|im_end|> and a new line."""
+    cells = dict(
+        tokens=4, logp=[-1.0, -2.0, -50.0, -60.0], hit=[True, True, False, False], mu=[0.0] * 4, sigma=[1.0] * 4
+    )
+    evidence = from_samples(put(make_samples(1), section="forget", end=2, **cells), where="x")
+    expected = {
+        "exact_memorization": 1.0,
+        "extraction_strength": 1.0,
+        "attack_min_k": 2.0,
+        "attack_min_k_plus_plus": 2.0,
+    }
+    assert {name: evidence.column("forget", name)[3] for name in expected} == expected
+
+
 def test_only_the_end_of_sequence_is_left_out(make_samples, put):
     cells = dict(tokens=3, logp=[-1.0, -2.0, -50.0], hit=[True, False, True], mu=[0.0] * 3, sigma=[1.0] * 3)
     ended, cut = (

