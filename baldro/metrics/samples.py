@@ -49,7 +49,8 @@ def from_samples(samples: pd.DataFrame, *, where: str) -> Evidence:
         return _COMPUTE[name](rows_of(section))
 
     def texts(section: str) -> pd.DataFrame:
-        return rows_of(section).rows.set_index(["index", "candidate"])[[*ASKED, "generation"]].sort_index()
+        rows = rows_of(section).rows.set_index(["index", "candidate"])
+        return rows[[name for name in (*ASKED, "generation", "sequence") if name in rows]].sort_index()
 
     return Evidence(kind=kind, where=where, compute=compute, texts=texts)
 

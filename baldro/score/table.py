@@ -8,7 +8,7 @@ import pandas as pd
 from torch import nn
 
 from baldro.data.encode import Tokens, encode, encode_prompts, ends, few_shot
-from baldro.data.prompt import Prompt
+from baldro.data.prompt import Prompt, hash_of
 from baldro.data.protocol import Section, sections
 from baldro.data.records import split as records_of
 from baldro.errors import BaldroError
@@ -19,7 +19,20 @@ from baldro.score.gradients import gradient_norms as norms_of
 from baldro.score.likelihood import NO_STATISTICS, likelihoods
 
 KEYS = ["section", "index", "candidate", "question", "text"]
-COLUMNS = [*KEYS, "tokens", "end", "avg_loss", "logp", "hit", "mu", "sigma", "gradient_norm", "generation", "clean"]
+COLUMNS = [
+    *KEYS,
+    "tokens",
+    "end",
+    "avg_loss",
+    "logp",
+    "hit",
+    "mu",
+    "sigma",
+    "gradient_norm",
+    "generation",
+    "clean",
+    "sequence",
+]
 """Columns of the evidence, in order."""
 
 
@@ -42,6 +55,13 @@ class Asked:
     """Texts that end one."""
     max_new_tokens: int
     """Longest continuation."""
+
+    @property
+    def hashes(self) -> list[str | None]:
+        """What tells of each row in which token ids it was asked: its sequence's, or its prompt's where no likelihood is taken."""
+        prompts = dict(zip(self.gold, self.prompts, strict=False))
+        asked = [hash_of(prompts[i]) if i in prompts else None for i in range(len(self.frame))]
+        return [s.hash for s in self.sequences] or asked
 
 
 def evidence(
@@ -80,6 +100,7 @@ def evidence(
         except BaldroError as error:
             raise BaldroError(f"{label}: section {section.name}: {error}") from None
     result = frame.assign(gradient_norm=float("nan"), generation=None, clean=float("nan"))
+    result = result.assign(sequence=[value for a in asked for value in a.hashes])
     result = result.assign(end=[n for a in asked for n in ([s.end for s in a.sequences] or [0] * len(a.frame))])
     result = pd.concat([result, pd.DataFrame(_likelihoods(model, asked, batch_tokens, label))], axis=1)
     texts = _generations(model, tokenizer, asked, batch_tokens, label)
