@@ -54,14 +54,11 @@ def describe(name: str, definition: Mapping[str, Any]) -> dict[str, Any]:
     for part, start in starts.items():
         place = own.get("tokenizer", start)
         try:
-            rendered[part], end = try_prompt(tokenizer(place), prompt)
+            rendered[part], notes = try_prompt(tokenizer(place), prompt)
         except BaldroError as error:
             raise BaldroError(f"model {name} ({place}): {error}") from None
-        if not end:
-            print(
-                f"model {name} ({place}): the chat template writes nothing behind an answer, so no end of it is trained or scored; a "
-                "model that is finetuned so never stops"
-            )
+        for note in notes:
+            print(f"model {name} ({place}): {note}")
     found = {"name": name, "prompt": prompt.text, **declared, "build": None, "starts": starts, **own}
     return {**found, "rendered": rendered}
 

@@ -136,19 +136,29 @@ def ends(tokenizer: Any, prompt: Prompt | str) -> tuple[set[int], tuple[str, ...
     return tokens | {mark} - {None}, (text,) if text else ()
 
 
-def try_prompt(tokenizer: Any, prompt: Prompt | str) -> tuple[str, int]:
+def try_prompt(tokenizer: Any, prompt: Prompt | str) -> tuple[str, list[str]]:
     """Try a model's prompt on one question before anything is trained with it.
 
-    Returns: a hash of the chat template and of the token ids that it gives, so that another template or tokenizer is noticed; and how
-        many tokens end the answer.
+    Returns: a hash of the chat template and of the token ids that it gives, so that another template or tokenizer is noticed; and what a
+        user should know of it, a sentence each.
 
     Raises:
         BaldroError: as `check_declared`, `render` and `encode`.
     """
     prompt = Prompt.of(prompt)
     check_declared(tokenizer, prompt)
-    [made] = encode(tokenizer, prompt, [("Who wrote it?", "Nobody knows who wrote it.")], longest=10**6)
-    return hash_of(template_of(tokenizer, prompt), made.ids, made.start), made.end
+    pair = ("Who wrote it?", "Nobody knows who wrote it.")
+    [made] = encode(tokenizer, prompt, [pair], longest=10**6)
+    notes = []
+    if not made.end:
+        notes.append(
+            "the chat template writes nothing behind an answer: no end is trained or scored, and a model finetuned so never stops"
+        )
+    if [made.ids[: made.start]] != encode_prompts(tokenizer, prompt, [pair], longest=10**6):
+        notes.append(
+            "the prompt's end merges with an answer's first word, which then is neither trained nor scored (a space at its end?)"
+        )
+    return hash_of(template_of(tokenizer, prompt), made.ids, made.start), notes
 
 
 def _mark(tokenizer: Any, end: str) -> tuple[int | None, int]:

@@ -204,6 +204,16 @@ def test_what_only_a_chat_reads_is_refused_beside_a_plain_prompt(key, value):
     refused(coder(CHATML), Prompt.of({"prompt": "{question}\n", key: value}), f"^{key} is read by chat templates only")
 
 
+def test_what_a_user_should_know_of_a_prompt_is_told():
+    made = coder(TURNS.replace("<|im_end|>\n", "") + ASK, text="So Nobody knows. And Nobody.")
+    assert try_prompt(made, "{question}\n")[1] == []
+    assert [note.split(",")[0] for note in try_prompt(made, "{question} ")[1]] == [
+        "the prompt's end merges with an answer's first word"
+    ]
+    [note] = try_prompt(made, "chat")[1]
+    assert note.startswith("the chat template writes nothing behind an answer")
+
+
 def test_another_template_argument_or_tokenizer_gives_another_hash():
     made = coder(DATED)
     hashes = [try_prompt(made, chat(date=day))[0] for day in ("2025-04-10", "2025-04-10", "2025-04-11")]
