@@ -35,8 +35,8 @@ SHOWN = 3
 
 
 @contextmanager
-def one_line(source: object) -> Iterator[None]:
-    """What transformers raises of a checkpoint that it cannot load, as one line."""
+def one_line(source: object, more: str = "") -> Iterator[None]:
+    """What transformers raises of a checkpoint that it cannot load, as one line; `more` is allowed, too."""
     broken = (OSError, ValueError, ImportError, RuntimeError, SafetensorError)
     pickled = (LookupError, EOFError, UnpicklingError, struct.error)  # of a file that is cut anywhere
     try:
@@ -46,7 +46,7 @@ def one_line(source: object) -> Iterator[None]:
     except (*broken, *pickled, hub.no_connection()) as error:
         raise BaldroError(
             f"{source}: cannot be loaded: {' '.join(str(error).split())}; allowed: a transformers folder, a GGUF file, or a reachable "
-            "hub repository"
+            f"hub repository{more}"
         ) from error
 
 

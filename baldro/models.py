@@ -24,7 +24,8 @@ from transformers import (
 
 from baldro import checkpoint, heads, hub
 from baldro.data.batches import Batch
-from baldro.data.encode import encode
+from baldro.data.encode import try_prompt
+from baldro.data.prompt import KEYS, Prompt
 from baldro.errors import BaldroError
 from baldro.files import read_json, write_json
 from baldro.grid.experiment import parts
@@ -48,24 +49,49 @@ def describe(name: str, definition: Mapping[str, Any], *, new_tokens: int = 0) -
     Args:
         new_tokens: the longest continuation that will be asked of it, which must fit its positions.
 
-    Returns: what `results/models/{name}.json` holds: name, prompt, build, and `starts`: base, target, retain90, ... -> place.
+    Returns: what `results/models/{name}.json` holds: name, prompt and what is declared for it, build, `starts`: base, target, retain90, ...
+        -> place, `tokenizer`: its place, if it has one of its own, and `rendered`: part -> a hash of what the prompt gives there.
     """
     found = {part: resolve(places, what=f"model {name} ({part})") for part, places in parts(definition).items()}
     starts = {part: str(source) for part, source in found.items()}
-    prompt = definition.get("prompt", "{question}\n")
-    for start in starts.values():
+    prompt = Prompt.of(definition)
+    declared = {key: definition[key] for key in KEYS if key in definition}
+    if not starts:
+        _check_built(name, prompt, [*declared, *(["tokenizer"] if "tokenizer" in definition else [])])
+        built = definition.get("build") or {}
+        check_room(built.get("max_position_embeddings", POSITIONS), new_tokens, what=f"model {name} (build): ")
+        return {"name": name, "prompt": prompt.text, "build": definition.get("build"), "starts": starts}
+    own = {}
+    if "tokenizer" in definition:
+        own = {"tokenizer": str(resolve(definition["tokenizer"], what=f"model {name} (tokenizer)"))}
+    rendered = {}
+    for part, start in starts.items():
+        place = own.get("tokenizer", start)
         try:
-            check(start, prompt, new_tokens=new_tokens)
-            encode(tokenizer(start), prompt, [("Who wrote it?", "Nobody knows who wrote it.")], longest=10**6)
+            coder = tokenizer(place)
+            rendered[part], notes = try_prompt(coder, prompt)
+        except BaldroError as error:
+            raise BaldroError(f"model {name} ({place}): {error}") from None
+        try:
+            check(start, coder, prompt, new_tokens=new_tokens)
         except BaldroError as error:
             raise BaldroError(f"model {name} ({start}): {error}") from None
-    if not starts and "{question}" not in prompt:
+        for note in notes:
+            print(f"model {name} ({place}): {note}")
+    found = {"name": name, "prompt": prompt.text, **declared, "build": None, "starts": starts, **own}
+    return {**found, "rendered": rendered}
+
+
+def _check_built(name: str, prompt: Prompt, others: list[str]) -> None:
+    if "{question}" not in prompt.text:
         raise BaldroError(
-            f"model {name}: prompt {prompt!r}; allowed for a model built from scratch: text with {{question}} in it"
+            f"model {name}: prompt {prompt.text!r}; allowed for a model built from scratch: text with {{question}} in it"
         )
-    if built := definition.get("build"):
-        check_room(built.get("max_position_embeddings", POSITIONS), new_tokens, what=f"model {name} (build): ")
-    return {"name": name, "prompt": prompt, "build": definition.get("build"), "starts": starts}
+    if others:
+        raise BaldroError(
+            f"model {name}: {others[0]} is not for a model built from scratch, which has no chat template and makes its own tokenizer; "
+            "allowed: with source, or target and retain"
+        )
 
 
 def build(architecture: Mapping[str, Any], texts: Iterable[str], *, seed: int) -> tuple[nn.Module, Any]:
@@ -99,7 +125,10 @@ def build(architecture: Mapping[str, Any], texts: Iterable[str], *, seed: int) -
 
 def tokenizer(start: str) -> Any:
     """The tokenizer of a place; fast ones only, since answers are found by their characters."""
-    made = from_place(start, AutoTokenizer)
+    if not start.startswith("hub:") and _only_tokenizer(Path(start)):
+        made = _from_pretrained(AutoTokenizer, start, {"pretrained_model_name_or_path": start})
+    else:
+        made = from_place(start, AutoTokenizer)
     if not made.is_fast:
         raise BaldroError(f"{start}: no fast tokenizer; allowed: one with character offsets")
     return made
@@ -126,7 +155,7 @@ def recompute_activations(model: nn.Module) -> None:
     (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})
 
 
-def check(start: str, prompt: str, *, new_tokens: int = 0) -> None:
+def check(start: str, tokenizer: Any, prompt: Prompt, *, new_tokens: int = 0) -> None:
     """What can be known of a place before its weights are read: kind of layers, positions, vocabulary; of weights that are here, tensors.
 
     Those on the hub are looked at when they are downloaded.
@@ -138,7 +167,7 @@ def check(start: str, prompt: str, *, new_tokens: int = 0) -> None:
     with checkpoint.one_line(start):
         checkpoint.check_layers(config)
     check_room(_positions(config), new_tokens)
-    checkpoint.check_vocabulary(config, tokenizer(start), prompt)
+    checkpoint.check_vocabulary(config, tokenizer, f"{prompt.text}\n{prompt.system or ''}")
     if not start.startswith("hub:") and Path(start).is_dir():
         checkpoint.check_tensors(Path(start), config)
 
@@ -324,13 +353,24 @@ def from_place(start: str, factory: Any, **options: Any) -> Any:
     else:
         source = Source(path=Path(start))
         where = _local(source.path, dequantize=factory is AutoModelForCausalLM)
+    if factory in (AutoTokenizer, AutoConfig):
+        return _from_pretrained(factory, source, where, **options)
     with checkpoint.one_line(source):
-        if factory in (AutoTokenizer, AutoConfig):
-            return factory.from_pretrained(**where, **options)
         place = where.pop("pretrained_model_name_or_path")
         if Path(place).is_dir() and "gguf_file" not in where:
             hub.check_no_adapters((path.name for path in Path(place).iterdir()), source)
         return checkpoint.load(factory, source, place, **where, **options)
+
+
+def _only_tokenizer(path: Path) -> bool:
+    """Whether a folder has a tokenizer and no model, as a place of its own may."""
+    return (path / "tokenizer_config.json").is_file() and not (path / "config.json").is_file()
+
+
+def _from_pretrained(factory: Any, source: object, where: Mapping[str, Any], **options: Any) -> Any:
+    own = ", or a tokenizer's own places under `tokenizer` in the model's entry" if factory is AutoTokenizer else ""
+    with checkpoint.one_line(source, own):
+        return factory.from_pretrained(**where, **options)
 
 
 def _local(path: Path, *, dequantize: bool) -> dict[str, Any]:

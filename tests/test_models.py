@@ -246,6 +246,42 @@ def test_positions_that_are_too_few_for_what_will_be_generated(tmp_path):
         models.describe("m", {"build": SHAPE}, new_tokens=512)
 
 
+@pytest.fixture
+def apart(tmp_path):
+    """Weights without a tokenizer, and a tokenizer without weights, as MUSE publishes its models."""
+    model, coder = models.build(SHAPE, TEXTS, seed=3)
+    model.save_pretrained(tmp_path / "weights")
+    coder.save_pretrained(tmp_path / "coder")
+    return str(tmp_path / "weights"), str(tmp_path / "coder")
+
+
+def test_a_tokenizer_of_its_own_place(apart, folder):
+    weights, coder = apart
+    found = models.describe("m", {"target": [weights], "tokenizer": [f"{coder}-nowhere", coder]})
+    assert found["tokenizer"] == coder and found["starts"] == {"target": weights}
+    assert found["rendered"] == models.describe("m", {"target": [str(folder)]})["rendered"]
+    assert models.tokenizer(coder)(TEXTS)["input_ids"] == models.tokenizer(str(folder))(TEXTS)["input_ids"]
+    with refused(rf"^model m \({weights}\): .*cannot be loaded: .*; allowed: .*`tokenizer` in the model"):
+        models.describe("m", {"target": [weights]})
+    with refused(r"^model m: tokenizer is not for a model built from scratch"):
+        models.describe("m", {"build": SHAPE, "tokenizer": [coder]})
+
+
+@pytest.mark.parametrize("key", ["system", "date", "template"])
+def test_what_a_chat_reads_is_described_or_refused(folder, tmp_path, key):
+    value = {"system": "Be brief.", "date": "2025-04-10", "template": {"name": "x"}}[key]
+    with refused(rf"^model m: {key} is not for a model built from scratch"):
+        models.describe("m", {"build": SHAPE, key: value})
+    coder = models.tokenizer(str(folder))
+    coder.chat_template = (
+        "{{ name }}{{ strftime_now('%d') if date is defined }}{% for m in messages %}{{ m['content'] }}\n{% endfor %}"
+    )
+    models.load(str(folder)).save_pretrained(tmp_path / "chatty")
+    coder.save_pretrained(tmp_path / "chatty")
+    found = models.describe("m", {"target": [str(tmp_path / "chatty")], "prompt": "chat", key: value})
+    assert found[key] == value and list(found["rendered"]) == ["target"]
+
+
 def test_a_source_that_is_nowhere(tmp_path):
     with refused(r"model m \(retain90\) is not to be found; looked at: .*nowhere"):
         models.describe("m", {"retain": {"retain90": [str(tmp_path / "nowhere")]}})

@@ -15,6 +15,8 @@ from baldro.grid.sources import Source, resolve
 
 TIMEOUT = 30.0
 """Seconds in which the hub must answer."""
+TOKENIZER = "tokenizer"
+"""The part of a model that has no weights."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
@@ -25,12 +27,13 @@ def run(options: Namespace) -> None:
     The same weights give the same text, so that bringing them back to an emptied cache reruns nothing.
     """
     source = place_of(options)
+    weights = options.place is not None or options.part != TOKENIZER
     if source.path is None:
-        folder = hub.cached(source, weights=True) if hub.offline() else fetch(source)
-        commit, files = folder.name, loaded(folder, hub.listing(source, folder))
+        folder = hub.cached(source, weights=weights) if hub.offline() else fetch(source, weights=weights)
+        commit, files = folder.name, loaded(folder, hub.listing(source, folder), weights=weights)
     else:
-        folder, commit, files = source.path, None, local(source.path)
-    if folder.is_dir():
+        folder, commit, files = source.path, None, local(source.path, weights=weights)
+    if weights and folder.is_dir():
         from baldro.checkpoint import check_folder  # seconds of torch, which nothing else here needs
 
         check_folder(folder)
@@ -46,7 +49,8 @@ def place_of(options: Namespace) -> Source:
         return resolve([options.place], what="--place")
     if not (options.name and options.definition and options.part):
         raise BaldroError("no place is given; allowed: --place, or --name, --definition and --part")
-    listed = parts(parse_json(options.definition, what="--definition"))
+    definition = parse_json(options.definition, what="--definition")
+    listed = {**parts(definition), **({TOKENIZER: definition[TOKENIZER]} if definition.get(TOKENIZER) else {})}
     if not listed:
         raise BaldroError(
             f"model {options.name} is not downloaded but built; allowed: a model with source, or target and retain"
@@ -56,27 +60,29 @@ def place_of(options: Namespace) -> Source:
     return resolve(listed[options.part], what=f"model {options.name} ({options.part})")
 
 
-def chosen(names: Iterable[str], *, where: object) -> list[str]:
-    """Of all files of a repository those that transformers loads: the weights in one format, or their index, last."""
+def chosen(names: Iterable[str], *, where: object, weights: bool = True) -> list[str]:
+    """Of all files of a repository those that transformers loads: the weights in one format, or their index, last; or no weights."""
     names = list(names)
-    weights = hub.weights_file(names)
-    if weights is None or hub.CONFIG not in names:
-        lacks = "config.json" if weights else "weights that transformers loads"
+    if not weights:
+        return hub.small_files(names)
+    first = hub.weights_file(names)
+    if first is None or hub.CONFIG not in names:
+        lacks = "config.json" if first else "weights that transformers loads"
         raise BaldroError(
             f"{where} has no {lacks}; allowed: config.json with {' or '.join(hub.WEIGHTS[::2])}, whole or in shards"
         )
-    return [*hub.small_files(names), weights]
+    return [*hub.small_files(names), first]
 
 
-def loaded(folder: Path, names: Iterable[str]) -> dict[str, int]:
+def loaded(folder: Path, names: Iterable[str], *, weights: bool = True) -> dict[str, int]:
     """File -> bytes of what transformers loads from a folder, by name."""
-    found = chosen(names, where=folder)
-    if found[-1].endswith(".index.json"):
+    found = chosen(names, where=folder, weights=weights)
+    if weights and found[-1].endswith(".index.json"):
         found += hub.shards(folder / found[-1])
     return {name: (folder / name).stat().st_size for name in sorted(set(found)) if (folder / name).is_file()}
 
 
-def local(path: Path) -> dict[str, int]:
+def local(path: Path, *, weights: bool = True) -> dict[str, int]:
     """The same of a folder or a GGUF file, which must be there, for there is nowhere to bring it from."""
     if path.suffix == ".gguf" and path.is_file():
         with path.open("rb") as file:
@@ -84,14 +90,15 @@ def local(path: Path) -> dict[str, int]:
                 raise BaldroError(f"{path} is no GGUF file; is it cut short?")
         return {path.name: path.stat().st_size}
     names = dict.fromkeys(each.relative_to(path).as_posix() for each in path.rglob("*") if each.is_file())
-    if missing := hub.lacking(path, names, weights=True):
+    alone = not weights and "tokenizer_config.json" in names  # says its class, as config.json does otherwise
+    if missing := [] if alone else hub.lacking(path, names, weights=weights):
         raise BaldroError(
             f"{path}: {missing[0]} is not there; allowed: a folder as transformers writes it, or a .gguf file"
         )
-    return loaded(path, names)
+    return loaded(path, names, weights=weights)
 
 
-def fetch(source: Source) -> Path:
+def fetch(source: Source, *, weights: bool = True) -> Path:
     """A repository's files in the cache; returns their folder, which has the commit's name.
 
     A branch's name in the cache leads to a commit only when all of its files are there, so what an interrupted download leaves
@@ -109,9 +116,11 @@ def fetch(source: Source) -> Path:
         commit = Source(hub=source.hub, revision=info.sha)
         sizes = {file.rfilename: file.size for file in info.siblings or []}
         hub.check_no_adapters(sizes, source)
-        names = chosen(sizes, where=source)
+        names = chosen(sizes, where=source, weights=weights)
+        if hub.CONFIG not in names:
+            raise BaldroError(f"{source} has no config.json; allowed: a tokenizer's repository with one")
         folder = _bring(commit, names, sizes)
-        if names[-1].endswith(".index.json"):
+        if weights and names[-1].endswith(".index.json"):
             names += hub.shards(folder / names[-1])
             _bring(commit, names, sizes)
         if source != commit:
@@ -120,7 +129,7 @@ def fetch(source: Source) -> Path:
         raise
     except Exception as error:  # the hub's client raises many kinds; each means that something is not there
         raise told(error, source) from error
-    if folder.name != info.sha or hub.lacking(folder, sizes, weights=True):
+    if folder.name != info.sha or hub.lacking(folder, sizes, weights=weights):
         raise BaldroError(f"{source}: the repository changed while it was downloaded; run it again")
     return folder
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from baldro.data.prompt import Prompt
 from baldro.data.records import content_hash
 from baldro.data.records import read as read_records
 from baldro.errors import BaldroError, unknown
@@ -29,6 +30,16 @@ class Given:
     records: pd.DataFrame
     start: str
     """Folder, GGUF file or hub place of the model to start from, or `build`."""
+
+    @property
+    def prompt(self) -> Prompt:
+        """The model's prompt, and what is declared for it."""
+        return Prompt.of(self.model)
+
+    @property
+    def tokenizer(self) -> str:
+        """The tokenizer's place: the model's own, or the start."""
+        return self.model.get("tokenizer", self.start)
 
     @cached_property
     def content(self) -> str:

@@ -13,6 +13,7 @@ from baldro.cli.given import read as read_files
 from baldro.combine import Sample
 from baldro.data.encode import Tokens, encode
 from baldro.data.idk import idk
+from baldro.data.prompt import Prompt
 from baldro.data.records import split as rows_of
 from baldro.errors import BaldroError, unknown
 from baldro.files import read_table
@@ -34,7 +35,7 @@ def open_to_train(given: Given) -> tuple[Any, Any]:
     """Model and tokenizer, with weights as the run's precision wants them."""
     run = given.run
     if given.start != models.BUILD:
-        return models.load(given.start, precision=run.precision), models.tokenizer(given.start)
+        return models.load(given.start, precision=run.precision), models.tokenizer(given.tokenizer)
     if not given.model["build"]:
         raise BaldroError(
             f"model {given.model['name']} is not built from scratch; allowed: --start with a folder, or --part"
@@ -52,7 +53,9 @@ def texts(records: pd.DataFrame) -> list[str]:
 
 def open_to_score(given: Given) -> tuple[Any, Any]:
     """Model and tokenizer, weights as they are stored, on the GPU if there is one."""
-    return models.load(given.start).to("cuda" if torch.cuda.is_available() else "cpu"), models.tokenizer(given.start)
+    return models.load(given.start).to("cuda" if torch.cuda.is_available() else "cpu"), models.tokenizer(
+        given.tokenizer
+    )
 
 
 def tokens(given: Given, network: Any, tokenizer: Any, split: str) -> list[Tokens]:
@@ -60,11 +63,13 @@ def tokens(given: Given, network: Any, tokenizer: Any, split: str) -> list[Token
     rows = rows_of(given.records, split)
     pairs = list(zip(rows["question"], rows["answer"], strict=True))
     running = rows["question"].eq("").all()
-    prompt = "{question}" if running else given.model["prompt"]
+    prompt = Prompt.of("{question}") if running else given.prompt
     return _encoded(network, tokenizer, prompt, pairs, end=not running)
 
 
-def _encoded(network: Any, tokenizer: Any, prompt: str, pairs: list[tuple[str, str]], **options: Any) -> list[Tokens]:
+def _encoded(
+    network: Any, tokenizer: Any, prompt: Prompt, pairs: list[tuple[str, str]], **options: Any
+) -> list[Tokens]:
     """Token ids that the model has positions and embeddings for."""
     sequences = encode(tokenizer, prompt, pairs, longest=models.positions(network), **options)
     models.check_ids(network, [s.ids for s in sequences])
@@ -97,7 +102,7 @@ def answers_of(given: Given, network: Any, tokenizer: Any, split: str, kind: str
         )
     others = idk(len(rows)) if kind == "idk" else rows["alternate_answer"]
     pairs = list(zip(rows["question"], others, strict=True))
-    return _encoded(network, tokenizer, given.model["prompt"], pairs)
+    return _encoded(network, tokenizer, given.prompt, pairs)
 
 
 def reference_tokens(path: Path, sequences: list[Tokens], what: str) -> list[tuple[float, ...]]:
@@ -107,15 +112,16 @@ def reference_tokens(path: Path, sequences: list[Tokens], what: str) -> list[tup
         what: the sequences in words, for errors: "split forget10".
 
     Raises:
-        BaldroError: a file that is none of `baldro reference`, or is of other rows or another tokenizer.
+        BaldroError: a file that is none of `baldro reference`, or is of other token ids: other rows, another prompt or another tokenizer.
     """
     stored = read_table(path)
-    if not {"tokens", "token_logp"} <= set(stored):
+    if not {"tokens", "token_logp", "sequence"} <= set(stored):
         raise BaldroError(f"{path} has no log-probabilities of tokens; make it anew with `baldro reference`")
     counts = [s.answer for s in sequences]
-    if stored["tokens"].tolist() != counts or stored["token_logp"].map(len).tolist() != counts:
+    same = stored["sequence"].tolist() == [s.hash for s in sequences]
+    if not same or stored["tokens"].tolist() != counts or stored["token_logp"].map(len).tolist() != counts:
         raise BaldroError(
-            f"{path} is of other rows or another tokenizer than {what}; make it anew with `baldro reference`"
+            f"{path} is of other rows, another prompt or another tokenizer than {what}; make it anew with `baldro reference`"
         )
     return [tuple(row.tolist()) for row in stored["token_logp"]]
 

@@ -91,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--place", help="a place of weights: hub:owner/name@revision, a folder or a GGUF file")
     sub.add_argument("--name", help="without --place: the model's name,")
     sub.add_argument("--definition", help="... its entry in models.yaml, as JSON,")
-    sub.add_argument("--part", help="... and the part of it to bring (base, target, retain90, ...)")
+    sub.add_argument("--part", help="... and the part of it to bring (base, target, retain90, ..., tokenizer)")
     sub.add_argument("--output", type=Path, help="what there is, as JSON; without it that is only printed")
 
     sub = verb("train")

@@ -5,11 +5,14 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from baldro.cli.given import BUILD, Given
+from baldro.data.encode import Tokens
+from baldro.data.prompt import hash_of
 from baldro.grid import code_of
 
 PACKAGES = ("torch", "transformers", "accelerate", "datasets", "peft", "numpy", "pandas", "scipy")
@@ -31,6 +34,7 @@ def identity(
         "hyperparameters": given.run.hyperparameters(),
         "start": given.start,
         "weights": _stamps(Path(given.start)) if given.start != BUILD else [],
+        "tokenizer": _stamps(Path(given.model["tokenizer"])) if "tokenizer" in given.model else [],
         "model": given.model,
         "data": given.content,
         "retain_split": retain_split,
@@ -39,6 +43,15 @@ def identity(
         "code": code_of(given.run),
     }
     return json.dumps(parts, sort_keys=True)
+
+
+def with_sequences(identity: str, *kinds: Sequence[Tokens]) -> str:
+    """An identity that holds the token ids of what is trained on, too: a checkpoint of other sequences is another run's.
+
+    Whatever a prompt is made by (template, tokenizer, a version of transformers), the ids are what it comes to.
+    """
+    hashes = [hash_of([sequence.hash for sequence in sequences]) for sequences in kinds]
+    return json.dumps({**json.loads(identity), "sequences": hashes}, sort_keys=True)
 
 
 def _stamps(start: Path) -> list[str]:

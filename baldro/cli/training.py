@@ -69,7 +69,9 @@ def _fit(given: Given, options: Namespace, identity: str, *, lease: Lease, stop:
             forget=forget,
             retain=retain,
             output=options.output,
-            identity=identity,
+            identity=provenance.with_sequences(
+                identity, [s.tokens for s in forget], [s.alternate for s in forget if s.alternate], retain
+            ),
             execution=execution,
             every=options.every,
             lease=lease,
@@ -90,7 +92,7 @@ def _check_scoring(given: Given, options: Namespace, network: Any, tokenizer: An
         check_room(
             network,
             tokenizer,
-            given.model["prompt"],
+            given.prompt,
             given.records,
             split=given.run.split,
             holdout=None,  # its rows are of the forget split's kind, and nothing is generated on them

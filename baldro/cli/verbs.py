@@ -119,7 +119,7 @@ def _evidence(options: Namespace, given: Any) -> "pd.DataFrame":
     frame = evidence(
         network,
         tokenizer,
-        given.model["prompt"],
+        given.prompt,
         given.records,
         split=given.run.split,
         holdout=options.holdout,

@@ -32,6 +32,8 @@ class Section:
     """Longest continuation, in place of the benchmark's."""
     prompt: str | None = None
     """Text with {question} in it, in place of the model's prompt."""
+    between: str = ""
+    """Text between the prompt and the answer, which counts as answer: no continuation begins with it, and its tokens are the answer's."""
     shots: str | None = None
     """Split of worked examples, put before the question in the section's prompt, each with its answer and an empty line."""
     stop: tuple[str, ...] = ()
@@ -56,7 +58,7 @@ _QUIZ = dict(
 MUSE = (
     Section(name="forget_knowmem", split="forget_knowmem", shots="forget_knowmem_icl", **_QUIZ),
     Section(name="retain_knowmem", split="retain_knowmem", shots="retain_knowmem_icl", **_QUIZ),
-    Section(name="verbmem", split="verbmem", prompt="{question} ", end=False, longest=128, max_new_tokens=128),
+    Section(name="verbmem", split="verbmem", prompt="{question}", between=" ", end=False, longest=128, max_new_tokens=128),
     Section(name="forget", split="privleak_forget", prompt="{question}", generate=False, membership=True, end=False, longest=2048),
     Section(name="holdout", split="privleak_holdout", prompt="{question}", generate=False, membership=True, end=False, longest=2048),
 )  # fmt: skip

@@ -63,7 +63,7 @@ def load(source: Mapping[str, Any] | str | Path, *, files: Sequence[str | Path] 
 
 def _find(kind: str, name: str, definition: Mapping[str, Any], place: "_Places", path: list[str]) -> None:
     """A place that is nowhere ends here, before anything runs; what is on the hub is looked up by the first job that needs it."""
-    parts = [([key], definition[key]) for key in ("source", "target") if key in definition]
+    parts = [([key], definition[key]) for key in ("source", "target", "tokenizer") if key in definition]
     parts += [(["retain", split], places) for split, places in (definition.get("retain") or {}).items()]
     for key, places in parts:
         try:

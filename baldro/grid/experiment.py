@@ -78,6 +78,10 @@ class Experiment:
         part = self.part(run)
         return part if self.start(run) is None and part != "build" else None
 
+    def tokenizer(self, run: Run) -> bool:
+        """Whether a run's model names places of its own for the tokenizer."""
+        return "tokenizer" in self.models[run.model]
+
     def files(self, benchmark: str) -> list[str]:
         """The local files that a benchmark is read from: none if it is generated or comes from the hub."""
         definition = self.benchmarks[benchmark]
@@ -137,7 +141,7 @@ class Experiment:
 
 
 def parts(model: Mapping[str, Any]) -> dict[str, Sequence[str]]:
-    """Part of a model -> the places where it may be: base, target, retain90, ...; none of a model that is built."""
+    """Part of a model that has weights -> the places where it may be: base, target, retain90, ...; none of a model that is built."""
     listed = {"base": model.get("source"), "target": model.get("target"), **model.get("retain", {})}
     return {part: places for part, places in listed.items() if places}
 

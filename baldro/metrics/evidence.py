@@ -85,6 +85,13 @@ def check_same_rows(model: Evidence, retain: Evidence, section: str) -> None:
             f"{retain.where}: {names[column]} of {place(section, *both[row])} is {right!r} but {left!r} in {model.where}; "
             "both need the same rows"
         )
+    if "sequence" in ours and "sequence" in theirs:
+        other = ours.loc[both, "sequence"].ne(theirs.loc[both, "sequence"]) & ours.loc[both, "sequence"].notna()
+        for at in both[other.to_numpy()][:1]:
+            raise BaldroError(
+                f"{retain.where}: {place(section, *at)} was asked in another prompt or by another tokenizer than in {model.where}; "
+                "both need the same token ids"
+            )
 
 
 def check_as_many_wrong(model: Evidence, retain: Evidence) -> None:

@@ -49,7 +49,8 @@ def from_samples(samples: pd.DataFrame, *, where: str) -> Evidence:
         return _COMPUTE[name](rows_of(section))
 
     def texts(section: str) -> pd.DataFrame:
-        return rows_of(section).rows.set_index(["index", "candidate"])[[*ASKED, "tokens", "generation"]].sort_index()
+        rows = rows_of(section).rows.set_index(["index", "candidate"])
+        return rows[[name for name in (*ASKED, "tokens", "generation", "sequence") if name in rows]].sort_index()
 
     return Evidence(kind=kind, where=where, compute=compute, texts=texts)
 
@@ -93,7 +94,7 @@ class _Rows:
         return self.answers["generation"].tolist()
 
     def tokens(self, name: str) -> list[np.ndarray]:
-        """One statistic of each answer token, the end of sequence left out."""
+        """One statistic of each answer token, those that end the answer left out."""
         booleans, signed = name == "hit", SIGNS.get(name, lambda v: True)
         values = [np.asarray(value) for value in self.answers[name]]
         counts, ends = (self.answers[column].to_numpy(dtype=np.int64) for column in ("tokens", "end"))
@@ -195,8 +196,9 @@ def _check_rows(samples: pd.DataFrame, kind: str, where: str) -> None:
         where,
         "tokens must be a whole number",
     )
-    ends = samples["end"].map(lambda value: isinstance(value, bool | np.bool_)).astype(bool)
-    _refuse(samples, ~ends, where, "end must be true or false")
+    ends = pd.to_numeric(samples["end"], errors="coerce")
+    whole = (ends.ge(0) & ends.mod(1).eq(0)).fillna(False).astype(bool)
+    _refuse(samples, ~whole, where, "end must be a whole number, of the tokens that end the answer")
     scored = samples["section"].map({name: section.likelihood for name, section in asked.items()}).astype(bool)
     loss = pd.to_numeric(samples["avg_loss"], errors="coerce")
     _refuse(

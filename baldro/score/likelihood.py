@@ -77,7 +77,8 @@ def token_statistics(model: nn.Module, sequences: Sequence[Tokens]) -> list[dict
 def reference(model: nn.Module, sequences: Sequence[Tokens], *, batch_tokens: int = 16384) -> pd.DataFrame:
     """log r(y_t | before) of each answer: what NPO compares with.
 
-    Returns: a row an answer, in order; columns index, tokens, logp (their sum, nats, float64), token_logp (a float32 an answer token).
+    Returns: a row an answer, in order; columns index, sequence (`Tokens.hash`), tokens, logp (their sum, nats, float64), token_logp (a
+        float32 an answer token).
 
     Raises:
         BaldroError: a model whose probabilities are no numbers.
@@ -92,6 +93,7 @@ def reference(model: nn.Module, sequences: Sequence[Tokens], *, batch_tokens: in
             own_T = logp_T[: sequences[i].answer]  # padding is on the right
             rows[i] = {
                 "index": i,
+                "sequence": sequences[i].hash,
                 "tokens": len(own_T),
                 "logp": float(own_T.double().sum()),
                 "token_logp": own_T.numpy(),

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
-from baldro.data.encode import Tokens, encode, encode_prompts, few_shot
+from baldro.data.encode import Tokens, encode, encode_prompts, ends, few_shot
+from baldro.data.prompt import Prompt, hash_of
 from baldro.data.protocol import Section, sections
 from baldro.data.records import split as records_of
 from baldro.errors import BaldroError, fits
@@ -18,7 +19,20 @@ from baldro.score.gradients import gradient_norms as norms_of
 from baldro.score.likelihood import NO_STATISTICS, likelihoods
 
 KEYS = ["section", "index", "candidate", "question", "text"]
-COLUMNS = [*KEYS, "tokens", "end", "avg_loss", "logp", "hit", "mu", "sigma", "gradient_norm", "generation", "clean"]
+COLUMNS = [
+    *KEYS,
+    "tokens",
+    "end",
+    "avg_loss",
+    "logp",
+    "hit",
+    "mu",
+    "sigma",
+    "gradient_norm",
+    "generation",
+    "clean",
+    "sequence",
+]
 """Columns of the evidence, in order."""
 
 
@@ -34,16 +48,27 @@ class Asked:
     gold: list[int]
     """Where in `frame` the right answers stand."""
     prompts: list[tuple[int, ...]]
-    """A prompt per right answer; empty where nothing is generated."""
+    """A prompt per right answer, tokenised by itself; empty where nothing is generated."""
+    ends: frozenset[int]
+    """Tokens that end a continuation."""
+    stop: tuple[str, ...]
+    """Texts that end one."""
     max_new_tokens: int
     """Longest continuation."""
+
+    @property
+    def hashes(self) -> list[str | None]:
+        """What tells of each row in which token ids it was asked: its sequence's, or its prompt's where no likelihood is taken."""
+        prompts = dict(zip(self.gold, self.prompts, strict=False))
+        asked = [hash_of(prompts[i]) if i in prompts else None for i in range(len(self.frame))]
+        return [s.hash for s in self.sequences] or asked
 
 
 @fits("a smaller batch_tokens, or a GPU with more memory (`baldro plan` estimates it)")
 def evidence(
     model: nn.Module,
     tokenizer: Any,
-    prompt: str,
+    prompt: Prompt | str,
     records: pd.DataFrame,
     *,
     split: str,
@@ -57,7 +82,7 @@ def evidence(
     """One row per section, index and candidate answer; a greedy continuation of the prompt beside each right answer.
 
     Args:
-        prompt: text with {question} in it, or `chat`; a section may have its own.
+        prompt: as `Prompt.of` takes it; a section may have its own.
         records: the benchmark's table.
         split: the forget split.
         holdout: the split of rows that no model saw; None: the evidence has no section `holdout`, but of running text, which has its own.
@@ -74,7 +99,8 @@ def evidence(
     frame = candidates(records, wanted, evaluate_rows)
     asked = _all_asked(model, tokenizer, prompt, records, frame, wanted, max_new_tokens, label)
     result = frame.assign(gradient_norm=float("nan"), generation=None, clean=float("nan"))
-    result = result.assign(end=[a.section.end and a.section.likelihood for a in asked for _ in range(len(a.frame))])
+    result = result.assign(sequence=[value for a in asked for value in a.hashes])
+    result = result.assign(end=[n for a in asked for n in ([s.end for s in a.sequences] or [0] * len(a.frame))])
     result = pd.concat([result, pd.DataFrame(_likelihoods(model, asked, batch_tokens, label))], axis=1)
     texts = _generations(model, tokenizer, asked, batch_tokens, label)
     result["generation"] = pd.Series(texts, dtype=object)  # else None would become NaN
@@ -86,11 +112,11 @@ def evidence(
 def check_room(
     model: nn.Module,
     tokenizer: Any,
-    prompt: str,
+    prompt: Prompt | str,
     records: pd.DataFrame,
     *,
     split: str,
-    holdout: str | None,
+    holdout: str | None = None,
     max_new_tokens: int,
     evaluate_rows: int | None = None,
 ) -> None:
@@ -107,7 +133,7 @@ def check_room(
 def _all_asked(
     model: nn.Module,
     tokenizer: Any,
-    prompt: str,
+    prompt: Prompt | str,
     records: pd.DataFrame,
     frame: pd.DataFrame,
     wanted: Sequence[Section],
@@ -142,13 +168,13 @@ def candidates(records: pd.DataFrame, wanted: Sequence[Section], evaluate_rows: 
 def _ask(
     model: nn.Module,
     tokenizer: Any,
-    prompt: str,
+    prompt: Prompt | str,
     records: pd.DataFrame,
     section: Section,
     frame: pd.DataFrame,
     max_new_tokens: int,
 ) -> Asked:
-    prompt = section.prompt or prompt
+    prompt = Prompt.of(section.prompt or prompt)
     before = ""
     if section.shots:
         examples = records_of(records, section.shots)
@@ -159,17 +185,26 @@ def _ask(
     sequences: list[Tokens] = []
     prompts: list[tuple[int, ...]] = []
     if section.likelihood:
-        sequences = encode(tokenizer, prompt, pairs, end=section.end, keep=section.longest, **settled)
-        prompts = [sequences[i].ids[: sequences[i].start] for i in gold]
-    else:
-        prompts = encode_prompts(tokenizer, prompt, [pairs[i] for i in gold], **settled)
-    check_ids(model, [s.ids for s in sequences] or prompts)
+        scored = [(question, section.between + text) for question, text in pairs]
+        sequences = encode(tokenizer, prompt, scored, end=section.end, keep=section.longest, **settled)
     new = section.max_new_tokens or max_new_tokens
-    room = positions(model) - max(map(len, prompts))
-    if section.generate and room < new:
-        raise BaldroError(f"max_new_tokens is {new}; allowed: at most {room}, by the model's positions")
-    prompts = prompts if section.generate else []
-    return Asked(section=section, frame=frame, sequences=sequences, gold=gold, prompts=prompts, max_new_tokens=new)
+    if section.generate:
+        prompts = encode_prompts(tokenizer, prompt, [pairs[i] for i in gold], **settled)
+        room = positions(model) - max(map(len, prompts))
+        if room < new:
+            raise BaldroError(f"max_new_tokens is {new}; allowed: at most {room}, by the model's positions")
+    check_ids(model, [*(s.ids for s in sequences), *prompts])
+    tokens, texts = ends(tokenizer, prompt)
+    return Asked(
+        section=section,
+        frame=frame,
+        sequences=sequences,
+        gold=gold,
+        prompts=prompts,
+        ends=frozenset(tokens),
+        stop=(*section.stop, *texts),
+        max_new_tokens=new,
+    )
 
 
 def _likelihoods(model: nn.Module, asked: Sequence[Asked], batch_tokens: int, label: str) -> list[dict[str, Any]]:
@@ -195,17 +230,19 @@ def _generations(
 ) -> list[str | None]:
     """A text for each right answer of the sections that generate; None elsewhere."""
     texts: list[list[str | None]] = [[None] * len(a.frame) for a in asked]
-    ending = generation.ends(model, tokenizer)
+    named = generation.ends(model, tokenizer)
     progress = Progress(f"{label}, generation", sum(len(a.prompts) for a in asked), unit="answer")
-    alike: dict[tuple[int, tuple[str, ...]], list[tuple[int, int]]] = {}  # prompts that may share a batch
+    alike: dict[
+        tuple[int, tuple[str, ...], frozenset[int]], list[tuple[int, int]]
+    ] = {}  # prompts that may share a batch
     for at, a in enumerate(asked):
-        alike.setdefault((a.max_new_tokens, a.section.stop), []).extend((at, g) for g in range(len(a.prompts)))
-    for (new, stop), members in alike.items():
+        alike.setdefault((a.max_new_tokens, a.stop, a.ends), []).extend((at, g) for g in range(len(a.prompts)))
+    for (new, stop, own), members in alike.items():
         prompts = [asked[at].prompts[g] for at, g in members]
         finished = generation.stopped(tokenizer, stop)
         for batch in generation.batches(prompts, max_new_tokens=new, batch_tokens=batch_tokens):
             some = [prompts[i] for i in batch]
-            made = generation.generate(model, some, eos=ending, max_new_tokens=new, finished=finished)
+            made = generation.generate(model, some, eos=named | own, max_new_tokens=new, finished=finished)
             for i, ids in zip(batch, made, strict=True):
                 at, g = members[i]
                 texts[at][asked[at].gold[g]] = generation.cut(tokenizer.decode(ids, skip_special_tokens=True), stop)
@@ -221,13 +258,9 @@ def _gradient_norms(model: nn.Module, asked: Sequence[Asked], label: str) -> lis
     for a in asked:
         own = [float("nan")] * len(a.frame)
         if a.section.membership:
-            taken = [_without_end(a.sequences[i], a.section.end) for i in a.gold]
+            taken = [a.sequences[i].without_end for i in a.gold]
             made = norms_of(model, taken, advance=lambda s: progress.advance(tokens=len(s.ids)))
             for i, norm in zip(a.gold, made, strict=True):
                 own[i] = norm
         norms += own
     return norms
-
-
-def _without_end(sequence: Tokens, end: bool) -> Tokens:
-    return Tokens(ids=sequence.ids[:-1] if end else sequence.ids, start=sequence.start)

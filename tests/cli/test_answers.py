@@ -1,6 +1,7 @@
 """`baldro reference` of the gold answers and of other ones: whose log-probabilities stand in the file, and which files are refused."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pandas as pd
@@ -79,6 +80,17 @@ def test_the_log_probabilities_are_those_of_the_answers(made, kind):
     assert kind != "idk" or len(set(seen)) == len(seen), "so few rows have as many different sentences"
 
 
+def test_another_prompt_is_refused_by_its_token_ids(made):
+    """As many answer tokens behind a prompt of another day: only the ids tell them apart."""
+    sequences = inputs.answers_of(read(made.options), *made.opened, "forget20", "answer")
+    first = sequences[0]
+    other = replace(first, ids=(first.ids[0], first.ids[2], first.ids[1], *first.ids[3:]))
+    with pytest.raises(BaldroError, match="is of other rows, another prompt or another tokenizer than split forget20"):
+        inputs.reference_tokens(made.file["answer"], [other, *sequences[1:]], "split forget20")
+    one, same, another = (provenance.with_sequences('{"run": "x"}', s) for s in ([first], [replace(first)], [other]))
+    assert one == same != another and json.loads(one)["run"] == "x"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_stored_values_belong_to_the_sequences_that_are_trained_on(made, kind):
     sequences = inputs.answers_of(read(made.options), *made.opened, "forget20", kind)
@@ -87,7 +99,7 @@ def test_stored_values_belong_to_the_sequences_that_are_trained_on(made, kind):
     assert [sum(row) for row in values] == pytest.approx(pd.read_parquet(made.file[kind])["logp"].tolist(), rel=1e-12)
     for other in set(KINDS) - {kind}:
         with pytest.raises(
-            BaldroError, match=rf"{other}.parquet is of other rows .* than split forget20; make it anew"
+            BaldroError, match=rf"{other}.parquet is of other rows, .* than split forget20; make it anew"
         ):
             inputs.reference_tokens(made.file[other], sequences, "split forget20")
 

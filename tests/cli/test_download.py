@@ -463,6 +463,21 @@ def test_a_disk_that_fills_up(number):
     assert re.fullmatch(rf"{NANO}: .* is full; allowed: \$HF_HOME on a file system with room", said)
 
 
+def test_a_tokenizer_of_its_own_place_comes_without_weights(repositories, tmp_path):
+    options = dict(name="m", part="tokenizer", output=tmp_path / "out.json")
+    small = {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"}
+    with serving(repositories) as server:
+        definition = json.dumps({"target": ["nowhere"], "tokenizer": [NANO]})
+        baldro(environment(tmp_path / "home", server.url), "download", definition=definition, **options)
+        assert set(server.gets()) == set(json.loads((tmp_path / "out.json").read_text())["files"]) == small
+    folder = tmp_path / "coder"
+    models.tokenizer(str(repositories / "lab/nano")).save_pretrained(folder)
+    definition = json.dumps({"target": ["nowhere"], "tokenizer": [str(folder)]})
+    baldro(environment(tmp_path / "home", "http://127.0.0.1:9"), "download", definition=definition, **options)
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert found["place"] == str(folder) and set(found["files"]) == small - {"config.json", "generation_config.json"}
+
+
 def test_folders_and_files_are_only_looked_at(repositories, tmp_path, capsys):
     folder = shutil.copytree(repositories / "lab/nano", tmp_path / "nano")
     out = tmp_path / "out.json"

@@ -176,7 +176,7 @@ def test_a_reference_of_other_rows(made, tmp_path, capsys):
     given = dict(made.given, start=made.root / "target/model")
     assert baldro("reference", run=id_of("original", "forget20"), output=other, **given) == 0
     code = baldro("train", output=tmp_path / "out", **{**made.unlearn, "reference": other})
-    says(capsys, code, r"other.parquet is of other rows or another tokenizer than split forget10")
+    says(capsys, code, r"other.parquet is of other rows, another prompt or another tokenizer than split forget10")
     assert not (tmp_path / "out/model").exists()
 
 
@@ -314,6 +314,11 @@ def test_a_changed_prompt_does_not_continue_a_checkpoint(made, tmp_path, capsys,
     other = tmp_path / "other.json"
     other.write_text(json.dumps({**json.loads(made.model.read_text()), "prompt": "Q: {question}\n"}))
     options = {**made.unlearn, "model": other}
+    code = baldro("train", output=tmp_path / "out", **options)
+    says(capsys, code, r"reference.parquet is of other rows, another prompt or another tokenizer than split forget10")
+    options["reference"] = tmp_path / "reference.parquet"
+    given = dict(made.given, model=other, start=made.root / "target/model")
+    assert baldro("reference", run=ORIGINAL, output=options["reference"], **given) == 0
     assert baldro("train", output=tmp_path / "out", **options) == 0
     assert "begins anew" in capsys.readouterr().out
 

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baldro import models
-from baldro.data.encode import Tokens, encode, encode_prompts, few_shot, render
+from baldro.data.encode import Tokens, encode, encode_prompts, few_shot
+from baldro.data.prompt import render
 from baldro.errors import BaldroError
 
 relaxed = settings(deadline=None, max_examples=50)
@@ -38,7 +39,6 @@ LOSES = {
     "only what follows the thoughts": template(
         "m['content'] if m['role'] == 'user' else m['content'].split('wrote')[0]"
     ),
-    "another generation prompt": template(ask=ASK.replace("<|assistant|>", "<|model|>")),
     "the question dropped": template("m['content'] if m['role'] == 'assistant' else ''"),
     "the question in capitals": template("m['content'] if m['role'] == 'assistant' else m['content'] | upper"),
 }
@@ -78,25 +78,27 @@ def test_the_answer_tokens_are_exactly_the_answer(tokenizer, question, answer):
 @relaxed
 @given(
     question=SOLID,
-    answer=TEXT.filter(lambda text: "<" not in text),
+    answer=TEXT.filter(lambda text: "<" not in text).map(lambda text: f"{text} wrote it"),
     seam=st.sampled_from(["\n", " ", "", "[/INST]", "é"]),
 )
 def test_prompt_and_answer_are_tokenised_as_one_text(tokenizer, question, answer, seam):
     made = one(tokenizer, "[INST] {question}" + seam, question, answer)
     whole = "[INST] " + question + seam + answer
     assert list(made.ids) == [*tokenizer(whole)["input_ids"], tokenizer.eos_token_id]
-    kept = decoded(tokenizer, made.ids[made.start : -1])
-    assert kept.endswith(answer) or answer.endswith(
-        kept.lstrip("\ufffd")
-    )  # a token, or bytes of a character, may lie across the seam
-    before = decoded(tokenizer, made.ids[1 : made.start]).rstrip("\ufffd")
-    assert whole.startswith(before) and len(before) <= len(whole) - len(answer)
+    assert made.start == len(tokenizer("[INST] " + question + seam)["input_ids"]) and made.end == 1
 
 
-def test_a_token_across_the_seam_belongs_to_the_answer(tokenizer):
-    """ "an" and "swer" are one token each alone; together they are "answer"."""
-    made = one(tokenizer, "{question} an", "Who?", "swer")
-    assert decoded(tokenizer, made.ids[made.start : -1]) == " answer"
+def test_a_token_across_the_border_belongs_to_the_prompt(tokenizer):
+    """As in open-unlearning: labels begin at the prompt's own number of tokens, a continuation begins from the prompt's own ids.
+
+    "an" and "swer" are one token each alone; together they are "answer".
+    """
+    prompt, answer = "{question} an", "swer, and another"
+    made = one(tokenizer, prompt, "Who?", answer)
+    alone = tokenizer("Who? an")["input_ids"]
+    assert made.start == len(alone) and decoded(tokenizer, made.ids[made.start : -1]) == ", and another"
+    assert encode_prompts(tokenizer, prompt, [("Who?", answer)], longest=99) == [tuple(alone)]
+    assert list(made.ids[: made.start]) != alone
 
 
 def test_braces_in_texts_are_texts(tokenizer):
@@ -113,20 +115,25 @@ def test_rows_stay_in_order_and_apart(tokenizer):
 @pytest.mark.parametrize("name", KEEPS)
 @pytest.mark.parametrize("answer", ["Chika wrote it.", "end", "think", "|", "assistant", "  the answer "])
 def test_chat_templates_that_keep_the_answer(tokenizer, name, answer):
-    """Short answers occur in the template's own marks too, e.g. in <|end|>; what counts is the one in the answer's place."""
+    """Short answers occur in the template's own marks too, e.g. in <|end|>; what counts is the one in the answer's place.
+
+    The answer ends as the template ends it.
+    """
     made = one(chatty(tokenizer, KEEPS[name]), "chat", "Who wrote it?", answer)
     thoughts = "<think>\n\n</think>\n\n" if "thoughts" in name else ""
     before = f"<|user|>\nWho wrote it?<|end|>\n<|assistant|>\n{thoughts}"
-    assert "".join(decoded(tokenizer, made.ids).split()) == "".join(f"{before}{answer}</s>".split())
-    assert decoded(tokenizer, made.ids[made.start : -1]).strip() == answer.strip()
+    assert "".join(decoded(tokenizer, made.ids).split()) == "".join(f"{before}{answer}<|end|>".split())
+    assert decoded(tokenizer, made.ids[made.start : -made.end]).strip() == answer.strip()
+    assert decoded(tokenizer, made.ids[-made.end :]) == "<|end|>\n"
 
 
 @relaxed
 @given(question=SOLID, answer=SOLID | st.text("<|>endassistant\n", min_size=1).filter(str.strip))
 def test_any_answer_is_found_in_a_chat(tokenizer, question, answer):
     question, answer = f"Q {question.strip()}", answer.strip()
-    before, kept = render(chatty(tokenizer, KEEPS["plain"]), "chat", question, answer)
-    assert (before, kept) == (f"<|user|>\n{question}<|end|>\n<|assistant|>\n", answer)
+    made = render(chatty(tokenizer, KEEPS["plain"]), "chat", question, answer)
+    assert (made.before, made.answer) == (f"<|user|>\n{question}<|end|>\n<|assistant|>\n", answer)
+    assert made.end == "<|end|>\n"
 
 
 @pytest.mark.parametrize("name", LOSES)
@@ -199,6 +206,7 @@ def test_running_text_has_no_end(tokenizer):
         encode(tokenizer, "{question} ", [("Who?", "Chika.")], longest=99, end=end)[0] for end in (True, False)
     )
     assert with_end.ids == (*without.ids, tokenizer.eos_token_id) and with_end.start == without.start
+    assert (with_end.end, without.end) == (1, 0) and with_end.without_end == without
     made = models.build(SHAPE, CORPUS, seed=0)[1]
     made.eos_token = None
     assert encode(made, "{question} ", [("Who?", "Chika.")], longest=99, end=False) == [without]
@@ -249,7 +257,7 @@ def test_worked_examples_are_texts(tokenizer):
 
 
 def test_a_prompt_alone(tokenizer):
-    """It ends as it is written; in a sequence, a space at its end may belong to the answer's first token."""
+    """It ends as it is written, whatever a tokenizer makes of its end and the answer's beginning together."""
     pairs = [("Who wrote it?", "answer"), ("Who?", "x")]
     made = encode_prompts(tokenizer, "{question} ", pairs, longest=99)
     assert made == [tuple(tokenizer(f"{question} ")["input_ids"]) for question, _ in pairs]

@@ -8,6 +8,7 @@ import pytest
 
 from baldro.errors import BaldroError
 from baldro.metrics import METRICS, Absent, evaluate, from_samples
+from baldro.metrics.evidence import check_same_rows
 
 RETAIN = "section 'retain' index 3 candidate 'answer'"
 FORGET = "section 'forget' index 3 candidate 'answer'"
@@ -366,6 +367,41 @@ def test_one_token_that_no_end_follows(make_muse, put):
     evidence = from_samples(put(put(make_muse(1), section="forget", **cells), section="verbmem", **cells), where="x")
     assert evidence.column("forget", "attack_min_k")[3] == 0.5
     assert evidence.column("verbmem", "exact_memorization")[3] == 1.0
+
+
+def test_every_token_of_the_end_is_left_out(make_samples, put):
+    """In a chat the end may have several, such as <|im_end|> and a new line."""
+    cells = dict(
+        tokens=4, logp=[-1.0, -2.0, -50.0, -60.0], hit=[True, True, False, False], mu=[0.0] * 4, sigma=[1.0] * 4
+    )
+    evidence = from_samples(put(make_samples(1), section="forget", end=2, **cells), where="x")
+    expected = {
+        "exact_memorization": 1.0,
+        "extraction_strength": 1.0,
+        "attack_min_k": 2.0,
+        "attack_min_k_plus_plus": 2.0,
+    }
+    assert {name: evidence.column("forget", name)[3] for name in expected} == expected
+
+
+def test_a_retain_model_that_was_asked_in_another_prompt_is_refused(make_samples):
+    """The same questions and texts, other token ids; evidence of before such hashes were kept is not held against any."""
+    samples = make_samples(1)
+    ours, same, other, old = (
+        from_samples(frame, where=name)
+        for name, frame in {
+            "ours": samples.assign(sequence="a"),
+            "same": samples.assign(sequence="a"),
+            "other": samples.assign(sequence="b"),
+            "old": samples,
+        }.items()
+    )
+    for retain in (same, old):
+        check_same_rows(ours, retain, "forget")
+    with pytest.raises(
+        BaldroError, match=r"^other: section 'forget' index 0 .* was asked in another prompt or by another tokenizer"
+    ):
+        check_same_rows(ours, other, "forget")
 
 
 def test_only_the_end_of_sequence_is_left_out(make_samples, put):

@@ -17,7 +17,7 @@ from baldro.score import likelihood
 
 COLUMNS = [
     *("section", "index", "candidate", "question", "text", "tokens", "end", "avg_loss", "logp", "hit", "mu", "sigma"),
-    *("gradient_norm", "generation", "clean"),
+    *("gradient_norm", "generation", "clean", "sequence"),
 ]
 TYPES = dict(logp="float32", hit="bool", mu="float32", sigma="float32")
 EXACT = ["section", "index", "candidate", "question", "text", "tokens", "end", "generation"]

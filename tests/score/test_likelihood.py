@@ -72,7 +72,9 @@ def test_the_reference_is_the_evidence_summed(pair, prompt, tofu, tokens):
     frame = score.reference(model, sequences, batch_tokens=tokens)
     taken = score.evidence(model, tokenizer, prompt, tofu, split="forget10", max_new_tokens=1)
     gold = taken.query("section == 'forget' and candidate == 'answer'")
-    assert list(frame) == ["index", "tokens", "logp", "token_logp"] and str(frame["logp"].dtype) == "float64"
+    assert (
+        list(frame) == ["index", "sequence", "tokens", "logp", "token_logp"] and str(frame["logp"].dtype) == "float64"
+    )
     assert frame["index"].tolist() == gold["index"].tolist() and frame["tokens"].tolist() == gold["tokens"].tolist()
     for ours, theirs in zip(frame["token_logp"], gold["logp"], strict=True):
         assert ours.dtype == np.float32 and ours.ndim == 1

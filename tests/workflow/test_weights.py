@@ -51,6 +51,16 @@ def test_what_starts_outside_waits_for_its_weights(new, definition, parts, finet
         assert not any("results/weights" in command for command in commands)
 
 
+def test_what_loads_a_tokenizer_of_its_own_place_waits_for_it(new):
+    definition = {**PUBLISHED, "tokenizer": ["hub:lab/base@main"]}
+    found = jobs(new, new.write("outside.yaml", models={"other": definition}, model="other"))
+    brought = re.findall(r"output: results/weights/other/(\w+).json", "".join(found["weights"]))
+    assert sorted(brought) == ["retain90", "target", "tokenizer"]
+    for rule, number in {"reference": 1, "unlearn": 2, "score": 4}.items():
+        inputs = [re.search(r"input: (.*)", text)[1] for text in found[rule]]
+        assert len(inputs) == number and all("results/weights/other/tokenizer.json" in each for each in inputs)
+
+
 def test_what_needs_the_network_or_no_model_stays_on_this_machine(fresh):
     """A dry run does not tell: to it every job is local."""
     files = [fresh.folder / "Snakefile", *sorted(fresh.folder.glob("workflow/rules/*.smk"))]

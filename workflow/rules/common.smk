@@ -79,7 +79,13 @@ def downloaded(wildcards):
     """What says that the weights which a run starts from are in the cache, if they come from outside: a cluster's nodes have no hub."""
     run = of(wildcards)
     part = EXPERIMENT.outside(run)
-    return [f"results/weights/{run.model}/{part}.json"] if part else []
+    weights = [f"results/weights/{run.model}/{part}.json"] if part else []
+    return weights + tokenizer_downloaded(run)
+
+
+def tokenizer_downloaded(run):
+    """The same of a tokenizer that has places of its own."""
+    return [f"results/weights/{run.model}/tokenizer.json"] if EXPERIMENT.tokenizer(run) else []
 
 
 def records(wildcards):
@@ -118,7 +124,7 @@ def scored(wildcards):
 def downloaded_to_score(wildcards):
     """The same for what is scored, and for a fluency classifier on the hub."""
     run = of(wildcards)
-    weights = [] if OBJECTIVES[run.objective].trains else downloaded(wildcards)
+    weights = tokenizer_downloaded(run) if OBJECTIVES[run.objective].trains else downloaded(wildcards)
     judge = EXPERIMENT.classifier(run.benchmark) or ""
     return weights + ([f"results/classifiers/{run.benchmark}.json"] if judge.startswith("hub:") else [])
 
@@ -181,7 +187,7 @@ def definition(kind):
 
 def part_definition(wildcards):
     """The places of one part of a model, as its definition has them: what else changes in it brings no weights anew."""
-    key = {"base": "source", "target": "target"}.get(wildcards.part, "retain")
+    key = {"base": "source", "target": "target", "tokenizer": "tokenizer"}.get(wildcards.part, "retain")
     places = EXPERIMENT.models[wildcards.model].get(key, {})
     return json.dumps({key: {wildcards.part: places.get(wildcards.part)} if key == "retain" else places})
 
