@@ -95,6 +95,22 @@ def snapshot(source: Source) -> Path | None:
         return None
 
 
+def at_commit(source: Source) -> Source:
+    """The commit that a branch or tag leads to in the cache, after something of it was loaded.
+
+    Raises:
+        BaldroError: nothing of it is there.
+    """
+    if source.pinned:
+        return source
+    folder = snapshot(source)
+    if folder is None:
+        raise BaldroError(
+            f"{source}: nothing of it is in the cache {cache()}; allowed: `baldro download --place {source}`"
+        )
+    return Source(hub=source.hub, revision=folder.name)
+
+
 def listing(source: Source, folder: Path) -> dict[str, int | None]:
     """File -> bytes of a repository whose snapshot is `folder`, if the cache keeps its listing; else what is in the folder."""
     from huggingface_hub import get_cached_repo_tree

@@ -20,6 +20,7 @@ from baldro import hub
 from baldro.data.batches import Batch
 from baldro.data.encode import encode
 from baldro.errors import BaldroError
+from baldro.grid.contents import model_content
 from baldro.grid.experiment import parts
 from baldro.grid.sources import Source, resolve
 
@@ -36,7 +37,9 @@ HEAD_ELEMENTS = 2**26
 def describe(name: str, definition: Mapping[str, Any]) -> dict[str, Any]:
     """Where a model's parts come from, every place looked up and the prompt tried, before anything is trained on it.
 
-    Returns: what `results/models/{name}.json` holds: name, prompt, build, and `starts`: base, target, retain90, ... -> place.
+    Returns: what `results/models/{name}.json` holds: name, prompt, build, `starts`: base, target, retain90, ... -> place, and
+        `contents`: the same parts -> a hash of the tokenizer's and config's files, of local ones. A branch or tag of the hub is
+        stored as the commit that it leads to now, so that every job takes the same weights, however it moves.
     """
     found = {part: resolve(places, what=f"model {name} ({part})") for part, places in parts(definition).items()}
     starts = {part: str(source) for part, source in found.items()}
@@ -50,7 +53,13 @@ def describe(name: str, definition: Mapping[str, Any]) -> dict[str, Any]:
         raise BaldroError(
             f"model {name}: prompt {prompt!r}; allowed for a model built from scratch: text with {{question}} in it"
         )
-    return {"name": name, "prompt": prompt, "build": definition.get("build"), "starts": starts}
+    return {
+        "name": name,
+        "prompt": prompt,
+        "build": definition.get("build"),
+        "starts": {part: str(source if source.path else hub.at_commit(source)) for part, source in found.items()},
+        "contents": {part: model_content(src.path, weights=False) for part, src in found.items() if src.path},
+    }
 
 
 def build(architecture: Mapping[str, Any], texts: Iterable[str], *, seed: int) -> tuple[nn.Module, Any]:

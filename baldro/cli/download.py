@@ -8,8 +8,10 @@ from glob import escape
 from pathlib import Path
 
 from baldro import hub
+from baldro.cli.given import start
 from baldro.errors import BaldroError, unknown
-from baldro.files import parse_json, write_json
+from baldro.files import parse_json, read_json, write_json
+from baldro.grid.contents import model_content
 from baldro.grid.experiment import parts
 from baldro.grid.sources import Source, resolve
 
@@ -20,28 +22,35 @@ REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
 
 def run(options: Namespace) -> None:
-    """What `baldro download` does; --output gets the place, its commit (null for a local one), and file -> bytes.
+    """What `baldro download` does; --output gets the place, its commit or (of a local one) a hash of its content, and file -> bytes.
 
-    The same weights give the same text, so that bringing them back to an emptied cache reruns nothing.
+    The same weights give the same text, so that bringing them back to an emptied cache reruns nothing; others give another.
     """
     source = place_of(options)
     if source.path is None:
         folder = hub.cached(source, weights=True) if hub.offline() else fetch(source)
         commit, files = folder.name, loaded(folder, hub.listing(source, folder))
+        known = {"commit": commit}
+        _tell_moved(source, commit, options.output)
     else:
-        folder, commit, files = source.path, None, local(source.path)
+        folder, files = source.path, local(source.path)
+        known = {"commit": None, "content": model_content(folder, weights=True)}
     total = sum(files.values())
     if options.output:
-        write_json(options.output, {"place": str(source), "commit": commit, "bytes": total, "files": files})
+        write_json(options.output, {"place": str(source), **known, "bytes": total, "files": files})
     print(f"{source}: {_count(files)}, {_gb(total)}, in {folder}")
 
 
 def place_of(options: Namespace) -> Source:
     """The place that the options mean: --place itself, or the first one that exists for a part of a model."""
     if options.place:
-        return resolve([options.place], what="--place")
+        return _place(options.place)
+    if options.model and options.part:
+        return _place(start(options.model, options.part))
     if not (options.name and options.definition and options.part):
-        raise BaldroError("no place is given; allowed: --place, or --name, --definition and --part")
+        raise BaldroError(
+            "no place is given; allowed: --place, or --model and --part, or --name, --definition and --part"
+        )
     listed = parts(parse_json(options.definition, what="--definition"))
     if not listed:
         raise BaldroError(
@@ -50,6 +59,22 @@ def place_of(options: Namespace) -> Source:
     if options.part not in listed:
         raise unknown("part", options.part, listed, where=f"model {options.name}")
     return resolve(listed[options.part], what=f"model {options.name} ({options.part})")
+
+
+def _place(place: str) -> Source:
+    """A place as a command line has it: a local one begins in the working directory."""
+    if place.startswith("hub:"):
+        return resolve([place], what="--place")
+    if not Path(place).exists():
+        raise BaldroError(f"--place is not to be found; looked at: {place}")
+    return Source(path=Path(place))
+
+
+def _tell_moved(source: Source, commit: str, output: Path | None) -> None:
+    """Say that a branch or tag leads to another commit than when the output was last written."""
+    before = read_json(output) if output and output.is_file() else {}
+    if isinstance(before, dict) and before.get("place") == str(source) and before.get("commit") not in (None, commit):
+        print(f"{source} has moved: it was {before['commit']}, and is {commit}; what was made of it is to be made anew")
 
 
 def chosen(names: Iterable[str], *, where: object) -> list[str]:

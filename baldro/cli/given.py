@@ -38,14 +38,34 @@ class Given:
 
 def read(options: Namespace) -> Given:
     """The files that the options name."""
-    model = read_json(options.model)
+    model = description(options.model)
+    place = str(options.start) if options.start else start(options.model, options.part)
+    return Given(Run.parse(options.run), model, read_records(options.benchmark), place)
+
+
+def description(path: Path) -> Mapping[str, Any]:
+    """What `baldro model` found.
+
+    Raises:
+        BaldroError: no file of that verb.
+    """
+    model = read_json(path)
     if not isinstance(model, dict) or not {"name", "prompt", "build", "starts"} <= model.keys():
-        raise BaldroError(f"{options.model} describes no model; allowed: a file that `baldro model` wrote")
+        raise BaldroError(f"{path} describes no model; allowed: a file that `baldro model` wrote")
+    return model
+
+
+def start(path: Path, part: str) -> str:
+    """Where a part of a described model is: a folder, a GGUF file, a commit on the hub, or BUILD.
+
+    Raises:
+        BaldroError: no such part; no file of `baldro model`.
+    """
+    model = description(path)
     starts = {BUILD: BUILD, **model["starts"]}
-    if options.start is None and options.part not in starts:
-        raise unknown("part", options.part, starts, where=f"model {model['name']}")
-    start = str(options.start) if options.start else starts[options.part]
-    return Given(Run.parse(options.run), model, read_records(options.benchmark), start)
+    if part not in starts:
+        raise unknown("part", part, starts, where=f"model {model['name']}")
+    return starts[part]
 
 
 def check_unlearning(

@@ -11,6 +11,8 @@ from typing import Any
 
 from baldro.cli.given import BUILD, Given
 from baldro.grid import code_of
+from baldro.grid.contents import model_content
+from baldro.grid.sources import resolve
 
 PACKAGES = ("torch", "transformers", "accelerate", "datasets", "peft", "numpy", "pandas", "scipy")
 
@@ -30,7 +32,7 @@ def identity(
         "run": given.run.id,
         "hyperparameters": given.run.hyperparameters(),
         "start": given.start,
-        "weights": _stamps(Path(given.start)) if given.start != BUILD else [],
+        "weights": _weights(given.start),
         "model": given.model,
         "data": given.content,
         "retain_split": retain_split,
@@ -41,10 +43,20 @@ def identity(
     return json.dumps(parts, sort_keys=True)
 
 
-def _stamps(start: Path) -> list[str]:
-    """Name, size and time of the files of a model to start from, hidden ones (others' notes) left out; none of a hub place."""
-    files = [start] if start.is_file() else sorted(start.glob("[!.]*"))
-    return [f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in files if p.is_file()]
+def _weights(start: str) -> str | None:
+    """What is in a model to start from: a hash of its files, or the commit of the hub; None of one that is built."""
+    if start.startswith("hub:"):
+        return _commit_of(start)
+    return model_content(Path(start), weights=True) if start != BUILD else None
+
+
+def _commit_of(place: str) -> str:
+    """The commit that a place on the hub leads to in the cache; the place itself before anything of it is there."""
+    from baldro import hub
+
+    source = resolve([place], what="the model")
+    folder = None if source.pinned else hub.snapshot(source)
+    return folder.name if folder else place
 
 
 def _hash(path: Path | None) -> str | None:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from contextlib import contextmanager
-from hashlib import sha1
+from hashlib import sha1, sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -297,13 +297,39 @@ def test_with_the_hub_a_model_is_looked_up_there(repositories, tmp_path):
     options = dict(name="m", definition=json.dumps({"target": [NANO]}), output=tmp_path / "m.json")
     with serving(repositories) as server:
         baldro(environment(tmp_path / "home", server.url), "model", **options)
-        assert json.loads((tmp_path / "m.json").read_text())["starts"] == {"target": NANO}
+        assert json.loads((tmp_path / "m.json").read_text())["starts"] == {
+            "target": f"hub:lab/nano@{server.commit('lab/nano')}"
+        }
         assert "tokenizer.json" in server.gets()
         server.breaks_off = "/tree/"
         process = baldro(environment(tmp_path / "other", server.url), "model", code=2, **options)
         assert re.search(
             rf"model m \({NANO}\): {NANO}: cannot be loaded: .*; allowed: ", process.stderr.splitlines()[-1]
         )
+
+
+def test_a_branch_that_moves_is_told_and_runs_stay_where_they_began(repositories, files, tmp_path):
+    """A model is described and brought; its branch moves; what is scored then is the commit that was described."""
+    root = shutil.copytree(repositories, tmp_path / "hub")
+    model, out, weights = tmp_path / "m.json", tmp_path / "w.json", root / "lab/nano/model.safetensors"
+    given = files(NANO) | dict(model=model)
+    with serving(root) as server:
+        env, first = environment(tmp_path / "home", server.url), server.commit("lab/nano")
+        baldro(env, "model", name="nano", definition=json.dumps({"target": [NANO]}), output=model)
+        baldro(env, "download", model=model, part="target", output=out)
+        assert json.loads(out.read_text())["commit"] == first
+        baldro(env, "reference", output=tmp_path / "before.parquet", **given)
+        written = out.read_text()
+        weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\0")
+        second = server.commit("lab/nano")
+        named = dict(name="nano", definition=json.dumps({"target": [NANO]}), part="target", output=tmp_path / "n.json")
+        (tmp_path / "n.json").write_text(json.dumps({"place": NANO, "commit": first}))
+        assert f"{NANO} has moved: it was {first}, and is {second}" in baldro(env, "download", **named).stdout
+        baldro(env, "reference", output=tmp_path / "after.parquet", **given)
+        baldro(env, "download", model=model, part="target", output=out)
+        assert out.read_text() == written
+    before, after = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("before", "after"))
+    pd.testing.assert_frame_equal(before, after, check_exact=True)
 
 
 def test_a_file_that_the_cache_lacks_is_named(filled, files, home, tmp_path):
@@ -469,11 +495,22 @@ def test_folders_and_files_are_only_looked_at(repositories, tmp_path, capsys):
     definition = json.dumps({"source": [str(folder)], "prompt": "chat"})
     assert main(["download", "--name", "m", "--definition", definition, "--part", "base", "--output", str(out)]) == 0
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
-    assert json.loads(out.read_text()) == dict(place=str(folder), commit=None, bytes=sum(sizes.values()), files=sizes)
+    found = json.loads(out.read_text())
+    content = found.pop("content")
+    assert found == dict(place=str(folder), commit=None, bytes=sum(sizes.values()), files=sizes)
+    (folder / "config.json").touch()
+    assert main(["download", "--place", str(folder), "--output", str(out)]) == 0
+    assert json.loads(out.read_text())["content"] == content
+    (folder / "config.json").write_text((folder / "config.json").read_text().replace(" 16,", " 61,", 1))
+    assert main(["download", "--place", str(folder), "--output", str(out)]) == 0
+    assert json.loads(out.read_text())["files"] == sizes and json.loads(out.read_text())["content"] != content
     gguf = tmp_path / "m.gguf"
     gguf.write_bytes(b"GGUF and more")
     assert main(["download", "--place", str(gguf), "--output", str(out)]) == 0
-    assert json.loads(out.read_text()) == dict(place=str(gguf), commit=None, bytes=13, files={"m.gguf": 13})
+    content = sha256(f"m.gguf {sha256(b'GGUF and more').hexdigest()}".encode()).hexdigest()[:16]
+    assert json.loads(out.read_text()) == dict(
+        place=str(gguf), commit=None, content=content, bytes=13, files={"m.gguf": 13}
+    )
     out.unlink()
     gguf.write_bytes(b"version https://git-lfs")
     (folder / "model.safetensors").unlink()
@@ -498,7 +535,7 @@ def test_folders_and_files_are_only_looked_at(repositories, tmp_path, capsys):
             {"target": [NANO], "retain": {"retain90": [NANO]}},
             "unknown part 'retain9' in model m (did you mean retain90?)",
         ),
-        (None, "no place is given; allowed: --place, or --name, --definition and --part"),
+        (None, "no place is given; allowed: --place, or --model and --part, or --name, --definition and --part"),
     ],
 )
 def test_options_that_name_no_place(capsys, definition, pattern):
