@@ -210,13 +210,16 @@ def _float(logits_NV: Tensor) -> Tensor:
 def from_place(start: str, factory: Any, **options: Any) -> Any:
     """What a class of transformers (`factory`) loads from a folder, a GGUF file or hub:owner/name@revision.
 
-    With HF_HUB_OFFLINE=1 the hub's cache is all there is: a file that it lacks is named, and no connection is tried.
+    With HF_HUB_OFFLINE=1 the hub's cache is all there is: a file that it lacks is named, and no connection is tried. Nor is one for a
+    commit that is whole in the cache.
     """
     if start.startswith("hub:"):
         source = resolve([start], what="the model")
         where: dict[str, Any] = {"pretrained_model_name_or_path": source.hub, "revision": source.revision}
-        if hub.offline():
-            where = {"pretrained_model_name_or_path": str(hub.cached(source, weights=factory is not AutoTokenizer))}
+        weights = factory is not AutoTokenizer
+        folder = hub.cached(source, weights=weights) if hub.offline() else hub.ready(source, weights=weights)
+        if folder:
+            where = {"pretrained_model_name_or_path": str(folder)}
     else:
         source = Source(path=Path(start))
         where = _local(source.path, dequantize=factory is AutoModelForCausalLM)

@@ -124,6 +124,8 @@ def fetch(source: Source) -> Path:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.utils import logging
 
+    if folder := hub.ready(source, weights=True):
+        return folder
     logging.set_verbosity_error()  # the client tries several times; only the last error is told
     try:
         info = HfApi().model_info(source.hub, revision=source.revision, files_metadata=True, timeout=TIMEOUT)

@@ -66,13 +66,17 @@ def content(files: Iterable[Path], *, below: Path | None = None) -> str:
         BaldroError: a file that is not there or cannot be read.
     """
     names = {str(path.relative_to(below)) if below else str(path): path for path in files}
-    hashes = _digests(names.values())
+    hashes = digests(names.values())
     lines = [f"{name} {hashes[path]}" for name, path in sorted(names.items())]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def _digests(paths: Iterable[Path]) -> dict[Path, str]:
-    """File -> SHA-256; large files are read only if they are not remembered."""
+def digests(paths: Iterable[Path]) -> dict[Path, str]:
+    """File -> SHA-256 in hexadecimal; large files are read only if they are not remembered.
+
+    Raises:
+        BaldroError: as `content`.
+    """
     keys = {path: _key(path) for path in paths}
     _found.update({key: sha256 for key, sha256 in _memory().items() if key in keys.values()})
     unknown = {key: path for path, key in keys.items() if key not in _found}

@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 import torch
 
-from baldro import data, models
+from baldro import data, hub, models
 from baldro.cli import main
 from baldro.cli.download import told
 from baldro.errors import BaldroError
@@ -325,9 +325,10 @@ def test_a_branch_that_moves_is_told_and_runs_stay_where_they_began(repositories
         named = dict(name="nano", definition=json.dumps({"target": [NANO]}), part="target", output=tmp_path / "n.json")
         (tmp_path / "n.json").write_text(json.dumps({"place": NANO, "commit": first}))
         assert f"{NANO} has moved: it was {first}, and is {second}" in baldro(env, "download", **named).stdout
+        server.asked.clear()
         baldro(env, "reference", output=tmp_path / "after.parquet", **given)
         baldro(env, "download", model=model, part="target", output=out)
-        assert out.read_text() == written
+        assert out.read_text() == written and server.asked == [], "a commit that is whole in the cache"
     before, after = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("before", "after"))
     pd.testing.assert_frame_equal(before, after, check_exact=True)
 
@@ -403,6 +404,39 @@ def test_what_else_the_cache_lacks(offline):
     assert lacks(models.load, NANO) == f"{NANO}: config.json (and 1 more) is not in the cache {offline}"
     for place in ("hub:lab/nano@v2", "hub:lab/other@main"):
         assert lacks(models.load, place) == f"{place}: nothing of it is in the cache {offline}"
+
+
+@pytest.mark.parametrize("through_the_link", [True, False])
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [("model.safetensors", models.load), ("tokenizer.json", models.tokenizer), ("config.json", models.load)],
+)
+def test_what_was_edited_in_the_cache(offline, name, part, through_the_link):
+    """A commit stands for its bytes; an editor writes into the file that all commits share, or a new one in place of the link."""
+    (snapshot,) = offline.glob("models--lab--nano/snapshots/*")
+    assert part(NANO) is not None
+    file, content = snapshot / name, (snapshot / name).read_bytes()
+    if not through_the_link:
+        file.unlink()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(BaldroError) as caught:
+        part(NANO)
+    said = str(caught.value)
+    assert said.startswith(f"{NANO}: {name} was changed in the cache, and is not what the hub gave; allowed: remove ")
+    assert f"remove {file.resolve()} and `baldro download --place {NANO}`" in said and "\n" not in said
+    file.resolve().unlink()
+    assert lacks(part, NANO) == f"{NANO}: {name} is not in the cache {offline}"
+
+
+def test_the_hubs_own_hashes_of_what_it_gives(tmp_path):
+    """Git's of a small file, SHA-256 of a large one, anything of a mirror."""
+    for name in ("ce013625030ba8dba906f756967f9e9ca394464a", sha256(b"hello\n").hexdigest(), "anything"):
+        (tmp_path / name).write_bytes(b"hello\n")
+        link = tmp_path / f"link-{name}"
+        link.symlink_to(name)
+        assert hub._is_as_given(link)
+        (tmp_path / name).write_bytes(b"Hello\n")
+        assert hub._is_as_given(link) == (name == "anything")
 
 
 def test_a_cache_that_others_filled_has_no_more_than_they_loaded(offline):
