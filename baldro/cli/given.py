@@ -14,6 +14,7 @@ from baldro.data.records import read as read_records
 from baldro.errors import BaldroError, unknown
 from baldro.files import read_json
 from baldro.grid import OBJECTIVES, Run
+from baldro.grid.contents import model_content
 
 BUILD = "build"
 """As in `baldro.models`, which needs torch."""
@@ -59,12 +60,18 @@ def start(path: Path, part: str) -> str:
     """Where a part of a described model is: a folder, a GGUF file, a commit on the hub, or BUILD.
 
     Raises:
-        BaldroError: no such part; no file of `baldro model`.
+        BaldroError: no such part; no file of `baldro model`; a folder whose tokenizer, template or config is another one since.
     """
     model = description(path)
     starts = {BUILD: BUILD, **model["starts"]}
     if part not in starts:
         raise unknown("part", part, starts, where=f"model {model['name']}")
+    place, before = Path(starts[part]), model.get("contents", {}).get(part)
+    if before and place.exists() and model_content(place, weights=False) != before:
+        raise BaldroError(
+            f"{place} has another tokenizer, chat template or config than when {path} was written; allowed: describe it anew "
+            "(`baldro model`, or start the experiment again)"
+        )
     return starts[part]
 
 
