@@ -21,7 +21,7 @@ from baldro.data.batches import Batch
 from baldro.data.encode import encode
 from baldro.errors import BaldroError
 from baldro.grid.contents import model_content
-from baldro.grid.experiment import parts
+from baldro.grid.experiment import described, parts
 from baldro.grid.sources import Source, resolve
 
 transformers.utils.logging.disable_progress_bar()
@@ -58,8 +58,14 @@ def describe(name: str, definition: Mapping[str, Any]) -> dict[str, Any]:
         "prompt": prompt,
         "build": definition.get("build"),
         "starts": {part: str(source if source.path else hub.at_commit(source)) for part, source in found.items()},
-        "contents": {part: model_content(src.path, weights=False) for part, src in found.items() if src.path},
+        "contents": _contents(name, definition),
     }
+
+
+def _contents(name: str, definition: Mapping[str, Any]) -> dict[str, str]:
+    """Part of a model, or `tokenizer` -> a hash of the local files that its prompt depends on; none of the hub's, which have a commit."""
+    found = {part: resolve(places, what=f"model {name} ({part})") for part, places in described(definition).items()}
+    return {part: model_content(source.path, weights=False) for part, source in found.items() if source.path}
 
 
 def build(architecture: Mapping[str, Any], texts: Iterable[str], *, seed: int) -> tuple[nn.Module, Any]:

@@ -105,4 +105,4 @@ def test_places_on_the_hub_are_commits_but_for_those_of_which_none_is_known():
     ]
     loose = {name for name, _, revision in places if not re.fullmatch(r"[0-9a-f]{40}", revision)}
     assert loose == {f"open-unlearning/tofu_Llama-2-7b-chat-hf_retain{share}" for share in (90, 95, 99)}
-    assert len(places) == 19 and len({revision for *_, revision in places}) == 19 - 2
+    assert len({revision for *_, revision in places}) == len({name for name, *_ in places}) - 2 > 15

@@ -63,7 +63,8 @@ def start(path: Path, part: str) -> str:
         BaldroError: no such part; no file of `baldro model`; a folder whose tokenizer, template or config is another one since.
     """
     model = description(path)
-    starts = {BUILD: BUILD, **model["starts"]}
+    own = {"tokenizer": model["tokenizer"]} if "tokenizer" in model else {}
+    starts = {BUILD: BUILD, **model["starts"], **own}
     if part not in starts:
         raise unknown("part", part, starts, where=f"model {model['name']}")
     place, before = Path(starts[part]), model.get("contents", {}).get(part)

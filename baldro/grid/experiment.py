@@ -90,10 +90,12 @@ class Experiment:
             part: base, target, retain90, ...: all files of that part. Without it the tokenizers and configs of every part, which is
                 what the model's description is made from.
         """
-        places = described(self.models[model]) if part is None else {part: parts(self.models[model]).get(part, [])}
-        found = [find(listed, what=f"model {model} ({name})") for name, listed in places.items()]
+        listed = described(self.models[model])
+        wanted = listed if part is None else {part: listed.get(part, [])}
+        found = [find(places, what=f"model {model} ({name})") for name, places in wanted.items()]
         folders = [source.path for source in found if source and source.path]
-        return sorted({str(file) for folder in folders for file in model_files(folder, weights=part is not None)})
+        weights = part not in (None, "tokenizer")
+        return sorted({str(file) for folder in folders for file in model_files(folder, weights=weights)})
 
     def classifier_files(self, benchmark: str) -> list[str]:
         """The same of a benchmark's fluency classifier."""
