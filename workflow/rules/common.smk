@@ -3,7 +3,6 @@
 import json
 import shlex
 import sys
-
 from pathlib import Path
 
 from baldro.errors import BaldroError
