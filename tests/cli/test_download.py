@@ -308,31 +308,6 @@ def test_with_the_hub_a_model_is_looked_up_there(repositories, tmp_path):
         )
 
 
-def test_a_branch_that_moves_is_told_and_runs_stay_where_they_began(repositories, files, tmp_path):
-    """A model is described and brought; its branch moves; what is scored then is the commit that was described."""
-    root = shutil.copytree(repositories, tmp_path / "hub")
-    model, out, weights = tmp_path / "m.json", tmp_path / "w.json", root / "lab/nano/model.safetensors"
-    given = files(NANO) | dict(model=model)
-    with serving(root) as server:
-        env, first = environment(tmp_path / "home", server.url), server.commit("lab/nano")
-        baldro(env, "model", name="nano", definition=json.dumps({"target": [NANO]}), output=model)
-        baldro(env, "download", model=model, part="target", output=out)
-        assert json.loads(out.read_text())["commit"] == first
-        baldro(env, "reference", output=tmp_path / "before.parquet", **given)
-        written = out.read_text()
-        weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\0")
-        second = server.commit("lab/nano")
-        named = dict(name="nano", definition=json.dumps({"target": [NANO]}), part="target", output=tmp_path / "n.json")
-        (tmp_path / "n.json").write_text(json.dumps({"place": NANO, "commit": first}))
-        assert f"{NANO} has moved: it was {first}, and is {second}" in baldro(env, "download", **named).stdout
-        server.asked.clear()
-        baldro(env, "reference", output=tmp_path / "after.parquet", **given)
-        baldro(env, "download", model=model, part="target", output=out)
-        assert out.read_text() == written and server.asked == [], "a commit that is whole in the cache"
-    before, after = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("before", "after"))
-    pd.testing.assert_frame_equal(before, after, check_exact=True)
-
-
 def test_a_file_that_the_cache_lacks_is_named(filled, files, home, tmp_path):
     """Through a job, word by word."""
     (snapshot,) = home.glob("hub/models--lab--nano/snapshots/*")
@@ -404,6 +379,40 @@ def test_what_else_the_cache_lacks(offline):
     assert lacks(models.load, NANO) == f"{NANO}: config.json (and 1 more) is not in the cache {offline}"
     for place in ("hub:lab/nano@v2", "hub:lab/other@main"):
         assert lacks(models.load, place) == f"{place}: nothing of it is in the cache {offline}"
+
+
+def test_a_branch_that_moves_is_told_and_runs_stay_where_they_began(offline, tmp_path, capsys):
+    """A model is described and brought; its branch moves in the cache; what is loaded then is the commit that was described."""
+    (snapshot,) = offline.glob("models--lab--nano/snapshots/*")
+    first, second = snapshot.name, "c" * 40
+    found = models.describe("nano", {"target": [NANO], "prompt": "{question}\n"})
+    assert found["starts"] == {"target": f"hub:lab/nano@{first}"} and found["contents"] == {}
+    described, out = tmp_path / "m.json", tmp_path / "w.json"
+    described.write_text(json.dumps(found))
+    assert main(["download", "--model", str(described), "--part", "target", "--output", str(out)]) == 0
+    written = out.read_text()
+    named = ["download", "--name", "m", "--definition", json.dumps({"target": [NANO]}), "--part", "target", "--output"]
+    assert main([*named, str(tmp_path / "n.json")]) == 0
+    assert "has moved" not in capsys.readouterr().out
+
+    content = bytearray((snapshot / "model.safetensors").read_bytes())
+    content[-4:] = bytes(4)
+    blob = snapshot.parents[1] / "blobs" / sha1(content).hexdigest()
+    blob.write_bytes(content)
+    moved = shutil.copytree(snapshot, snapshot.with_name(second), symlinks=True)
+    (moved / "model.safetensors").unlink()
+    (moved / "model.safetensors").symlink_to(f"../../blobs/{blob.name}")
+    (snapshot.parents[1] / "refs" / "main").write_text(second)
+
+    assert hub.ready(Source(hub="lab/nano", revision=first), weights=True) == snapshot, "without the hub"
+    assert hub.ready(Source(hub="lab/nano", revision="main"), weights=True) is None
+    loaded = {place: models.load(place).state_dict() for place in (NANO, str(snapshot), found["starts"]["target"])}
+    here, folder, there = ([value.tolist() for value in state.values()] for state in loaded.values())
+    assert there == folder != here
+    assert main(["download", "--model", str(described), "--part", "target", "--output", str(out)]) == 0
+    assert out.read_text() == written
+    assert main([*named, str(tmp_path / "n.json")]) == 0
+    assert f"{NANO} has moved: it was {first}, and is {second}; what was made" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("through_the_link", [True, False])
