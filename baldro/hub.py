@@ -4,11 +4,14 @@ The cache is huggingface_hub's own: $HF_HUB_CACHE, else $HF_HOME/hub. Nothing he
 HF_HUB_OFFLINE=1, which huggingface_hub reads when it is imported.
 """
 
+import re
 from collections.abc import Iterable, Mapping
+from hashlib import sha1
 from pathlib import Path
 
 from baldro.errors import BaldroError
 from baldro.files import read_json
+from baldro.grid.contents import digests, model_files
 from baldro.grid.sources import Source
 
 CONFIG = "config.json"
@@ -111,6 +114,40 @@ def snapshot(source: Source) -> Path | None:
         return None
 
 
+def at_commit(source: Source) -> Source:
+    """The commit that a branch or tag leads to in the cache, after something of it was loaded.
+
+    Raises:
+        BaldroError: nothing of it is there.
+    """
+    if source.pinned:
+        return source
+    folder = snapshot(source)
+    if folder is None:
+        raise BaldroError(
+            f"{source}: nothing of it is in the cache {cache()}; allowed: `baldro download --place {source}`"
+        )
+    return Source(hub=source.hub, revision=folder.name)
+
+
+def ready(source: Source, *, weights: bool) -> Path | None:
+    """The cache's folder of a commit which it has whole, by its listing: the hub need not be asked, nor be there. None otherwise."""
+    from huggingface_hub import get_cached_repo_tree
+    from huggingface_hub.errors import CachedRepoTreeNotFoundError
+
+    folder = snapshot(source) if source.pinned else None
+    if folder is None:
+        return None
+    try:
+        sizes = {file.path: file.size for file in get_cached_repo_tree(source.hub, revision=folder.name)}
+    except CachedRepoTreeNotFoundError:
+        return None
+    if lacking(folder, sizes, weights=weights) or not all((folder / name).is_file() for name in small_files(sizes)):
+        return None
+    _check_unedited(source, folder, weights=weights)
+    return folder
+
+
 def listing(source: Source, folder: Path) -> dict[str, int | None]:
     """File -> bytes of a repository whose snapshot is `folder`, if the cache keeps its listing; else what is in the folder."""
     from huggingface_hub import get_cached_repo_tree
@@ -136,7 +173,31 @@ def cached(source: Source, *, weights: bool) -> Path:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         state = "not whole in" if (folder / missing[0]).is_file() else "not in"
         raise BaldroError(f"{source}: {missing[0]}{more} is {state} {_where(source)}")
+    _check_unedited(source, folder, weights=weights)
     return folder
+
+
+def _check_unedited(source: Source, folder: Path, *, weights: bool) -> None:
+    """A one-line error if a file of the cache is not what the hub gave under its commit, however long it is."""
+    for path in model_files(folder, weights=weights):
+        if not _is_as_given(path):
+            raise BaldroError(
+                f"{source}: {path.name} was changed in the cache, and is not what the hub gave; allowed: remove {path.resolve()} and "
+                f"`baldro download --place {source}`, or a copy of {folder} as a local place of the model"
+            )
+
+
+def _is_as_given(path: Path) -> bool:
+    """Whether a file has the hash that the cache names it by; where nothing is a link there are no such names."""
+    if not path.is_symlink():
+        return not any(beside.is_symlink() for beside in path.parent.iterdir())
+    blob = path.resolve()
+    if re.fullmatch(r"[0-9a-f]{64}", blob.name):
+        return digests([blob])[blob] == blob.name
+    if not re.fullmatch(r"[0-9a-f]{40}", blob.name):
+        return True
+    content = blob.read_bytes()  # git's own hash, or a mirror's
+    return blob.name in (sha1(b"blob %d\0" % len(content) + content).hexdigest(), sha1(content).hexdigest())
 
 
 def _where(source: Source) -> str:

@@ -28,7 +28,8 @@ from baldro.data.encode import try_prompt
 from baldro.data.prompt import KEYS, Prompt
 from baldro.errors import BaldroError
 from baldro.files import read_json, write_json
-from baldro.grid.experiment import parts
+from baldro.grid.contents import model_content
+from baldro.grid.experiment import described, parts
 from baldro.grid.sources import Source, resolve
 
 transformers.utils.logging.disable_progress_bar()
@@ -50,7 +51,9 @@ def describe(name: str, definition: Mapping[str, Any], *, new_tokens: int = 0) -
         new_tokens: the longest continuation that will be asked of it, which must fit its positions.
 
     Returns: what `results/models/{name}.json` holds: name, prompt and what is declared for it, build, `starts`: base, target, retain90, ...
-        -> place, `tokenizer`: its place, if it has one of its own, and `rendered`: part -> a hash of what the prompt gives there.
+        -> place, `tokenizer`: its place, if it has one of its own, `rendered`: part -> a hash of what the prompt gives there, and
+        `contents`: the same parts -> a hash of the tokenizer's and config's files, of local ones. A branch or tag of the hub is
+        stored as the commit that it leads to now, so that every job takes the same weights, however it moves.
     """
     found = {part: resolve(places, what=f"model {name} ({part})") for part, places in parts(definition).items()}
     starts = {part: str(source) for part, source in found.items()}
@@ -60,10 +63,11 @@ def describe(name: str, definition: Mapping[str, Any], *, new_tokens: int = 0) -
         _check_built(name, prompt, [*declared, *(["tokenizer"] if "tokenizer" in definition else [])])
         built = definition.get("build") or {}
         check_room(built.get("max_position_embeddings", POSITIONS), new_tokens, what=f"model {name} (build): ")
-        return {"name": name, "prompt": prompt.text, "build": definition.get("build"), "starts": starts}
+        return {"name": name, "prompt": prompt.text, "build": definition.get("build"), "starts": {}, "contents": {}}
     own = {}
     if "tokenizer" in definition:
-        own = {"tokenizer": str(resolve(definition["tokenizer"], what=f"model {name} (tokenizer)"))}
+        coder_source = resolve(definition["tokenizer"], what=f"model {name} (tokenizer)")
+        own = {"tokenizer": str(coder_source)}
     rendered = {}
     for part, start in starts.items():
         place = own.get("tokenizer", start)
@@ -78,8 +82,11 @@ def describe(name: str, definition: Mapping[str, Any], *, new_tokens: int = 0) -
             raise BaldroError(f"model {name} ({start}): {error}") from None
         for note in notes:
             print(f"model {name} ({place}): {note}")
-    found = {"name": name, "prompt": prompt.text, **declared, "build": None, "starts": starts, **own}
-    return {**found, "rendered": rendered}
+    settled = {part: str(source if source.path else hub.at_commit(source)) for part, source in found.items()}
+    if own and not coder_source.path:
+        own = {"tokenizer": str(hub.at_commit(coder_source))}
+    kept = {"name": name, "prompt": prompt.text, **declared, "build": None, "starts": settled, **own}
+    return {**kept, "rendered": rendered, "contents": _contents(name, definition)}
 
 
 def _check_built(name: str, prompt: Prompt, others: list[str]) -> None:
@@ -92,6 +99,12 @@ def _check_built(name: str, prompt: Prompt, others: list[str]) -> None:
             f"model {name}: {others[0]} is not for a model built from scratch, which has no chat template and makes its own tokenizer; "
             "allowed: with source, or target and retain"
         )
+
+
+def _contents(name: str, definition: Mapping[str, Any]) -> dict[str, str]:
+    """Part of a model, or `tokenizer` -> a hash of the local files that its prompt depends on; none of the hub's, which have a commit."""
+    found = {part: resolve(places, what=f"model {name} ({part})") for part, places in described(definition).items()}
+    return {part: model_content(source.path, weights=False) for part, source in found.items() if source.path}
 
 
 def build(architecture: Mapping[str, Any], texts: Iterable[str], *, seed: int) -> tuple[nn.Module, Any]:
@@ -342,14 +355,16 @@ def _float(logits_NV: Tensor) -> Tensor:
 def from_place(start: str, factory: Any, **options: Any) -> Any:
     """What a class of transformers (`factory`) loads from a folder, a GGUF file or hub:owner/name@revision.
 
-    With HF_HUB_OFFLINE=1 the hub's cache is all there is: a file that it lacks is named, and no connection is tried.
+    With HF_HUB_OFFLINE=1 the hub's cache is all there is: a file that it lacks is named, and no connection is tried. Nor is one for a
+    commit that is whole in the cache.
     """
     if start.startswith("hub:"):
         source = resolve([start], what="the model")
         where: dict[str, Any] = {"pretrained_model_name_or_path": source.hub, "revision": source.revision}
-        if hub.offline():
-            weights = factory not in (AutoTokenizer, AutoConfig)
-            where = {"pretrained_model_name_or_path": str(hub.cached(source, weights=weights))}
+        weights = factory not in (AutoTokenizer, AutoConfig)
+        folder = hub.cached(source, weights=weights) if hub.offline() else hub.ready(source, weights=weights)
+        if folder:
+            where = {"pretrained_model_name_or_path": str(folder)}
     else:
         source = Source(path=Path(start))
         where = _local(source.path, dequantize=factory is AutoModelForCausalLM)

@@ -1,6 +1,7 @@
 """One set of pins: requirements.txt, which the environments repeat and pyproject.toml allows."""
 
 import ast
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -92,3 +93,16 @@ def test_an_environment_holds_what_its_stages_import(path):
     stages["train"] = ["grid", "data", "hub", "objectives", "models", "adapters", "robust", "combine", "train", "score"]
     known = {{"pyyaml": "yaml"}.get(name, name.replace("-", "_")) for name in environment(path)[1]}
     assert third_party(stages[path.stem]) <= known
+
+
+def test_places_on_the_hub_are_commits_but_for_those_of_which_none_is_known():
+    """A branch moves; what leads nowhere else is said in models.yaml."""
+    text = "".join((ROOT / name).read_text() for name in ("models.yaml", "benchmarks.yaml"))
+    places = [
+        place.partition("@")
+        for line in text.splitlines()
+        for place in re.findall(r"hub:([^\s,\]}]+)", line.partition(" #")[0])
+    ]
+    loose = {name for name, _, revision in places if not re.fullmatch(r"[0-9a-f]{40}", revision)}
+    assert loose == {f"open-unlearning/tofu_Llama-2-7b-chat-hf_retain{share}" for share in (90, 95, 99)}
+    assert len({revision for *_, revision in places}) == len({name for name, *_ in places}) - 2 > 15

@@ -8,8 +8,10 @@ from glob import escape
 from pathlib import Path
 
 from baldro import hub
+from baldro.cli.given import start
 from baldro.errors import BaldroError, unknown
-from baldro.files import parse_json, write_json
+from baldro.files import parse_json, read_json, write_json
+from baldro.grid.contents import model_content
 from baldro.grid.experiment import parts
 from baldro.grid.sources import Source, resolve
 
@@ -22,33 +24,40 @@ REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
 
 def run(options: Namespace) -> None:
-    """What `baldro download` does; --output gets the place, its commit (null for a local one), and file -> bytes.
+    """What `baldro download` does; --output gets the place, its commit or (of a local one) a hash of its content, and file -> bytes.
 
-    The same weights give the same text, so that bringing them back to an emptied cache reruns nothing.
+    The same weights give the same text, so that bringing them back to an emptied cache reruns nothing; others give another.
     """
     source = place_of(options)
     weights = options.place is not None or options.part != TOKENIZER
     if source.path is None:
         folder = hub.cached(source, weights=weights) if hub.offline() else fetch(source, weights=weights)
         commit, files = folder.name, loaded(folder, hub.listing(source, folder), weights=weights)
+        known = {"commit": commit}
+        _tell_moved(source, commit, options.output)
     else:
-        folder, commit, files = source.path, None, local(source.path, weights=weights)
+        folder, files = source.path, local(source.path, weights=weights)
+        known = {"commit": None, "content": model_content(folder, weights=weights)}
     if weights and folder.is_dir():
         from baldro.checkpoint import check_folder  # seconds of torch, which nothing else here needs
 
         check_folder(folder)
     total = sum(files.values())
     if options.output:
-        write_json(options.output, {"place": str(source), "commit": commit, "bytes": total, "files": files})
+        write_json(options.output, {"place": str(source), **known, "bytes": total, "files": files})
     print(f"{source}: {_count(files)}, {_gb(total)}, in {folder}")
 
 
 def place_of(options: Namespace) -> Source:
     """The place that the options mean: --place itself, or the first one that exists for a part of a model."""
     if options.place:
-        return resolve([options.place], what="--place")
+        return _place(options.place)
+    if options.model and options.part:
+        return _place(start(options.model, options.part))
     if not (options.name and options.definition and options.part):
-        raise BaldroError("no place is given; allowed: --place, or --name, --definition and --part")
+        raise BaldroError(
+            "no place is given; allowed: --place, or --model and --part, or --name, --definition and --part"
+        )
     definition = parse_json(options.definition, what="--definition")
     listed = {**parts(definition), **({TOKENIZER: definition[TOKENIZER]} if definition.get(TOKENIZER) else {})}
     if not listed:
@@ -58,6 +67,22 @@ def place_of(options: Namespace) -> Source:
     if options.part not in listed:
         raise unknown("part", options.part, listed, where=f"model {options.name}")
     return resolve(listed[options.part], what=f"model {options.name} ({options.part})")
+
+
+def _place(place: str) -> Source:
+    """A place as a command line has it: a local one begins in the working directory."""
+    if place.startswith("hub:"):
+        return resolve([place], what="--place")
+    if not Path(place).exists():
+        raise BaldroError(f"--place is not to be found; looked at: {place}")
+    return Source(path=Path(place))
+
+
+def _tell_moved(source: Source, commit: str, output: Path | None) -> None:
+    """Say that a branch or tag leads to another commit than when the output was last written."""
+    before = read_json(output) if output and output.is_file() else {}
+    if isinstance(before, dict) and before.get("place") == str(source) and before.get("commit") not in (None, commit):
+        print(f"{source} has moved: it was {before['commit']}, and is {commit}; what was made of it is to be made anew")
 
 
 def chosen(names: Iterable[str], *, where: object, weights: bool = True) -> list[str]:
@@ -110,6 +135,8 @@ def fetch(source: Source, *, weights: bool = True) -> Path:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.utils import logging
 
+    if folder := hub.ready(source, weights=True):
+        return folder
     logging.set_verbosity_error()  # the client tries several times; only the last error is told
     try:
         info = HfApi().model_info(source.hub, revision=source.revision, files_metadata=True, timeout=TIMEOUT)

@@ -15,6 +15,7 @@ from baldro.data.records import read as read_records
 from baldro.errors import BaldroError, unknown
 from baldro.files import read_json
 from baldro.grid import OBJECTIVES, Run
+from baldro.grid.contents import model_content
 
 BUILD = "build"
 """As in `baldro.models`, which needs torch."""
@@ -49,14 +50,41 @@ class Given:
 
 def read(options: Namespace) -> Given:
     """The files that the options name."""
-    model = read_json(options.model)
+    model = description(options.model)
+    place = str(options.start) if options.start else start(options.model, options.part)
+    return Given(Run.parse(options.run), model, read_records(options.benchmark), place)
+
+
+def description(path: Path) -> Mapping[str, Any]:
+    """What `baldro model` found.
+
+    Raises:
+        BaldroError: no file of that verb.
+    """
+    model = read_json(path)
     if not isinstance(model, dict) or not {"name", "prompt", "build", "starts"} <= model.keys():
-        raise BaldroError(f"{options.model} describes no model; allowed: a file that `baldro model` wrote")
-    starts = {BUILD: BUILD, **model["starts"]}
-    if options.start is None and options.part not in starts:
-        raise unknown("part", options.part, starts, where=f"model {model['name']}")
-    start = str(options.start) if options.start else starts[options.part]
-    return Given(Run.parse(options.run), model, read_records(options.benchmark), start)
+        raise BaldroError(f"{path} describes no model; allowed: a file that `baldro model` wrote")
+    return model
+
+
+def start(path: Path, part: str) -> str:
+    """Where a part of a described model is: a folder, a GGUF file, a commit on the hub, or BUILD.
+
+    Raises:
+        BaldroError: no such part; no file of `baldro model`; a folder whose tokenizer, template or config is another one since.
+    """
+    model = description(path)
+    own = {"tokenizer": model["tokenizer"]} if "tokenizer" in model else {}
+    starts = {BUILD: BUILD, **model["starts"], **own}
+    if part not in starts:
+        raise unknown("part", part, starts, where=f"model {model['name']}")
+    place, before = Path(starts[part]), model.get("contents", {}).get(part)
+    if before and place.exists() and model_content(place, weights=False) != before:
+        raise BaldroError(
+            f"{place} has another tokenizer, chat template or config than when {path} was written; allowed: describe it anew "
+            "(`baldro model`, or start the experiment again)"
+        )
+    return starts[part]
 
 
 def check_unlearning(

@@ -89,7 +89,8 @@ def parser() -> argparse.ArgumentParser:
 
     sub = verb("download")
     sub.add_argument("--place", help="a place of weights: hub:owner/name@revision, a folder or a GGUF file")
-    sub.add_argument("--name", help="without --place: the model's name,")
+    sub.add_argument("--model", type=Path, help="without --place: what `baldro model` wrote, and --part of it; or")
+    sub.add_argument("--name", help="... the model's name,")
     sub.add_argument("--definition", help="... its entry in models.yaml, as JSON,")
     sub.add_argument("--part", help="... and the part of it to bring (base, target, retain90, ..., tokenizer)")
     sub.add_argument("--output", type=Path, help="what there is, as JSON; without it that is only printed")
@@ -150,7 +151,10 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--gradient-norms", action="store_true", help="for the gradient-norm attack: a backward pass a row"
     )
-    sub.add_argument("--fluency", help="the fluency classifier: a folder, or hub:owner/name@revision")
+    sub.add_argument(
+        "--fluency",
+        help="the fluency classifier: a folder, hub:owner/name@revision, or what `baldro download` wrote of it",
+    )
 
     sub = verb("metrics")
     sub.add_argument("--run", help="the run's id; by default the name of the evidence")

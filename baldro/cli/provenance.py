@@ -14,6 +14,8 @@ from baldro.cli.given import BUILD, Given
 from baldro.data.encode import Tokens
 from baldro.data.prompt import hash_of
 from baldro.grid import code_of
+from baldro.grid.contents import model_content
+from baldro.grid.sources import resolve
 
 PACKAGES = ("torch", "transformers", "accelerate", "datasets", "peft", "numpy", "pandas", "scipy")
 
@@ -33,8 +35,8 @@ def identity(
         "run": given.run.id,
         "hyperparameters": given.run.hyperparameters(),
         "start": given.start,
-        "weights": _stamps(Path(given.start)) if given.start != BUILD else [],
-        "tokenizer": _stamps(Path(given.model["tokenizer"])) if "tokenizer" in given.model else [],
+        "weights": _content(given.start),
+        "tokenizer": _content(given.model["tokenizer"], weights=False) if "tokenizer" in given.model else None,
         "model": given.model,
         "data": given.content,
         "retain_split": retain_split,
@@ -54,10 +56,20 @@ def with_sequences(identity: str, *kinds: Sequence[Tokens]) -> str:
     return json.dumps({**json.loads(identity), "sequences": hashes}, sort_keys=True)
 
 
-def _stamps(start: Path) -> list[str]:
-    """Name, size and time of the files of a model to start from, hidden ones (others' notes) left out; none of a hub place."""
-    files = [start] if start.is_file() else sorted(start.glob("[!.]*"))
-    return [f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in files if p.is_file()]
+def _content(start: str, *, weights: bool = True) -> str | None:
+    """What is in a model to start from: a hash of its files, or the commit of the hub; None of one that is built."""
+    if start.startswith("hub:"):
+        return _commit_of(start)
+    return model_content(Path(start), weights=weights) if start != BUILD else None
+
+
+def _commit_of(place: str) -> str:
+    """The commit that a place on the hub leads to in the cache; the place itself before anything of it is there."""
+    from baldro import hub
+
+    source = resolve([place], what="the model")
+    folder = None if source.pinned else hub.snapshot(source)
+    return folder.name if folder else place
 
 
 def _hash(path: Path | None) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from baldro.errors import BaldroError
-from baldro.files import parse_json, read_text, remove, write_json
+from baldro.files import parse_json, read_json, read_text, remove, write_json
 from baldro.grid import Experiment, load
 from baldro.lease import Lease, Stop
 
@@ -110,11 +110,10 @@ def _evidence(options: Namespace, given: Any) -> "pd.DataFrame":
     from baldro.score import evidence
     from baldro.score.fluency import clean_probability
 
-    if options.fluency:
+    judge = _judge(options.fluency)
+    if judge:
         _check_generates(given, options.holdout)
-        clean_probability(
-            [], options.fluency
-        )  # a classifier that cannot be loaded ends the job here, not after the scoring
+        clean_probability([], judge)  # a classifier that cannot be loaded ends the job here, not after the scoring
     network, tokenizer = inputs.open_to_score(given)
     frame = evidence(
         network,
@@ -131,11 +130,23 @@ def _evidence(options: Namespace, given: Any) -> "pd.DataFrame":
     )
     if "holdout" not in set(frame["section"]):
         print("nothing is held out (--holdout), so there are no metrics mia_* and privleak")
-    if options.fluency:
+    if judge:
         del network  # one model in memory at a time
         told = frame["section"].eq("forget") & frame["generation"].notna()
-        frame.loc[told, "clean"] = clean_probability(frame.loc[told, "generation"].tolist(), options.fluency)
+        frame.loc[told, "clean"] = clean_probability(frame.loc[told, "generation"].tolist(), judge)
     return frame
+
+
+def _judge(option: str | None) -> str | None:
+    """The place of the classifier: as it is given, or at the commit that `baldro download` noted."""
+    if option is None or not option.endswith(".json"):
+        return option
+    noted = read_json(Path(option))
+    if not isinstance(noted, dict) or not {"place", "commit"} <= noted.keys():
+        raise BaldroError(
+            f"--fluency {option}: allowed: a folder, hub:owner/name@revision, or what `baldro download` wrote"
+        )
+    return f"{noted['place'].rpartition('@')[0]}@{noted['commit']}" if noted["commit"] else noted["place"]
 
 
 def _check_generates(given: Any, holdout: str | None) -> None:

@@ -5,9 +5,11 @@ Nothing here imports torch: the workflow reads it in every job.
 
 from baldro.grid.attribution import Crossing, crossings
 from baldro.grid.config import load
+from baldro.grid.contents import content
 from baldro.grid.experiment import Experiment
 from baldro.grid.fingerprint import code_of, fingerprint
 from baldro.grid.methods import COMBINERS, OBJECTIVES, VARIANTS
+from baldro.grid.moved import moved
 from baldro.grid.needs import Needs
 from baldro.grid.run import FIELDS, HYPERPARAMETERS, IDENTITY, Run
 
@@ -23,7 +25,9 @@ __all__ = [
     "Needs",
     "Run",
     "code_of",
+    "content",
     "crossings",
     "fingerprint",
     "load",
+    "moved",
 ]

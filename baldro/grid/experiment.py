@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from baldro.errors import BaldroError, unknown
 from baldro.grid.agreement import agree, check_names
 from baldro.grid.attribution import crossings
+from baldro.grid.contents import model_files
 from baldro.grid.methods import AMBIGUOUS, INSTEAD, OBJECTIVES
 from baldro.grid.needs import Needs
 from baldro.grid.rule import settle
@@ -95,6 +97,27 @@ class Experiment:
             return sorted(str(path) for path in files if path.is_file())  # the loader says which is not there
         return sorted({*others, *(str(path) for path in folder.glob("*.json"))})
 
+    def model_files(self, model: str, part: str | None = None) -> list[str]:
+        """The local files that a model is read from, so that another model at the same place is noticed; none of the hub's.
+
+        Args:
+            part: base, target, retain90, ...: all files of that part. Without it the tokenizers and configs of every part, which is
+                what the model's description is made from.
+        """
+        listed = described(self.models[model])
+        wanted = listed if part is None else {part: listed.get(part, [])}
+        found = [find(places, what=f"model {model} ({name})") for name, places in wanted.items()]
+        folders = [source.path for source in found if source and source.path]
+        weights = part not in (None, "tokenizer")
+        return sorted({str(file) for folder in folders for file in model_files(folder, weights=weights)})
+
+    def classifier_files(self, benchmark: str) -> list[str]:
+        """The same of a benchmark's fluency classifier."""
+        place = self.classifier(benchmark)
+        if place is None or place.startswith("hub:"):
+            return []
+        return [str(file) for file in model_files(Path(place), weights=True)]
+
     def references(self, run: Run) -> tuple[str, ...]:
         """The answers whose log-probabilities before unlearning a run compares with: `answer` (the gold one), and `idk` or `alternates`."""
         objective = OBJECTIVES[run.objective]
@@ -144,6 +167,12 @@ def parts(model: Mapping[str, Any]) -> dict[str, Sequence[str]]:
     """Part of a model that has weights -> the places where it may be: base, target, retain90, ...; none of a model that is built."""
     listed = {"base": model.get("source"), "target": model.get("target"), **model.get("retain", {})}
     return {part: places for part, places in listed.items() if places}
+
+
+def described(model: Mapping[str, Any]) -> dict[str, Sequence[str]]:
+    """As `parts`, with all else that a model's description is made from: a tokenizer that has places of its own."""
+    own = model.get("tokenizer")
+    return {**parts(model), **({"tokenizer": [own] if isinstance(own, str) else own} if own else {})}
 
 
 def classifier(name: str, benchmark: Mapping[str, Any]) -> str | None:

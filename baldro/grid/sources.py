@@ -1,4 +1,4 @@
-"""Where data and weights come from: the first place of a list that is there."""
+"""Where data and weights come from: the first place of a list that is there. Relative ones begin in the checkout."""
 
 import os
 import re
@@ -9,14 +9,23 @@ from typing import Any
 
 from baldro.errors import BaldroError
 
+CHECKOUT = Path(__file__).resolve().parents[2]
+"""The folder with models.yaml and benchmarks.yaml: there relative places begin, wherever a command is started."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """A place that was found: a local path, or a repository on the hub with a revision."""
 
     path: Path | None = None
+    """From the working directory, if that is the checkout; else absolute."""
     hub: str | None = None
     revision: str | None = None
+
+    @property
+    def pinned(self) -> bool:
+        """Whether a revision is a full commit, which cannot move; branches and tags can."""
+        return bool(re.fullmatch(r"[0-9a-f]{40}", self.revision or ""))
 
     def __str__(self) -> str:
         return str(self.path) if self.path else f"hub:{self.hub}@{self.revision}"
@@ -26,10 +35,15 @@ def resolve(places: Sequence[str], *, what: str) -> Source:
     """The first of `places` that exists; a hub entry counts as existing, so put it last.
 
     `$NAME` and `~` are expanded; an entry with an unset or empty variable is passed over, one that is set wrongly is an error.
+    Relative places begin in the checkout, not in the working directory.
     """
     found = find(places, what=what)
     if found is None:
-        raise BaldroError(f"{what} is not to be found; looked at: {', '.join(places)}")
+        elsewhere = next((place for place in places if Path(place).exists()), None)
+        begin = (
+            f" ({elsewhere} is in the working directory, but relative places begin in {CHECKOUT})" if elsewhere else ""
+        )
+        raise BaldroError(f"{what} is not to be found; looked at: {', '.join(places)}{begin}")
     return found
 
 
@@ -43,13 +57,19 @@ def find(places: Sequence[str], *, what: str) -> Source | None:
             return Source(hub=match[1], revision=match[2])
         expanded = os.path.expanduser(os.path.expandvars(place))
         if expanded and "$" not in expanded:
-            if Path(expanded).exists():
-                return Source(path=Path(expanded))
+            if (CHECKOUT / expanded).exists():
+                return Source(path=_from_here(Path(expanded)))
             if "$" in place:
                 raise BaldroError(
                     f"{what}: {place} is {expanded}, which is not there; allowed: a path that is, or unset"
                 )
     return None
+
+
+def _from_here(path: Path) -> Path:
+    """A place relative to the checkout as the working directory sees it; in the checkout itself as it is written."""
+    at_home = path.is_absolute() or Path.cwd().resolve() == CHECKOUT
+    return path if at_home else CHECKOUT / path
 
 
 MUSE = {

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from contextlib import contextmanager
-from hashlib import sha1
+from hashlib import sha1, sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 import torch
 
-from baldro import data, models
+from baldro import data, hub, models
 from baldro.cli import main
 from baldro.cli.download import told
 from baldro.errors import BaldroError
@@ -297,7 +297,9 @@ def test_with_the_hub_a_model_is_looked_up_there(repositories, tmp_path):
     options = dict(name="m", definition=json.dumps({"target": [NANO]}), output=tmp_path / "m.json")
     with serving(repositories) as server:
         baldro(environment(tmp_path / "home", server.url), "model", **options)
-        assert json.loads((tmp_path / "m.json").read_text())["starts"] == {"target": NANO}
+        assert json.loads((tmp_path / "m.json").read_text())["starts"] == {
+            "target": f"hub:lab/nano@{server.commit('lab/nano')}"
+        }
         assert "tokenizer.json" in server.gets()
         server.breaks_off = "/tree/"
         process = baldro(environment(tmp_path / "other", server.url), "model", code=2, **options)
@@ -377,6 +379,73 @@ def test_what_else_the_cache_lacks(offline):
     assert lacks(models.load, NANO) == f"{NANO}: config.json (and 1 more) is not in the cache {offline}"
     for place in ("hub:lab/nano@v2", "hub:lab/other@main"):
         assert lacks(models.load, place) == f"{place}: nothing of it is in the cache {offline}"
+
+
+def test_a_branch_that_moves_is_told_and_runs_stay_where_they_began(offline, tmp_path, capsys):
+    """A model is described and brought; its branch moves in the cache; what is loaded then is the commit that was described."""
+    (snapshot,) = offline.glob("models--lab--nano/snapshots/*")
+    first, second = snapshot.name, "c" * 40
+    found = models.describe("nano", {"target": [NANO], "prompt": "{question}\n"})
+    assert found["starts"] == {"target": f"hub:lab/nano@{first}"} and found["contents"] == {}
+    described, out = tmp_path / "m.json", tmp_path / "w.json"
+    described.write_text(json.dumps(found))
+    assert main(["download", "--model", str(described), "--part", "target", "--output", str(out)]) == 0
+    written = out.read_text()
+    named = ["download", "--name", "m", "--definition", json.dumps({"target": [NANO]}), "--part", "target", "--output"]
+    assert main([*named, str(tmp_path / "n.json")]) == 0
+    assert "has moved" not in capsys.readouterr().out
+
+    content = bytearray((snapshot / "model.safetensors").read_bytes())
+    content[-4:] = bytes(4)
+    blob = snapshot.parents[1] / "blobs" / sha1(content).hexdigest()
+    blob.write_bytes(content)
+    moved = shutil.copytree(snapshot, snapshot.with_name(second), symlinks=True)
+    (moved / "model.safetensors").unlink()
+    (moved / "model.safetensors").symlink_to(f"../../blobs/{blob.name}")
+    (snapshot.parents[1] / "refs" / "main").write_text(second)
+
+    assert hub.ready(Source(hub="lab/nano", revision=first), weights=True) == snapshot, "without the hub"
+    assert hub.ready(Source(hub="lab/nano", revision="main"), weights=True) is None
+    loaded = {place: models.load(place).state_dict() for place in (NANO, str(snapshot), found["starts"]["target"])}
+    here, folder, there = ([value.tolist() for value in state.values()] for state in loaded.values())
+    assert there == folder != here
+    assert main(["download", "--model", str(described), "--part", "target", "--output", str(out)]) == 0
+    assert out.read_text() == written
+    assert main([*named, str(tmp_path / "n.json")]) == 0
+    assert f"{NANO} has moved: it was {first}, and is {second}; what was made" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("through_the_link", [True, False])
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [("model.safetensors", models.load), ("tokenizer.json", models.tokenizer), ("config.json", models.load)],
+)
+def test_what_was_edited_in_the_cache(offline, name, part, through_the_link):
+    """A commit stands for its bytes; an editor writes into the file that all commits share, or a new one in place of the link."""
+    (snapshot,) = offline.glob("models--lab--nano/snapshots/*")
+    assert part(NANO) is not None
+    file, content = snapshot / name, (snapshot / name).read_bytes()
+    if not through_the_link:
+        file.unlink()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(BaldroError) as caught:
+        part(NANO)
+    said = str(caught.value)
+    assert said.startswith(f"{NANO}: {name} was changed in the cache, and is not what the hub gave; allowed: remove ")
+    assert f"remove {file.resolve()} and `baldro download --place {NANO}`" in said and "\n" not in said
+    file.resolve().unlink()
+    assert lacks(part, NANO) == f"{NANO}: {name} is not in the cache {offline}"
+
+
+def test_the_hubs_own_hashes_of_what_it_gives(tmp_path):
+    """Git's of a small file, SHA-256 of a large one, anything of a mirror."""
+    for name in ("ce013625030ba8dba906f756967f9e9ca394464a", sha256(b"hello\n").hexdigest(), "anything"):
+        (tmp_path / name).write_bytes(b"hello\n")
+        link = tmp_path / f"link-{name}"
+        link.symlink_to(name)
+        assert hub._is_as_given(link)
+        (tmp_path / name).write_bytes(b"Hello\n")
+        assert hub._is_as_given(link) == (name == "anything")
 
 
 def test_a_cache_that_others_filled_has_no_more_than_they_loaded(offline):
@@ -484,11 +553,22 @@ def test_folders_and_files_are_only_looked_at(repositories, tmp_path, capsys):
     definition = json.dumps({"source": [str(folder)], "prompt": "chat"})
     assert main(["download", "--name", "m", "--definition", definition, "--part", "base", "--output", str(out)]) == 0
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
-    assert json.loads(out.read_text()) == dict(place=str(folder), commit=None, bytes=sum(sizes.values()), files=sizes)
+    found = json.loads(out.read_text())
+    content = found.pop("content")
+    assert found == dict(place=str(folder), commit=None, bytes=sum(sizes.values()), files=sizes)
+    (folder / "config.json").touch()
+    assert main(["download", "--place", str(folder), "--output", str(out)]) == 0
+    assert json.loads(out.read_text())["content"] == content
+    (folder / "config.json").write_text((folder / "config.json").read_text().replace(" 16,", " 61,", 1))
+    assert main(["download", "--place", str(folder), "--output", str(out)]) == 0
+    assert json.loads(out.read_text())["files"] == sizes and json.loads(out.read_text())["content"] != content
     gguf = tmp_path / "m.gguf"
     gguf.write_bytes(b"GGUF and more")
     assert main(["download", "--place", str(gguf), "--output", str(out)]) == 0
-    assert json.loads(out.read_text()) == dict(place=str(gguf), commit=None, bytes=13, files={"m.gguf": 13})
+    content = sha256(f"m.gguf {sha256(b'GGUF and more').hexdigest()}".encode()).hexdigest()[:16]
+    assert json.loads(out.read_text()) == dict(
+        place=str(gguf), commit=None, content=content, bytes=13, files={"m.gguf": 13}
+    )
     out.unlink()
     gguf.write_bytes(b"version https://git-lfs")
     (folder / "model.safetensors").unlink()
@@ -513,7 +593,7 @@ def test_folders_and_files_are_only_looked_at(repositories, tmp_path, capsys):
             {"target": [NANO], "retain": {"retain90": [NANO]}},
             "unknown part 'retain9' in model m (did you mean retain90?)",
         ),
-        (None, "no place is given; allowed: --place, or --name, --definition and --part"),
+        (None, "no place is given; allowed: --place, or --model and --part, or --name, --definition and --part"),
     ],
 )
 def test_options_that_name_no_place(capsys, definition, pattern):

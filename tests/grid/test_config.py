@@ -1,5 +1,7 @@
 """A mistake in a config is one line: file, line, what, what is allowed. And the schema says what the code does."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
@@ -270,6 +272,27 @@ def test_a_source_that_is_nowhere_is_one_line(tmp_path, monkeypatch):
         resolve(["hub:locuslab/TOFU"], what="benchmark tofu")
     assert resolve([*places, str(tmp_path), "hub:a/b@c"], what="x").path == tmp_path
     assert str(resolve([*places, "hub:a/b@c"], what="x")) == "hub:a/b@c"
+
+
+def test_relative_places_begin_in_the_checkout_wherever_a_command_is_started(tmp_path, monkeypatch):
+    """As the schema says: a folder of the same name in the working directory is not meant, and is spoken of if there is no other."""
+    monkeypatch.chdir(ROOT)
+    assert resolve(["nowhere", "docs"], what="x").path == Path("docs"), "in the checkout as it is written"
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "weights-of-mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert resolve(["docs"], what="x").path == ROOT / "docs"
+    assert resolve(["./docs/../docs"], what="x").path.samefile(ROOT / "docs")
+    assert resolve([str(tmp_path / "docs")], what="x").path == tmp_path / "docs"
+    monkeypatch.setenv("BALDRO_MINE", "weights-of-mine")
+    with pytest.raises(BaldroError, match="BALDRO_MINE is weights-of-mine, which is not there"):
+        resolve(["$BALDRO_MINE"], what="x")
+    with pytest.raises(BaldroError) as caught:
+        resolve(["weights-of-mine"], what="model m")
+    assert str(caught.value) == (
+        "model m is not to be found; looked at: weights-of-mine (weights-of-mine is in the working directory, but relative places "
+        f"begin in {ROOT})"
+    )
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ def test_what_starts_outside_waits_for_its_weights(new, definition, parts, finet
         waits = [re.findall(r"results/weights/other/(\w+).json", each) for each in inputs]
         assert told == waits and sum(map(len, waits)) == number
         assert not any("results/weights" in command for command in commands)
+    assert all("--model results/models/other.json --part" in text for text in found["weights"]), "at one commit"
 
 
 def test_what_loads_a_tokenizer_of_its_own_place_waits_for_it(new):
@@ -74,13 +75,15 @@ def test_where_models_are_built_there_is_nothing_to_bring(fresh):
     assert not {"weights", "classifier"} & set(fresh.rules())
 
 
-def test_a_classifier_on_the_hub_is_brought_before_scoring(new):
+def test_a_classifier_is_brought_or_looked_at_before_scoring(new):
+    """And is named by what was noted of it: which commit, or what is in the folder."""
     few = yaml.safe_load((new.folder / "small.yaml").read_text())["benchmarks"]["few"]
-    for place, number in {"hub:lab/judge@main": 4, "envs": 0}.items():
+    for place in ("hub:lab/judge@main", "envs"):
         found = jobs(new, new.write("judged.yaml", benchmarks={"few": few | {"fluency": [place]}}))
-        assert sum("results/classifiers/few.json" in text for text in found["score"]) == number
-        assert ("classifier" in found) == bool(number)
-        assert all(f"--fluency {place}" in text for text in found["score"])
+        assert f"--place {place} " in "".join(found["classifier"]) and len(found["classifier"]) == 1
+        assert len(found["score"]) == 4
+        assert all("--fluency results/classifiers/few.json" in text for text in found["score"])
+        assert all(re.search("input: .*results/classifiers/few.json", text) for text in found["score"])
 
 
 def test_another_commit_is_a_reason_to_run_again_and_the_same_weights_are_none(checkout):
@@ -102,8 +105,8 @@ def test_another_commit_is_a_reason_to_run_again_and_the_same_weights_are_none(c
     weights = checkout.folder / "results/weights/other/target.json"
     assert json.loads(weights.read_text())["place"] == full
     assert planned() == set()
-    assert "weights" not in planned(prompt="Q: {question}\n", retain={"retain90": [retained], "retain95": [retained]})
-    assert "weights" in planned(target=[f"{full}/../model"])
+    assert planned(prompt="Q: {question}\n") == {"model", "weights", "reference"}
+    assert planned(target=[f"{full}/../model"]) == {"model", "weights", "reference"}
     text = weights.read_text()
     weights.write_text(text)
     assert planned() == set()

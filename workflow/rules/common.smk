@@ -3,11 +3,12 @@
 import json
 import shlex
 import sys
+from pathlib import Path
 
 from baldro.errors import BaldroError
 
 try:  # the methods' modules are read with the grid
-    from baldro.grid import OBJECTIVES, Run, code_of, fingerprint, load
+    from baldro.grid import OBJECTIVES, Run, code_of, content, fingerprint, load, moved
 
     EXPERIMENT = load(config, files=workflow.configfiles)
 except BaldroError as error:
@@ -122,11 +123,16 @@ def scored(wildcards):
 
 
 def downloaded_to_score(wildcards):
-    """The same for what is scored, and for a fluency classifier on the hub."""
+    """The same for what is scored, and for a fluency classifier."""
     run = of(wildcards)
     weights = tokenizer_downloaded(run) if OBJECTIVES[run.objective].trains else downloaded(wildcards)
-    judge = EXPERIMENT.classifier(run.benchmark) or ""
-    return weights + ([f"results/classifiers/{run.benchmark}.json"] if judge.startswith("hub:") else [])
+    return weights + judge(wildcards)
+
+
+def judge(wildcards):
+    """What says which fluency classifier there is, if there is one."""
+    benchmark = of(wildcards).benchmark
+    return [f"results/classifiers/{benchmark}.json"] if EXPERIMENT.classifier(benchmark) else []
 
 
 def setting(key, default=None):
@@ -156,8 +162,7 @@ def gradient_norms_option(wildcards):
 
 def fluency_option(wildcards):
     """The fluency classifier, where there is one; the metrics say its absence."""
-    place = EXPERIMENT.classifier(of(wildcards).benchmark)
-    return f"--fluency {shlex.quote(place)}" if place else ""
+    return " ".join(f"--fluency {shlex.quote(file)}" for file in judge(wildcards))
 
 
 def code(*modules):
@@ -185,13 +190,25 @@ def definition(kind):
     return of_name
 
 
-def part_definition(wildcards):
-    """The places of one part of a model, as its definition has them: what else changes in it brings no weights anew."""
-    key = {"base": "source", "target": "target", "tokenizer": "tokenizer"}.get(wildcards.part, "retain")
-    places = EXPERIMENT.models[wildcards.model].get(key, {})
-    return json.dumps({key: {wildcards.part: places.get(wildcards.part)} if key == "retain" else places})
-
-
 def data_files(wildcards):
     """The local files that a benchmark is made from, so that a changed one remakes it."""
     return EXPERIMENT.files(wildcards.benchmark)
+
+
+def description_files(wildcards):
+    """The local files that a model's description is made from: tokenizers, configs and chat templates."""
+    return EXPERIMENT.model_files(wildcards.model)
+
+
+def part_files(wildcards):
+    """All local files of a part of a model, or none if it comes from the hub."""
+    return EXPERIMENT.model_files(wildcards.model, wildcards.part)
+
+
+def classifier_files(wildcards):
+    return EXPERIMENT.classifier_files(wildcards.benchmark)
+
+
+def contents(files):
+    """A hash of what is in a job's files. The files are `ancient` to Snakemake: times say neither that they are others nor that they are not."""
+    return lambda wildcards: content(map(Path, files(wildcards)))

@@ -4,7 +4,7 @@
 rule benchmark:
     """All splits of a benchmark: generated, or read from a folder or the hub and checked."""
     input:
-        files=data_files,
+        files=ancient(data_files),
     output:
         "results/data/{benchmark}.parquet",
     log:
@@ -16,6 +16,7 @@ rule benchmark:
         "../../envs/data.yaml"
     params:
         definition=definition("benchmark"),
+        contents=contents(data_files),
         code=code("data"),
     shell:
         "baldro benchmark --log {log} --definition {params.definition:q} --output {output}"

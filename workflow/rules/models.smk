@@ -3,6 +3,8 @@
 
 rule model:
     """Look up a model's places and try its prompt, before anything is trained on it."""
+    input:
+        files=ancient(description_files),
     output:
         "results/models/{model}.json",
     log:
@@ -16,6 +18,7 @@ rule model:
         max_new_tokens=lambda wildcards: EXPERIMENT.most_new_tokens(wildcards.model),  # checked, and in no output
     params:
         definition=definition("model"),
+        contents=contents(description_files),
     shell:
         "baldro model --log {log} --name {wildcards.model} --definition {params.definition:q} "
         "--max-new-tokens {resources.max_new_tokens} --output {output}"
@@ -23,6 +26,9 @@ rule model:
 
 rule weights:
     """Bring weights that come from outside into the cache of this machine, before any job needs them: a cluster's nodes have no hub."""
+    input:
+        model="results/models/{model}.json",
+        files=ancient(part_files),
     output:
         "results/weights/{model}/{part}.json",
     log:
@@ -33,14 +39,15 @@ rule weights:
     conda:
         "../../envs/train.yaml"
     params:
-        definition=part_definition,
+        contents=contents(part_files),
     shell:
-        "baldro download --log {log} --name {wildcards.model} --definition {params.definition:q} --part {wildcards.part} "
-        "--output {output}"
+        "baldro download --log {log} --model {input.model} --part {wildcards.part} --output {output}"
 
 
 rule classifier:
-    """The same for a benchmark's fluency classifier, where that is on the hub."""
+    """The same for a benchmark's fluency classifier."""
+    input:
+        files=ancient(classifier_files),
     output:
         "results/classifiers/{benchmark}.json",
     log:
@@ -52,6 +59,7 @@ rule classifier:
         "../../envs/train.yaml"
     params:
         place=lambda wildcards: EXPERIMENT.classifier(wildcards.benchmark),
+        contents=contents(classifier_files),
     shell:
         "baldro download --log {log} --place {params.place:q} --output {output}"
 

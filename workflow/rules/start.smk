@@ -60,6 +60,8 @@ def left_on_cluster():
 
 if workflow.is_main_process:
     unlock()
+    for line in moved(EXPERIMENT):
+        print(f"baldro: {line}", file=sys.stderr)
 
 
 onstart:
