@@ -21,6 +21,7 @@ SENSIBLE = {
 DEFAULTS = dict(
     lr=1e-5, epochs=5, max_steps=None, batch_size=32, weight_decay=0.01, warmup_epochs=1, schedule="linear",
     clip_norm=1, precision="fp32", forget_weight=1, retain_weight=1, retain_normalisation="token-mean", npo_beta=0.1,
+    forget_normalisation="sample-mean",
     simnpo_beta=4.5, simnpo_delta=0, satimp_beta1=5, satimp_beta2=1, dv_beta=2, dv_direction="hard", dv_level="sample",
     g_fraction=0.5, g_rank="loss", g_retain="whole", robust_scope="batch", micro_batch_size=8, seed=0,
     retain_loss="cross-entropy", retain_variant="base", combiner="sum", lora_rank=None, lora_alpha=32, lora_dropout=0,
@@ -104,6 +105,8 @@ def test_a_run_has_the_fields_of_its_methods_and_no_others(run):
     own = set(VARIANTS[run.variant].fields) if method.unlearns else set()
     assert here & {f for v in VARIANTS.values() for f in v.fields} == own
     assert here & set(LORA) == (set(LORA) if run.lora_rank else set())
+    averaged = method.unlearns and method.tokens and run.dv_level != "token"
+    assert ("forget_normalisation" in here) == averaged and ("robust_scope" in here) == method.unlearns
     assert here & set(RETAINING) == (set(RETAINING) if method.retains else set())
     combined = set(COMBINERS[run.combiner].fields) if method.retains else set()
     assert here & {f for c in COMBINERS.values() for f in c.fields} == combined
