@@ -44,7 +44,7 @@ def test_the_older_one_takes_nothing_away(tmp_path):
     newer.release()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.sampled_from(["take", "release"]), st.integers(0, 3)), max_size=20))
 def test_whoever_took_it_last_holds_it(tmp_path_factory, events):
     """Against a model: the holder is the last taker that has not given it back."""

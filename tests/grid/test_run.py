@@ -83,7 +83,7 @@ def usual(name: str, run: Run) -> object:
 
 
 @given(run=runs())
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 def test_an_id_names_its_run_and_is_a_safe_path(run):
     assert Run.parse(run.id) == run
     assert Run.of(**run.asdict()) == run
@@ -96,7 +96,7 @@ def test_an_id_names_its_run_and_is_a_safe_path(run):
 
 
 @given(run=runs())
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 def test_a_run_has_the_fields_of_its_methods_and_no_others(run):
     """Written from what each method declares; whatever else was given is dropped."""
     method, here = OBJECTIVES[run.objective], set(run.asdict()) - {k for k, v in run.asdict().items() if v is None}
