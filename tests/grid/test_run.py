@@ -232,6 +232,11 @@ def test_what_does_not_matter_is_dropped():
     released = Run.of(**POINT, variant="baldro-g", robust_scope="micro-batch", micro_batch_size=1)
     assert released.id.endswith("--robust_scope=micro-batch--micro_batch_size=1")
     assert Run.of(**{**POINT, "objective": "gradascent"}, variant="baldro-g", g_retain="cut").g_retain is None
+    token_mean = dict(forget_normalisation="token-mean")
+    assert Run.of(**POINT, **token_mean) == Run.of(**POINT), "NPO's loss is no mean over tokens"
+    assert Run.of(**{**POINT, "objective": "wga"}, **token_mean).id.endswith("--wga--forget_normalisation=token-mean")
+    tokens = dict(objective="wga", variant="baldro-dv", dv_level="token")
+    assert Run.of(**{**POINT, **tokens}, **token_mean).forget_normalisation is None, "each token has its own weight"
     for objective in ("original", "retain"):
         run = Run.of(**{**POINT, "objective": objective}, variant="baldro-dv", lr=1, seed=5)
         assert run.id == f"tofu--tiny--forget10--{objective}"
@@ -244,7 +249,8 @@ def test_a_fact_about_a_method_names_a_field():
         mentioned |= {*method.fields, *method.defaults}
     for variant in VARIANTS.values():
         mentioned |= {*variant.fields, *variant.also, *(f"retain_{name}" for name in variant.fields)}
-    assert mentioned | {"micro_batch_size"} == set(HYPERPARAMETERS)
+    of_the_forget_half = {"robust_scope", "micro_batch_size", "forget_normalisation"}
+    assert mentioned | of_the_forget_half == set(HYPERPARAMETERS)
 
 
 @pytest.mark.parametrize(

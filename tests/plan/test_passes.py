@@ -72,7 +72,7 @@ def cases():
     for variant in VARIANTS:
         share = {SHARES[variant]: 0.25} if variant in SHARES else SPREAD.get(variant, {})
         yield {"variant": variant, **share}
-        yield {"variant": variant, "robust_scope": "micro-batch", "micro_batch_size": 4}
+        yield {"variant": variant, "robust_scope": "micro-batch", "micro_batch_size": 4, **SPREAD.get(variant, {})}
         yield {"objective": "idkdpo", "variant": variant, **share}
         yield {"variant": variant, "combiner": "uno", **share}
         own = {f"retain_{field}": value for field, value in share.items()}
