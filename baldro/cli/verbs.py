@@ -1,6 +1,7 @@
 """What each verb does: read files, call one stage, write files. Heavy imports are inside, so that a verb loads what it needs."""
 
 import json
+import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,13 @@ if TYPE_CHECKING:
 
 def check(options: Namespace) -> None:
     """List every run that a config means, or say what is wrong with it."""
-    for run in load(options.config).lineage():
+    from baldro.plan import slow_bf16
+
+    experiment = load(options.config)
+    for run in experiment.lineage():
         print(run.id)
+    if slow := slow_bf16(experiment):
+        print(slow, file=sys.stderr)
 
 
 def plan(options: Namespace) -> None:
