@@ -178,7 +178,7 @@ def test_what_the_parent_ignores_is_noted():
         "print(stop.asked, signal.getsignal(signal.SIGUSR1).name, sorted({'torch', 'pandas'} & set(sys.modules)))"
     )
     command = ["env", "--ignore-signal=USR1", sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.stdout.split() == ["SIGUSR1", "SIG_IGN", "[]"], done.stderr
 
 
@@ -192,5 +192,5 @@ def test_a_library_that_reads_just_now_goes_on():
         "    print(libc.read(r, ctypes.create_string_buffer(1), 1))\n"
         "print(stop.asked)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.stdout.split() == ["1", "SIGUSR1"], done.stderr
