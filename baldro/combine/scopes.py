@@ -33,6 +33,11 @@ class Scope:
         """What goes forward and backward on this device."""
         return len(self.two.mine) + sum(len(self.one.samples[i].sequences) for i in self.one.mine)
 
+    def share(self) -> None:
+        """Both halves of every device on every device; from now on their weights are known."""
+        self.one.share()
+        self.two.share()
+
 
 def scopes(
     forward: Forward, run: Run, forget: Sequence[Sample], retain: Sequence[Tokens], *, micro_batch: int, peers: Peers
@@ -59,11 +64,9 @@ def scopes(
 
 
 def gathered(found: Sequence[Scope], run: Run, count: int, peers: Peers) -> Seen:
-    """What all devices saw of a batch of `count` forget samples; from now on every half knows its weights."""
+    """What all devices saw of a batch of `count` forget samples; every scope was shared before."""
     seen = Seen(count)
     for scope in found:
-        scope.one.share()
-        scope.two.share()
         seen.loss_B[scope.forget] = scope.one.seen.loss_B
         seen.weight_B[scope.forget] = scope.one.seen.weight_B * scope.shares[0]
         seen.nll_B[scope.forget] = scope.one.seen.nll_B

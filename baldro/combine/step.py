@@ -82,9 +82,11 @@ class Step:
                 part.two.backward(part.shares[1], self.gradients)
         else:
             self.gradients.share()
-        seen = gathered(parts, self.run, len(forget), self.peers)
+        for part in parts:
+            part.share()
         if self.apart:
             self._put(parts, first, self.gradients.take())
+        seen = gathered(parts, self.run, len(forget), self.peers)
         if self.kind == "multiplier" and retain:
             self.lam = self.combine(self.lam, seen.retain, epoch=epoch, **self.fields)
         return seen
