@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile(
+    "alike", deadline=None, derandomize=True, max_examples=50
+)  # the same draws anywhere, on machines of any speed
+settings.register_profile(
+    "search", deadline=None, max_examples=500
+)  # others every time: HYPOTHESIS_PROFILE=search, in search of more
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "alike"))
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -44,7 +44,7 @@ def test_the_older_one_takes_nothing_away(tmp_path):
     newer.release()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.sampled_from(["take", "release"]), st.integers(0, 3)), max_size=20))
 def test_whoever_took_it_last_holds_it(tmp_path_factory, events):
     """Against a model: the holder is the last taker that has not given it back."""
@@ -178,7 +178,7 @@ def test_what_the_parent_ignores_is_noted():
         "print(stop.asked, signal.getsignal(signal.SIGUSR1).name, sorted({'torch', 'pandas'} & set(sys.modules)))"
     )
     command = ["env", "--ignore-signal=USR1", sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.stdout.split() == ["SIGUSR1", "SIG_IGN", "[]"], done.stderr
 
 
@@ -192,5 +192,5 @@ def test_a_library_that_reads_just_now_goes_on():
         "    print(libc.read(r, ctypes.create_string_buffer(1), 1))\n"
         "print(stop.asked)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.stdout.split() == ["1", "SIGUSR1"], done.stderr

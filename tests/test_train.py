@@ -16,7 +16,7 @@ import pytest
 import torch
 import transformers
 from accelerate.state import AcceleratorState, PartialState
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from baldro import models
@@ -295,7 +295,6 @@ def test_an_infinite_gradient_ends_the_run_before_the_update(tmp_path, monkeypat
 # Plan and schedule ---------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=50)
 @given(n=st.integers(1, 40), batch_size=st.integers(1, 45), epochs=st.integers(1, 4), seed=st.integers(0, 99))
 def test_every_sample_once_an_epoch(n, batch_size, epochs, seed):
     plan = Plan.of(run_of(batch_size=batch_size, epochs=epochs), n)

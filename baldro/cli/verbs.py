@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 
 def check(options: Namespace) -> None:
     """List every run that a config means, or say what is wrong with it."""
-    for run in load(options.config).lineage():
+    from baldro.plan import slow_bf16
+
+    experiment = load(options.config)
+    for run in experiment.lineage():
         print(run.id)
+    if slow := slow_bf16(experiment):
+        print(slow, file=sys.stderr)
 
 
 def plan(options: Namespace) -> None:

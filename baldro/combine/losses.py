@@ -18,7 +18,11 @@ def cross_entropy(stats: TokenStats) -> Tensor:
 
 
 def kl(stats: TokenStats) -> Tensor:
-    """KL(r || p) over the vocabulary, r the reference, per token (B, T) (TOFU, Maini et al. 2024, arXiv 2401.06121)."""
+    """KL(r || p) over the vocabulary, r the reference, per token (B, T) (TOFU, Maini et al. 2024, arXiv 2401.06121).
+
+    Of answer tokens, as every retain loss here; open-unlearning and BalDRO's code average it over all positions of the padded batch,
+    prompts and padding too.
+    """
     return stats.of_logits(_kl, reference=True)
 
 

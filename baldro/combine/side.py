@@ -23,13 +23,16 @@ from baldro.robust.online import OnlineSoftmax
 
 
 class Side(ABC):
-    """Samples of one half of the batch, and their weights.
+    """Samples of one half of the batch, or of one micro-batch, and their weights.
 
     Args:
         lengths: positions of each sample, by which pieces are ordered.
         variant: a key of VARIANTS; `fields` are its own, by their names in its function.
         room: samples in one forward pass.
     """
+
+    online: bool
+    """Whether weights may be found on the way: the variant's may, and nothing else is in the gradient that is scaled."""
 
     def __init__(self, *, lengths: Sequence[int], variant: str, fields: dict[str, Any], room: int, peers: Peers):
         self.lengths, self.count, self.room, self.peers = lengths, len(lengths), max(1, room), peers
@@ -53,11 +56,6 @@ class Side(ABC):
     def ranks(self, losses_B: Tensor, stats: TokenStats) -> Tensor:
         """What the weights are taken from: the losses, unless the run says otherwise."""
         return losses_B
-
-    @property
-    def online(self) -> bool:
-        """Whether weights may be found on the way: nothing else is in the gradient that is scaled."""
-        return self.variant.online
 
     # Weights ---------------------------------------------------------------------------------------------------------
 

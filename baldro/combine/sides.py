@@ -1,5 +1,7 @@
 """The two halves of a batch: forget samples with the run's objective and variant, retain samples with its retain loss and variant.
 
+Where the run's robust_scope is the micro-batch, a half is that of one micro-batch (`baldro.combine.scopes`), and so is every mean here.
+
 Shape legend: B samples of the half, T answer tokens, U units that are weighted: samples, or the batch's answer tokens.
 """
 
@@ -10,7 +12,6 @@ from torch import Tensor
 
 from baldro.combine import losses as retain_losses
 from baldro.combine.forward import Forward
-from baldro.combine.gradients import Gradients
 from baldro.combine.parts import Peers, Sample
 from baldro.combine.side import Side
 from baldro.data.encode import Tokens
@@ -25,14 +26,18 @@ class ForgetSide(Side):
         self.forward, self.run, self.samples = forward, run, samples
         method, variant = OBJECTIVES[run.objective], VARIANTS[run.variant]
         self.by_token = run.dv_level == "token"
+        self.token_mean = run.forget_normalisation == "token-mean"
         if method.unlearns:  # finetuning has no forget half
-            self.loss_of = loss_function(run.objective, level="token" if self.by_token else "sample")
+            level = "token" if self.by_token or self.token_mean else "sample"
+            self.loss_of = loss_function(run.objective, level=level)
         self.own = {name: getattr(run, name) for name in method.fields}
+        scoped = run.robust_scope == "micro-batch"
+        self.online = variant.online and not scoped  # else the gradients of other micro-batches would be scaled too
         super().__init__(
             lengths=[max(len(tokens.ids) for tokens in sample.sequences) for sample in samples],
             variant=run.variant,
             fields={name: getattr(run, name) for name in variant.fields},
-            room=micro_batch // (2 if method.answers else 1),
+            room=len(samples) if scoped and self.by_token else micro_batch // (2 if method.answers else 1),
             peers=peers,
         )
 
@@ -41,7 +46,20 @@ class ForgetSide(Side):
 
     def units(self, stats: TokenStats, piece: Sequence[int]) -> Tensor:
         loss = self.loss_of(stats, **self.own)
+        if self.token_mean:  # whose plain mean over the half is the mean over its answer tokens
+            return loss.masked_fill(~stats.mask_BT, 0).sum(1) * (self.count / sum(self._answers()))
         return loss[stats.mask_BT] if self.by_token else loss
+
+    def _answers(self) -> list[int]:
+        """Answer tokens of each sample."""
+        return [sample.tokens.answer for sample in self.samples]
+
+    def _know(self, weights_B: Tensor) -> None:
+        """Of a variant that keeps some samples, the token mean is that over the tokens of what it keeps (released GroupSatImp)."""
+        if self.token_mean and self.variant.ranks and self.count:
+            answers_B = torch.tensor(self._answers(), dtype=torch.float64)
+            weights_B = weights_B.double().cpu() * (answers_B.mean() / (weights_B.double().cpu() * answers_B).sum())
+        super()._know(weights_B)
 
     def ranks(self, losses_B: Tensor, stats: TokenStats) -> Tensor:
         return losses_B if self.run.g_rank in (None, "loss") else -stats.seen_nll_B()
@@ -55,30 +73,6 @@ class ForgetSide(Side):
             share_BT = weight_BT / weights_U[:, None].where(weights_U[:, None] > 0, torch.inf)
             units_U = torch.where(weights_U > 0, (share_BT * loss_BT).sum(1), stats.mean(loss_BT))
         super()._note(units_U, weights_U, piece, stats)
-
-    def micro_batches(self, factor: float, gradients: Gradients) -> None:
-        """Released: the mean over micro-batches of each one's own robust gradient, instead of the whole batch's."""
-        size = self.run.micro_batch_size
-        groups = [list(range(at, min(at + size, self.count))) for at in range(0, self.count, size)]
-        weight_B = torch.zeros(self.count, dtype=torch.float64)
-        for group in groups[self.peers.rank :: self.peers.size]:
-            kept = group
-            if self.variant.ranks:
-                with self.forward.measuring():
-                    stats = self.stats(group)
-                    losses_B = self.units(stats, group)
-                    self.seen.note(group, losses_B, stats)
-                    own_B = self._of_all(self.ranks(losses_B, stats).double()).cpu()
-                kept = [i for i, w in zip(group, own_B, strict=True) if w > 0]
-                weight_B[group] = own_B
-            own = weight_B[kept] if self.variant.ranks else None
-            loss = self.loss(
-                self.stats(kept),
-                kept,
-                lambda units, own=own: (self._of_all(units) if own is None else own) / len(groups),
-            )
-            (factor * loss).backward()
-            gradients.collect()
 
 
 class RetainSide(Side):

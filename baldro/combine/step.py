@@ -12,8 +12,7 @@ from baldro.combine.forward import Forward
 from baldro.combine.gradients import Gradients
 from baldro.combine.memory import Memory
 from baldro.combine.parts import Peers, Sample, Seen
-from baldro.combine.side import Side
-from baldro.combine.sides import ForgetSide, RetainSide
+from baldro.combine.scopes import Scope, gathered, scopes
 from baldro.data.encode import Tokens
 from baldro.grid import COMBINERS, Run
 
@@ -25,8 +24,8 @@ class Step:
     """Accumulates one update into `.grad`.
 
     Args:
-        micro_batch: sequences in one forward pass; a matter of memory and speed, not of the update (unless the run's robust scope is the
-            micro-batch: then the run's own micro_batch_size counts for the forget half).
+        micro_batch: sequences in one forward pass; a matter of memory and speed, not of the update (where the run's robust scope is the
+            micro-batch, that is one of the run's own micro_batch_size samples of either half).
         autocast: makes the context of a forward pass.
         memory: what the losses compare with (`remember`).
     """
@@ -68,71 +67,62 @@ class Step:
         Args:
             epoch: passes over the forget split before this step, for a retain weight that moves.
         """
-        common = dict(micro_batch=self.micro_batch, peers=self.peers)
         gamma, lam = (1.0, 1.0) if self.apart else (self.gamma, self.lam)
-        one = ForgetSide(self.forward, self.run, forget, **common)
-        scoped = self.run.robust_scope == "micro-batch"
-        if scoped:
-            one.micro_batches(gamma, self.gradients)
-        else:
-            one.prepare()
-        two = RetainSide(self.forward, self.run, self._cut(one, retain), **common)
-        two.prepare()
-        sequences = len(two.mine) + sum(len(one.samples[i].sequences) for i in one.mine)
-        if not scoped and not self.apart and self.peers.size == 1 and sequences <= self.micro_batch:
-            self._one_pass(one, two)
-        else:
-            if not scoped:
-                one.backward(gamma, self.gradients)
-            first = self.gradients.take() if self.apart else []
-            two.backward(lam, self.gradients)
+        parts = scopes(self.forward, self.run, forget, retain, micro_batch=self.micro_batch, peers=self.peers)
+        for part in parts:
+            if not self.apart and part.one.peers.size == 1 and part.sequences <= self.micro_batch:
+                self._one_pass(part)
+                continue
+            part.one.backward(gamma * part.shares[0], self.gradients)
             if not self.apart:
-                self.gradients.share()
-        one.share()
-        two.share()
+                part.two.backward(lam * part.shares[1], self.gradients)
         if self.apart:
-            self._put(one, two, first, self.gradients.take())
-        seen = one.seen
-        seen.retain = float((two.seen.weight_B * two.seen.loss_B).sum())
-        if self.kind == "multiplier" and two.count:
+            first = self.gradients.take()
+            for part in parts:
+                part.two.backward(part.shares[1], self.gradients)
+        else:
+            self.gradients.share()
+        for part in parts:
+            part.share()
+        if self.apart:
+            self._put(parts, first, self.gradients.take())
+        seen = gathered(parts, self.run, len(forget), self.peers)
+        if self.kind == "multiplier" and retain:
             self.lam = self.combine(self.lam, seen.retain, epoch=epoch, **self.fields)
         return seen
 
-    def _one_pass(self, one: ForgetSide, two: RetainSide) -> None:
+    def _one_pass(self, part: Scope) -> None:
+        one, two = part.one, part.two
         stats = self.forward([one.samples[i] for i in one.mine], [two.samples[i] for i in two.mine])
         losses = []
         if one.mine:
-            losses.append(self.gamma * one.loss(stats[0], one.mine))
+            losses.append(self.gamma * part.shares[0] * one.loss(stats[0], one.mine))
         if two.mine:
-            losses.append(self.lam * two.loss(stats[1], two.mine))
+            losses.append(self.lam * part.shares[1] * two.loss(stats[1], two.mine))
         sum(losses).backward()
 
-    def _cut(self, one: ForgetSide, retain: Sequence[Tokens]) -> Sequence[Tokens]:
-        """Released BalDRO-G: as many retain samples as forget samples are kept; the batch is in random order already."""
-        if self.run.g_retain != "cut":
-            return retain
-        if one.weights_B is not None:
-            return retain[: int((one.weights_B > 0).sum())]
-        kept = (one.seen.weight_B > 0).sum().double()
-        return retain[: int(self.peers.total(kept.reshape(1)))]
-
-    def _put(self, one: ForgetSide, two: RetainSide, forget: list[Tensor], retain: list[Tensor]) -> None:
+    def _put(self, parts: Sequence[Scope], forget: list[Tensor], retain: list[Tensor]) -> None:
         if self.kind == "update":
             update = self.combine(forget, retain, gamma=self.gamma, lam=self.lam, **self.fields)
         else:
             _, *along = self.combine(forget, retain, **self.fields)
-            update = self._curved((one, two), along)
+            update = self._curved(parts, along)
             for own, plain in zip(update, retain, strict=True):
                 own.mul_(self.gamma).add_(plain, alpha=self.lam)
         self.gradients.put(update)
 
-    def _curved(self, sides: Sequence[Side], along: Sequence[list[Tensor]]) -> list[Tensor]:
+    def _curved(self, parts: Sequence[Scope], along: Sequence[list[Tensor]]) -> list[Tensor]:
         """Sum of Hessian-vector products: each half's Hessian times a vector, by a second derivative of each piece's loss."""
         parameters = self.gradients.parameters
         with sdpa_kernel(SDPBackend.MATH):  # the faster kernels of attention have no second derivative
-            for side, vector in zip(sides, along, strict=True):
+            halves = [
+                (side, share, vector)
+                for part in parts
+                for side, share, vector in zip((part.one, part.two), part.shares, along, strict=True)
+            ]
+            for side, share, vector in halves:
                 for piece in side.pieces(side.mine):
-                    loss = side.loss(side.stats(piece), piece)
+                    loss = share * side.loss(side.stats(piece), piece)
                     first = torch.autograd.grad(loss, parameters, create_graph=True, materialize_grads=True)
                     sum((g * v.to(g)).sum() for g, v in zip(first, vector, strict=True)).backward()
                     self.gradients.collect()

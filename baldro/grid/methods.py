@@ -28,7 +28,7 @@ class Objective:
     needs: tuple[str, ...] = ()
     """Of the model before unlearning: reference, reference_logits, activations; other answers: idk, alternates."""
     tokens: bool = False
-    """True if its loss is a mean over tokens, so that tokens can be reweighted."""
+    """True if its loss is a mean over tokens, so that tokens can be reweighted, or averaged over the batch (forget_normalisation)."""
     fields: Specs = field(default_factory=dict)
     """Its own hyperparameters."""
     defaults: Mapping[str, Any] = field(default_factory=dict)

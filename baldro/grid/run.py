@@ -81,8 +81,10 @@ class _Run:
     """gamma, the factor of the forget loss."""
     retain_weight: float | None = _number(1, at_least=0)
     """lambda, the factor of the retain loss."""
+    forget_normalisation: str | None = _choice("sample-mean", "token-mean")
+    """Forget loss of a mean over tokens: of each sample, or of the batch (released SatImp, WGA, GradDiff); longer answers weigh more."""
     retain_normalisation: str | None = _choice("token-mean", "sample-mean", "token-sum")
-    """Cross-entropy per answer token of the batch, per sample (mean of means), or per sample summed (released DrNPO)."""
+    """Retain loss per answer token of the batch, per sample (mean of means), or per sample summed (released DrNPO)."""
     retain_loss: str | None = _choice("cross-entropy", "kl", "activations")
     """Of each answer token; kl: of the reference from the policy; activations: squared distance from the reference's behind rmu_layer."""
     retain_variant: str | None = _choice("base", *(name for name in VARIANTS if name != "base"))
@@ -104,9 +106,9 @@ class _Run:
     g_retain: str | None = _choice("whole", "cut")
     """cut: the retain batch is cut at random to as many samples as are kept (released)."""
     robust_scope: str | None = _choice("batch", "micro-batch")
-    """Where weights are taken: the whole effective batch, or each micro-batch by itself (released)."""
+    """Where weights and means of either half are taken: the whole effective batch, or each micro-batch by itself (released)."""
     micro_batch_size: int | None = _integer(8, at_least=1)
-    """Samples per micro-batch; part of a run only where robust_scope makes it matter, otherwise a matter of memory."""
+    """Samples of either half per micro-batch; part of a run only where robust_scope makes it matter, otherwise a matter of memory."""
     seed: int | None = _integer(0, at_least=0)
     """Seed of the order of the samples and of every random draw."""
 
@@ -223,9 +225,14 @@ def _check_usual(method: Objective | Variant | Combiner) -> None:
 
 @cache
 def relevant(
-    objective: str, variant: str, scope: str, combiner: str, retain_variant: str, lora: bool
+    objective: str, variant: str, scope: str, level: str, combiner: str, retain_variant: str, lora: bool
 ) -> tuple[str, ...]:
-    """The hyperparameters that matter to a method, in the order of the fields; scope is robust_scope, lora whether there is lora_rank."""
+    """The hyperparameters that matter to a method, in the order of the fields.
+
+    Args:
+        scope, level: robust_scope, dv_level.
+        lora: whether there is lora_rank.
+    """
     method = OBJECTIVES[objective]
     names = set(method.fields)
     if method.trains:
@@ -237,11 +244,12 @@ def relevant(
             *(f"retain_{own}" for own in VARIANTS[retain_variant].fields),
         }
     if method.unlearns:
-        names |= {*VARIANTS[variant].fields, *VARIANTS[variant].also}
+        names |= {*VARIANTS[variant].fields, *VARIANTS[variant].also, "robust_scope"}
+        names |= {"micro_batch_size"} if scope == "micro-batch" else set()
+        whole = "dv_level" in names and level == "token"  # tokens that are weighed by themselves have no mean
+        names |= {"forget_normalisation"} if method.tokens and not whole else set()
     if not method.retains:
         names.discard("g_retain")
-    if "robust_scope" in names and scope == "micro-batch":
-        names.add("micro_batch_size")
     return tuple(name for name in HYPERPARAMETERS if name in names)
 
 
@@ -254,12 +262,13 @@ def _settle(objective: str, variant: str, values: Mapping[str, Any]) -> dict[str
     combiner = values.get("combiner", default("combiner", objective))
     chosen = {
         name: values.get(name, default(name, objective, combiner))
-        for name in ("retain_variant", "robust_scope", "lora_rank")
+        for name in ("retain_variant", "robust_scope", "dv_level", "lora_rank")
     }
     names = relevant(
         objective,
         variant,
         chosen["robust_scope"],
+        chosen["dv_level"],
         combiner,
         chosen["retain_variant"],
         chosen["lora_rank"] is not None,

@@ -9,7 +9,9 @@ from baldro.objectives import TokenStats, objective
 def token_loss(stats: TokenStats) -> Tensor:
     """(max_v z_v - mean_v z_v)^2 of the logits z, per token (B, T), at least 0; it does not look at which token is the true one.
 
-    The released code takes the mean over every position, the prompt's and padding too; here answer tokens alone count.
+    Here z is what predicts each answer token. open-unlearning took the mean over every position, prompts and padding too, until October
+    2025; since then (0e57336) its mask is that of the labels, unshifted: z behind each answer token, which predicts the next one. So the
+    first answer token's z is left out, and what follows the last one is counted.
     """
     return stats.of_logits(_margin)
 

@@ -15,6 +15,9 @@ def token_loss(stats: TokenStats, *, undial_beta: Annotated[float, ">= 0"] = 10.
     It descends to q and stays there: at lr 1e-4 as usual. Its paper has no retain loss (retain_weight: 0); here one is there by default,
     as with others.
 
+    open-unlearning averages over all positions of the padded batch, prompts and padding too: there the label is -100, which takes b from
+    the logit of the vocabulary's hundredth-last token. Here answer tokens alone count.
+
     Args:
         undial_beta: What UNDIAL takes from the true token's logit; 0 distils the reference as it is.
 

@@ -11,11 +11,12 @@ from baldro.errors import unknown
 from baldro.grid import OBJECTIVES, VARIANTS, Experiment, Needs, Run
 from baldro.plan import cost, submissions
 from baldro.plan.cost import GPU, GPUS
+from baldro.plan.cpu import slow_bf16
 from baldro.plan.sizes import Unknown
 from baldro.plan.text import count, line, size
 from baldro.plan.text import hours as hours_text
 
-__all__ = ["GPUS", "describe", "hours", "jobs"]
+__all__ = ["GPUS", "describe", "hours", "jobs", "slow_bf16"]
 
 PARALLEL = (1, 4, 16)
 """Jobs at a time that disk is told for."""
@@ -76,7 +77,7 @@ def describe(experiment: Experiment, *, gpu: str) -> str:
     held = _on_gpu(experiment, by_rule)
     parts = {
         "Runs": _runs(experiment, by_rule["unlearn"]),
-        "Jobs": _jobs(experiment, by_rule, held),
+        "Jobs": [*_jobs(experiment, by_rule, held), *filter(None, [slow_bf16(experiment)])],
         "Submissions (SLURM)": submissions.describe(experiment, by_rule, device, gpu),
         "Disk": _disk(experiment, by_rule),
         "GPU memory": _memory(experiment, held, device, gpu),

@@ -51,14 +51,13 @@ def of_forget(run: Run, *, micro_batch: int | None = None) -> Passes:
     if not method.unlearns:
         return Passes(trained=1)
     sequences = 2 if method.answers else 1
-    by_itself = run.robust_scope == "micro-batch"
-    whole = by_itself or _fits(run, sequences, micro_batch)
-    looks, kept = _weighed(run, run.variant, "", whole=whole or VARIANTS[run.variant].online)
-    curved = 1.0 if by_itself else kept  # there, what a micro-batch has left out is known to nobody else
+    scoped = run.robust_scope == "micro-batch"
+    whole = _fits(run, sequences, micro_batch) or (scoped and run.dv_level == "token")
+    looks, kept = _weighed(run, run.variant, "", whole=whole or (VARIANTS[run.variant].online and not scoped))
     return Passes(
         looks=sequences * looks,
         trained=sequences * kept,
-        curved=sequences * curved if _curves(run) else 0.0,
+        curved=sequences * kept if _curves(run) else 0.0,
         once=int("reference_logits" in method.needs),
     )
 
@@ -84,7 +83,9 @@ def _weighed(run: Run, variant: str, prefix: str, *, whole: bool) -> tuple[float
 
 
 def _fits(run: Run, sequences: int, micro_batch: int | None) -> bool:
-    return micro_batch is None or run.batch_size <= max(1, micro_batch // sequences)
+    """Whether the samples that are weighed together take one pass: the batch, or the run's own micro-batch."""
+    together = run.micro_batch_size if run.robust_scope == "micro-batch" else run.batch_size
+    return micro_batch is None or min(together, run.batch_size) <= max(1, micro_batch // sequences)
 
 
 def _curves(run: Run) -> bool:

@@ -35,6 +35,8 @@ LEVEL_LABELS = {
     ("retain_normalisation", "token-mean"): "token mean",
     ("retain_normalisation", "sample-mean"): "sample mean",
     ("retain_normalisation", "token-sum"): "token sum",
+    ("forget_normalisation", "sample-mean"): "forget sample mean",
+    ("forget_normalisation", "token-mean"): "forget token mean",
     ("robust_scope", "batch"): "whole batch",
     ("robust_scope", "micro-batch"): "micro-batch",
     ("precision", "fp32"): "fp32",

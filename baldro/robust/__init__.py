@@ -24,7 +24,7 @@ def variant(
 
     Args:
         label: its name in tables; empty for what has none.
-        also: further fields of the run that matter with it, e.g. robust_scope.
+        also: further fields of the run that matter with it, e.g. g_rank.
         ranks: most weights are 0, so a forward pass without gradients that finds the others pays for itself.
         online: the weights can be found on the way, piece by piece (`baldro.robust.online`).
         uniform: the weights are known before the losses.

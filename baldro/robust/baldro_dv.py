@@ -9,7 +9,7 @@ from baldro.robust import variant
 from baldro.robust.online import exponents
 
 
-@variant(label="BalDRO-DV", also=("dv_level", "robust_scope"), online=True)
+@variant(label="BalDRO-DV", also=("dv_level",), online=True)
 def weights(
     losses_B: Tensor,
     *,

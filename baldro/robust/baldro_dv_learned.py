@@ -13,7 +13,7 @@ from baldro.robust import variant
 from baldro.robust.roots import falls_at
 
 
-@variant(label="BalDRO-DV, learned beta", also=("robust_scope",))
+@variant(label="BalDRO-DV, learned beta")
 def weights(
     losses_B: Tensor, *, dv_rho: Annotated[float, "> 0"] = 0.5, dv_beta_min: Annotated[float, "> 0"] = 0.01
 ) -> Tensor:

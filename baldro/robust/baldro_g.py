@@ -10,7 +10,7 @@ from baldro.errors import BaldroError
 from baldro.robust import variant
 
 
-@variant(label="BalDRO-G", also=("g_rank", "g_retain", "robust_scope"), ranks=True)
+@variant(label="BalDRO-G", also=("g_rank", "g_retain"), ranks=True)
 def weights(losses_B: Tensor, *, g_fraction: Annotated[float, "> 0, <= 1"] = 0.5) -> Tensor:
     """1/k on the k hardest, 0 on the others; k = max(1, floor(fraction n)).
 

@@ -15,7 +15,7 @@ from baldro.errors import BaldroError
 from baldro.robust import variant
 
 
-@variant(label="chi2-DRO", also=("robust_scope",))
+@variant(label="chi2-DRO")
 def weights(losses_B: Tensor, *, chi2_rho: Annotated[float, ">= 0"] = 1.0) -> Tensor:
     """argmax_q q.l subject to (1/n) sum_i (n q_i - 1)^2 <= rho: q proportional to (l - eta)_+.
 

@@ -9,7 +9,7 @@ from baldro.errors import BaldroError
 from baldro.robust import variant
 
 
-@variant(label="CVaR", also=("robust_scope",), ranks=True)
+@variant(label="CVaR", ranks=True)
 def weights(losses_B: Tensor, *, cvar_alpha: Annotated[float, "> 0, <= 1"] = 0.5) -> Tensor:
     """argmax_q q.l subject to q_i <= 1/(alpha n): 1/(alpha n) on the hardest, what is left on the sample at the boundary, then 0.
 

@@ -14,7 +14,7 @@ SATURATED = 1000.0
 """Beyond this the sigmoid is 0 or 1 in float64, whatever share is asked for."""
 
 
-@variant(label="Smooth top-k", also=("robust_scope",))
+@variant(label="Smooth top-k")
 def weights(
     losses_B: Tensor,
     *,

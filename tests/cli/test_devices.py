@@ -42,7 +42,7 @@ def test_two_processes_end_with_the_weights_of_one(command, tmp_path):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     one, two = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("one", "two"))

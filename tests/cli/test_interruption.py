@@ -66,7 +66,7 @@ class Started:
 
     def end(self):
         """Exit code, last line on standard error."""
-        _, error = self.process.communicate(timeout=120)
+        _, error = self.process.communicate(timeout=600)
         return self.process.returncode, error.splitlines()[-1] if error else ""
 
     def caught(self, number):

@@ -1,7 +1,7 @@
 """The textbook: all logits of the batch, the true objective of each variant, autograd; float64.
 
 It shares no line with the code: losses from their formulas on whole logits, `b log mean exp(l / b)` itself instead of weights, a second
-model as the reference.
+model as the reference. Released trainers see one micro-batch at a time; its loss, of both halves, is divided by the micro-batches' number.
 """
 
 import copy
@@ -153,12 +153,18 @@ class Textbook:
     def robust_value(self, run, seen, losses):
         """Of a batch: mean, mean of the hardest share, or log-sum-exp; and which samples count."""
         everyone = list(range(len(losses)))
+
+        def mean(kept):
+            if run.forget_normalisation == "token-mean":
+                return torch.cat([self.token_losses(run, *seen[i]) for i in kept]).mean()
+            return torch.stack([losses[i] for i in kept]).mean()
+
         if run.variant == "base":
-            return torch.stack(losses).mean(), everyone
+            return mean(everyone), everyone
         if run.variant == "baldro-g":
             rank = torch.stack([now.logp.mean() for now, _ in seen] if run.g_rank == "likelihood" else losses).tolist()
             kept = sorted(everyone, key=lambda i: -rank[i])[: max(1, int(len(losses) * run.g_fraction))]
-            return torch.stack([losses[i] for i in kept]).mean(), kept
+            return mean(kept), kept
         by_token = run.dv_level == "token"
         units = torch.cat([self.token_losses(run, *one) for one in seen]) if by_token else torch.stack(losses)
         b = run.dv_beta if run.dv_direction == "hard" else -run.dv_beta
@@ -184,25 +190,27 @@ class Textbook:
         return losses.mean()
 
     def forget_value(self, run, forget):
-        """The forget half's number, per-sample losses, and how many samples count."""
+        """Of a batch or a micro-batch: the forget half's number, per-sample losses, and how many samples count."""
         seen = list(self.seen([s.tokens for s in forget]))
         others = list(self.seen([s.alternate for s in forget]))
         losses = [self.sample_loss(run, *one, other) for one, other in zip(seen, others, strict=True)]
-        size = run.micro_batch_size or len(forget)
-        chunks = range(0, len(forget), size)
-        parts = [self.robust_value(run, seen[at : at + size], losses[at : at + size]) for at in chunks]
-        value = torch.stack([part for part, _ in parts]).mean()
-        return value, torch.stack(losses), sum(len(kept) for _, kept in parts)
+        if run.forget_normalisation == "token-mean":
+            sums = [self.token_losses(run, *one).sum() for one in seen]
+            losses = [x * len(forget) / sum(len(now.y) for now, _ in seen) for x in sums]
+        value, kept = self.robust_value(run, seen, losses)
+        return value, torch.stack(losses), len(kept)
 
     def value(self, run, forget, retain):
         """The number whose gradient is the update; per-sample losses beside it."""
-        value, losses, kept = self.forget_value(run, forget)
-        total = value * (run.forget_weight or 1)
-        if run.g_retain == "cut":
-            retain = retain[:kept]
-        if retain:
-            total = total + run.retain_weight * self.retain_value(run, list(self.seen(retain)))
-        return total, losses
+        size = run.micro_batch_size or max(len(forget), len(retain))
+        starts = [range(0, len(half), size) for half in (forget, retain)]
+        found = {at: self.forget_value(run, forget[at : at + size]) for at in starts[0]}
+        total = (run.forget_weight or 1) * sum(value for value, _, _ in found.values()) / len(found)
+        for at in starts[1]:
+            kept = found[at][2] if run.g_retain == "cut" else size
+            part = self.retain_value(run, list(self.seen(retain[at : at + size][:kept])))
+            total = total + run.retain_weight * part / len(starts[1])
+        return total, torch.cat([losses for _, losses, _ in found.values()])
 
     # Both sides ------------------------------------------------------------------------------------------------------
 

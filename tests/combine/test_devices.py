@@ -63,7 +63,12 @@ def test_two_devices_take_the_step_of_one(book, tmp_path):
     runs = [book.point("npo", **v) for v in list(VARIANTS.values())[:-1]]
     runs.append(book.point("satimp", **VARIANTS["dv of tokens"]))
     scoped = dict(robust_scope="micro-batch", micro_batch_size=2)
-    runs += [book.point("npo", **VARIANTS[name], **scoped) for name in ("g", "dv", "g, retain cut")]
+    runs += [book.point("npo", **VARIANTS[name], **scoped) for name in ("base", "g", "dv", "g, retain cut")]
+    worst = dict(retain_variant="baldro-dv", retain_dv_beta=1, retain_normalisation="sample-mean")
+    runs += [book.point("npo", **scoped, **worst), book.point("npo", **scoped, combiner="blur")]
+    token_mean = dict(forget_normalisation="token-mean")
+    runs += [book.point("wga", **VARIANTS[name], **token_mean) for name in ("base", "g", "dv")]
+    runs += [book.point("satimp", **VARIANTS[name], **token_mean, **scoped) for name in ("base", "g, retain cut")]
     runs += [book.point("npo", variant=name) for name in ("chi2", "cvar", "topk", "baldro-dv-learned")]
     runs += [book.point("npo", variant="baldro-dv", combiner=name) for name in ("blur", "uno", "dual")]
     runs += [book.point("undial"), book.point("npo", retain_loss="kl"), book.point("rmu")]

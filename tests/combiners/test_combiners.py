@@ -15,7 +15,7 @@ from baldro.combiners import dot, function, mix, share
 from baldro.errors import BaldroError
 from baldro.grid.declared import declared
 
-relaxed = settings(deadline=None, max_examples=60, derandomize=True)
+relaxed = settings(max_examples=60)
 
 UPDATES = ["sum", "blur", "blur-upper", "blur-wmdp"]
 PROJECTING = UPDATES[1:]

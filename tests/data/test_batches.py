@@ -2,19 +2,17 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from baldro.data.batches import by_length, collate, draw
 from baldro.data.encode import Tokens
 
-relaxed = settings(deadline=None, max_examples=50)
 SEQUENCES = st.lists(
     st.integers(2, 20).flatmap(lambda n: st.tuples(st.just(n), st.integers(1, n - 1))), min_size=1, max_size=12
 ).map(lambda shapes: [Tokens(ids=tuple(range(3, 3 + n)), start=start) for n, start in shapes])
 
 
-@relaxed
 @given(SEQUENCES)
 def test_collated_rows_are_the_sequences(sequences):
     batch = collate(sequences)
@@ -25,7 +23,6 @@ def test_collated_rows_are_the_sequences(sequences):
         assert [i for i, a in enumerate(answer) if a] == list(range(tokens.start, n))
 
 
-@relaxed
 @given(SEQUENCES, st.integers(1, 200), st.integers(1, 5) | st.none())
 def test_batches_by_length(sequences, tokens, at_most):
     batches = by_length(sequences, tokens=tokens, at_most=at_most)
@@ -37,7 +34,6 @@ def test_batches_by_length(sequences, tokens, at_most):
         assert at_most is None or len(batch) <= at_most
 
 
-@relaxed
 @given(
     n=st.integers(1, 30), laps=st.integers(1, 4), cut=st.data(), seed=st.integers(0, 2**32), stream=st.integers(0, 3)
 )

@@ -1,7 +1,7 @@
 """Where the answer is in a sequence: against the tokenizer on the whole text, and for chat templates that lose something."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from baldro import models
@@ -9,7 +9,6 @@ from baldro.data.encode import Tokens, encode, encode_prompts, few_shot
 from baldro.data.prompt import render
 from baldro.errors import BaldroError
 
-relaxed = settings(deadline=None, max_examples=50)
 SHAPE = dict(vocab_size=400, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1)
 CORPUS = [
     "The answer is the answer.",
@@ -66,7 +65,6 @@ TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_s
 SOLID = TEXT.filter(lambda text: not text[0].isspace() and "</s>" not in text and "<s>" not in text)
 
 
-@relaxed
 @given(question=SOLID, answer=SOLID)
 def test_the_answer_tokens_are_exactly_the_answer(tokenizer, question, answer):
     made = one(tokenizer, "Q: {question}\n", question, answer)
@@ -75,7 +73,6 @@ def test_the_answer_tokens_are_exactly_the_answer(tokenizer, question, answer):
     assert decoded(tokenizer, made.ids[1 : made.start]) == f"Q: {question}\n"
 
 
-@relaxed
 @given(
     question=SOLID,
     answer=TEXT.filter(lambda text: "<" not in text).map(lambda text: f"{text} wrote it"),
@@ -127,7 +124,6 @@ def test_chat_templates_that_keep_the_answer(tokenizer, name, answer):
     assert decoded(tokenizer, made.ids[-made.end :]) == "<|end|>\n"
 
 
-@relaxed
 @given(question=SOLID, answer=SOLID | st.text("<|>endassistant\n", min_size=1).filter(str.strip))
 def test_any_answer_is_found_in_a_chat(tokenizer, question, answer):
     question, answer = f"Q {question.strip()}", answer.strip()

@@ -44,7 +44,7 @@ def default():
 
 SIZES = {"authors": (5, 60), "questions": (1, 12), "known_authors": (1, 15), "background_authors": (1, 15)}
 SIZES |= {"world_facts": (1, 50), "seed": (-(10**9), 10**9)}
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=25)
 sizes = given(size=st.fixed_dictionaries({name: st.integers(*bounds) for name, bounds in SIZES.items()}))
 
 

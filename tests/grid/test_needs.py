@@ -4,7 +4,7 @@ from dataclasses import asdict, fields
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from baldro.errors import BaldroError
@@ -66,7 +66,6 @@ def test_an_unknown_key_is_one_line():
         of({"mem_gb": 8})
 
 
-@settings(deadline=None, max_examples=50, derandomize=True)
 @given(st.builds(Needs, **{key: st.integers(bounds["minimum"], 10**6) for key, bounds in NUMBERS.items()}))
 def test_further_attempts_take_more_time_and_memory_and_are_otherwise_the_first(needs):
     assert needs.at(1) == needs

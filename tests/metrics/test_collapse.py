@@ -1,17 +1,14 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from baldro.errors import BaldroError
 from baldro.metrics.collapse import NGRAM, length, repetition
 
-relaxed = settings(deadline=None, max_examples=50)
-
 WORDS = st.lists(st.sampled_from(["no", "yes", "maybe"]), max_size=20)
 
 
-@relaxed
 @given(st.lists(WORDS, min_size=1, max_size=5), st.integers(1, 5))
 def test_against_the_definitions(answers, n):
     texts = [" ".join(words) for words in answers]
@@ -26,7 +23,6 @@ def test_against_the_definitions(answers, n):
         assert 0 <= ours < 1
 
 
-@relaxed
 @given(st.integers(4, 60))
 def test_one_word_over_and_over_tends_to_one(n):
     assert repetition(["no " * n]).tolist() == [1 - 1 / (n - 3)]

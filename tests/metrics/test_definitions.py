@@ -85,7 +85,7 @@ def results_of(make, seed, n, retain_seed=None):
     return evaluate(model, retain)
 
 
-@settings(deadline=None, max_examples=5)
+@settings(max_examples=5)
 @given(st.integers(0, 10**6), st.integers(1, 9))
 def test_values_and_samples_of_random_evidence(make_samples, make_muse, seed, n):
     for make, kind in ((make_samples, "tofu"), (make_muse, "muse")):

@@ -1,12 +1,10 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from baldro.errors import BaldroError
 from baldro.metrics.forget_quality import forget_quality, forget_quality_d
-
-relaxed = settings(deadline=None, max_examples=50)  # first calls load packages, on machines of any speed
 
 SAMPLES = st.lists(st.floats(0, 1e3), min_size=1, max_size=40)
 PAIRS = [("full, forget01", "retain99"), ("full, forget05", "retain95"), ("full, forget10", "retain90")]
@@ -30,7 +28,6 @@ def test_the_values_that_forget01_can_take(k):
     assert round(forget_quality(model, retain), 4) == FORGET01[k]
 
 
-@relaxed
 @given(SAMPLES, SAMPLES)
 def test_symmetric_and_in_bounds(a, b):
     assert 0 <= forget_quality(a, b) <= 1
@@ -39,14 +36,12 @@ def test_symmetric_and_in_bounds(a, b):
     assert forget_quality_d(a, b) == pytest.approx(forget_quality_d(b, a))
 
 
-@relaxed
 @given(SAMPLES)
 def test_a_model_against_itself(a):
     assert forget_quality(a, a) == 1
     assert forget_quality_d(a, a) == 0
 
 
-@relaxed
 @given(SAMPLES, SAMPLES)
 def test_d_is_the_largest_gap_between_the_distributions(a, b):
     gaps = [abs(np.mean(np.array(a) <= x) - np.mean(np.array(b) <= x)) for x in a + b]

@@ -6,14 +6,12 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 
 from baldro.errors import BaldroError
 from baldro.metrics.membership import auc, min_k, min_k_plus_plus, privleak, zlib_ratio
-
-relaxed = settings(deadline=None, max_examples=50)
 
 FEW = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=12)  # ties are likely
 SCORES = st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=25)
@@ -25,7 +23,6 @@ def area_by_counting(members, others):
     return sum((m < o) + (m == o) / 2 for m in members for o in others) / (len(members) * len(others))
 
 
-@relaxed
 @given(st.one_of(FEW, SCORES), st.one_of(FEW, SCORES))
 def test_auc_counts_pairs(members, others):
     ours = auc(members, others)
@@ -36,14 +33,12 @@ def test_auc_counts_pairs(members, others):
         assert ours == pytest.approx(statistic / (len(members) * len(others)), abs=1e-12)
 
 
-@relaxed
 @given(FEW, FEW)
 def test_swapped_sides_make_up_one(members, others):
     assert auc(members, others) + auc(others, members) == pytest.approx(1, abs=1e-12)
     assert auc(members, members) == pytest.approx(0.5, abs=1e-12)
 
 
-@relaxed
 @given(FEW, FEW, st.floats(0.1, 10), st.floats(-5, 5))
 def test_only_the_order_of_scores_counts(members, others, slope, shift):
     mapped = [[math.exp(slope * x + shift) for x in side] for side in (members, others)]
@@ -76,7 +71,6 @@ def test_the_published_reference_area(logs):
         assert auc(*sides) == pytest.approx(entry["agg_value"], abs=1e-14)
 
 
-@relaxed
 @given(st.lists(LOGP, min_size=1, max_size=6))
 def test_min_k_by_sorting(answers):
     ours = min_k(answers)
@@ -86,7 +80,6 @@ def test_min_k_by_sorting(answers):
         assert score >= -sum(row) / len(row) - 1e-9  # the least likely are less likely than all
 
 
-@relaxed
 @given(LOGP, st.floats(0.01, 1))
 def test_min_k_of_any_share(row, fraction):
     lowest = sorted(row)[: max(1, math.floor(fraction * len(row)))]
@@ -109,7 +102,6 @@ def test_min_k_of_one_token_and_of_all():
     assert min_k([row], fraction=0.66).tolist() == [6.5]
 
 
-@relaxed
 @given(STATISTICS)
 def test_min_k_plus_plus_by_its_definition(answer):
     logp, mu, sigma = (list(column) for column in zip(*answer, strict=True))
@@ -126,7 +118,6 @@ def test_min_k_plus_plus_where_the_model_is_certain():
     assert certain.tolist() == [0.0]
 
 
-@relaxed
 @given(st.lists(st.tuples(st.floats(0, 20), st.text(max_size=20)), min_size=1, max_size=3))
 def test_zlib_is_a_loss_per_byte(pairs):
     losses, texts = (list(side) for side in zip(*pairs, strict=True))
@@ -190,7 +181,6 @@ def test_published_privleak(logs):
         assert ours == pytest.approx(logs[name].aggregate("privleak"), rel=1e-13)
 
 
-@relaxed
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_privleak_and_its_range(member, reference):
     ours = privleak(member, reference)

@@ -1,12 +1,10 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from baldro.errors import BaldroError
 from baldro.metrics.memorization import exact_memorization, extraction_strength
-
-relaxed = settings(deadline=None, max_examples=50)  # first calls load packages, on machines of any speed
 
 ANSWER = st.lists(st.booleans(), min_size=1, max_size=30)
 ANSWERS = st.lists(ANSWER, min_size=1, max_size=10)
@@ -38,7 +36,6 @@ def test_the_published_prefix_never_covers_the_whole_answer(logs):
     assert strength.min() == pytest.approx(1 / 126)
 
 
-@relaxed
 @given(ANSWERS)
 def test_against_the_definitions(answers):
     np.testing.assert_allclose(exact_memorization(answers), [sum(a) / len(a) for a in answers], rtol=1e-15)
@@ -47,7 +44,6 @@ def test_against_the_definitions(answers):
         assert extraction_strength(answers, whole_prefix=whole_prefix).tolist() == expected
 
 
-@relaxed
 @given(ANSWERS)
 def test_bounds(answers):
     memorised, strength = exact_memorization(answers), extraction_strength(answers, whole_prefix=True)
@@ -58,7 +54,6 @@ def test_bounds(answers):
     assert ((memorised == 1) == (strength == 1)).all()
 
 
-@relaxed
 @given(ANSWER, ANSWER)
 def test_strength_does_not_see_what_lies_before_the_last_miss(one, other):
     size = min(len(one), len(other))
@@ -66,7 +61,6 @@ def test_strength_does_not_see_what_lies_before_the_last_miss(one, other):
     assert extraction_strength([one[:size] + tail]) == extraction_strength([other[:size] + tail])
 
 
-@relaxed
 @given(ANSWERS)
 def test_samples_do_not_touch_each_other(answers):
     for score in (exact_memorization, extraction_strength):

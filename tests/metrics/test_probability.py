@@ -2,13 +2,11 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from baldro.errors import BaldroError
 from baldro.metrics.probability import normalised_probability, probability
-
-relaxed = settings(deadline=None, max_examples=50)  # first calls load packages, on machines of any speed
 
 LOSSES = st.lists(st.floats(0, 1e4), min_size=1, max_size=30)
 PLAIN = [
@@ -34,7 +32,6 @@ def test_published_normalised_probabilities_to_the_bit(tofu_log, section):
     assert np.mean(ours) == tofu_log.aggregate(f"{section}_Q_A_Prob_normalised")
 
 
-@relaxed
 @given(LOSSES)
 def test_probability_is_exp(losses):
     ours = probability(losses)
@@ -42,7 +39,6 @@ def test_probability_is_exp(losses):
     np.testing.assert_allclose(ours, [math.exp(-loss) for loss in losses], rtol=1e-14)
 
 
-@relaxed
 @given(st.floats(0, 1), st.lists(st.floats(0, 1), min_size=1, max_size=6))
 def test_normalised_probability_is_a_share_and_forgets_the_order(correct, wrong):
     share = normalised_probability([correct], [wrong])[0]

@@ -2,14 +2,12 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.introspect import opt_func_info
 
 from baldro.errors import BaldroError
 from baldro.metrics.truth_ratio import arithmetic_truth_ratio, closer_to_one, true_better, truth_ratio
-
-relaxed = settings(deadline=None, max_examples=50)  # first calls load packages, on machines of any speed
 
 RATIOS = st.lists(st.floats(0, 1e10), min_size=1, max_size=30)
 # published section -> (its metric, the candidate held to be right)
@@ -39,7 +37,6 @@ def test_published_aggregates_to_the_bit(tofu_log, section):
     assert np.mean(aggregate(tofu_log.values(metric))) == tofu_log.aggregate(metric)
 
 
-@relaxed
 @given(st.floats(0, 15), st.lists(st.floats(0, 30), min_size=1, max_size=6))
 def test_the_ratio_is_geometric_mean_over_probability(correct, wrong):
     geometric = math.prod(math.exp(-loss) for loss in wrong) ** (1 / len(wrong))
@@ -47,7 +44,6 @@ def test_the_ratio_is_geometric_mean_over_probability(correct, wrong):
     assert truth_ratio([correct], [wrong])[0] == pytest.approx(expected, rel=1e-9)
 
 
-@relaxed
 @given(
     st.integers(1, 6).flatmap(
         lambda k: st.lists(st.lists(st.floats(0, 30), min_size=k + 1, max_size=k + 1), min_size=1)
@@ -72,7 +68,6 @@ def test_the_constant_keeps_an_impossible_answer_finite():
     assert truth_ratio([1e4], [[0.0]])[0] == arithmetic_truth_ratio([1e4], [[0.0]])[0] == 1 / 1e-10
 
 
-@relaxed
 @given(RATIOS)
 def test_what_becomes_of_a_ratio(ratios):
     for ratio, folded, left in zip(ratios, closer_to_one(ratios), true_better(ratios), strict=True):
@@ -82,7 +77,6 @@ def test_what_becomes_of_a_ratio(ratios):
         assert 0 <= left <= 1
 
 
-@relaxed
 @given(st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=30))
 def test_folding_is_blind_to_which_side_is_likelier(ratios):
     np.testing.assert_allclose(closer_to_one(ratios), closer_to_one([1 / r for r in ratios]), rtol=1e-6)

@@ -13,7 +13,7 @@ from baldro.errors import BaldroError
 from baldro.grid.declared import declared
 from baldro.objectives import loss_function
 
-relaxed = settings(deadline=None, max_examples=10, derandomize=True)
+relaxed = settings(max_examples=10)
 DECLARED = declared("objectives", "objective")
 NAMES = pytest.mark.parametrize("name", DECLARED)
 LENGTHS = st.lists(st.integers(1, 5), min_size=1, max_size=4)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from baldro.grid.declared import declared
 from baldro.objectives import TokenStats, loss_function
 
-relaxed = settings(deadline=None, max_examples=8, derandomize=True)
+relaxed = settings(max_examples=8)
 DECLARED = declared("objectives", "objective")
 
 

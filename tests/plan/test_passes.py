@@ -72,7 +72,7 @@ def cases():
     for variant in VARIANTS:
         share = {SHARES[variant]: 0.25} if variant in SHARES else SPREAD.get(variant, {})
         yield {"variant": variant, **share}
-        yield {"variant": variant, "robust_scope": "micro-batch", "micro_batch_size": 4}
+        yield {"variant": variant, "robust_scope": "micro-batch", "micro_batch_size": 4, **SPREAD.get(variant, {})}
         yield {"objective": "idkdpo", "variant": variant, **share}
         yield {"variant": variant, "combiner": "uno", **share}
         own = {f"retain_{field}": value for field, value in share.items()}
@@ -83,7 +83,13 @@ def cases():
         yield {"objective": "graddiff", "combiner": combiner}
     yield {"variant": "baldro-g", "g_retain": "cut", "g_fraction": 0.75}
     yield {"variant": "baldro-g", "g_retain": "cut", "combiner": "uno"}
-    yield {"variant": "baldro-g", "robust_scope": "micro-batch", "micro_batch_size": 4, "combiner": "uno"}
+    scoped = {"robust_scope": "micro-batch", "micro_batch_size": 4}
+    yield {"variant": "baldro-g", "combiner": "uno", **scoped}
+    yield {"variant": "baldro-g", "g_retain": "cut", **scoped}
+    yield {"objective": "idkdpo", "variant": "chi2", **SPREAD["chi2"], **scoped}
+    yield {"retain_variant": "baldro-dv", "retain_normalisation": "sample-mean", **scoped}
+    yield {"variant": "baldro-dv", "dv_level": "token", "objective": "wga", **scoped}
+    yield {"variant": "baldro-g", "objective": "wga", "forget_normalisation": "token-mean"}
     yield {"variant": "baldro-dv", "dv_level": "token", "objective": "wga"}
 
 

@@ -17,7 +17,7 @@ from baldro.plan import cost, sizes
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@settings(deadline=None, max_examples=25, derandomize=True)
+@settings(max_examples=25)
 @given(
     vocabulary=st.integers(300, 900), heads=st.integers(1, 4), layers=st.integers(1, 3), intermediate=st.integers(8, 99)
 )
@@ -32,7 +32,7 @@ def test_parameters_are_a_llamas(vocabulary, heads, layers, intermediate):
     assert sizes.parameters("m", {"build": shape, "parameters": 7}) == model.num_parameters()
 
 
-@settings(deadline=None, max_examples=15, derandomize=True)
+@settings(max_examples=15)
 @given(rank=st.integers(1, 9), heads=st.integers(1, 4), layers=st.integers(1, 3), intermediate=st.integers(8, 99))
 def test_adapters_are_pefts(rank, heads, layers, intermediate):
     """Of its own idea of all linear layers, and of ours."""
@@ -62,7 +62,7 @@ def test_adapters_of_llama_2_7b_by_hand():
     assert sizes.adapters("m", {"parameters": 6.74e9}, 32) == pytest.approx(exact, rel=0.03)
 
 
-@settings(deadline=None, max_examples=10, derandomize=True)
+@settings(max_examples=10)
 @given(
     authors=st.integers(10, 30),
     questions=st.integers(1, 8),

@@ -24,7 +24,6 @@ def series(values, name=RATIOS) -> dict:
 
 
 @given(st.integers(1, 3), st.integers(1, 12), st.integers(1, 9), st.integers(0, 2**32 - 1), st.booleans())
-@settings(deadline=None, max_examples=50, derandomize=True)
 def test_distances_are_the_largest_gaps(seeds, n, m, seed, ties):
     """Ties within and between the two, too: values are of a coarse grid."""
     random = np.random.default_rng(seed)
@@ -51,7 +50,7 @@ def test_distances_of_many_values_are_exact_too():
 
 
 @given(st.integers(1, 3), st.integers(0, 2**32 - 1), st.booleans())
-@settings(deadline=None, max_examples=20, derandomize=True)
+@settings(max_examples=20)
 def test_utilities_are_the_harmonic_means_of_the_swapped_runs(seeds, seed, zero):
     random = np.random.default_rng(seed)
     sizes = (5, 3, 4)

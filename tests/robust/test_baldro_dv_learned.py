@@ -14,7 +14,7 @@ from baldro.errors import BaldroError
 from baldro.robust import weights
 from baldro.robust.baldro_dv_learned import beta
 
-relaxed = settings(deadline=None, max_examples=100, derandomize=True)
+relaxed = settings(max_examples=100)
 
 LOSSES = st.lists(st.integers(-6400, 6400).map(lambda x: x / 64), min_size=1, max_size=20)
 RHOS = st.floats(1e-3, 5)

@@ -3,14 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from baldro.errors import BaldroError
 from baldro.robust import weights
 from baldro.robust.baldro_g import kept
-
-relaxed = settings(deadline=None, max_examples=50, derandomize=True)
 
 
 def tensor(losses, dtype=torch.float64):
@@ -21,7 +19,6 @@ def hardest(losses, fraction=0.5):
     return weights("baldro-g")(tensor(losses), g_fraction=fraction)
 
 
-@relaxed
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=20))
 def test_g_keeps_the_hardest_half(losses):
     k = max(1, len(losses) // 2)

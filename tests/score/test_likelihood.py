@@ -25,7 +25,6 @@ ROWS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=50)
 @given(sequences=ROWS)
 def test_a_common_prefix_is_common_and_leaves_the_last_prompt_token(sequences):
     n = common_prefix(sequences)
@@ -34,7 +33,7 @@ def test_a_common_prefix_is_common_and_leaves_the_last_prompt_token(sequences):
     assert n == 0 if len(sequences) == 1 else not further
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(rows=st.lists(ROWS, min_size=1, max_size=4), tokens=st.sampled_from([1, 20, 60, 16384]))
 def test_sharing_changes_nothing(pair, rows, tokens):
     """Any prompts and answers: alone, sharing a prefix of any length, ending at different places."""

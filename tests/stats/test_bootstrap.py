@@ -9,7 +9,7 @@ from scipy.stats import bootstrap, hmean, mannwhitneyu, norm
 from baldro.errors import BaldroError
 from baldro.stats import Interval, bootstrap_auc, bootstrap_harmonic, bootstrap_leak, bootstrap_mean
 
-relaxed = settings(deadline=None, max_examples=25)
+relaxed = settings(max_examples=25)
 
 # Multiples of 1/64: sums that should be equal are, whatever their order.
 COARSE = st.lists(st.integers(0, 64).map(lambda k: k / 64), min_size=2, max_size=20)

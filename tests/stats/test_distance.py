@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp, norm
 
 from baldro.errors import BaldroError
 from baldro.stats import Interval, bootstrap_ks
 
-relaxed = settings(deadline=None, max_examples=50)
 RATIOS = st.integers(2, 30).flatmap(
     lambda size: st.tuples(*[st.lists(st.sampled_from([0.1, 0.2, 0.5, 1.0, 3.0]), min_size=size, max_size=size)] * 2)
 )
@@ -36,7 +35,6 @@ def coverage(make, distance: float, *, size: int, repetitions: int, shared: floa
     return hits / repetitions
 
 
-@relaxed
 @given(RATIOS)
 def test_the_distance_is_scipys_and_the_interval_is_ordered(ratios):
     interval = bootstrap_ks(*ratios, seed=0, n=50)
@@ -45,7 +43,6 @@ def test_the_distance_is_scipys_and_the_interval_is_ordered(ratios):
     assert interval.n == len(ratios[0])
 
 
-@relaxed
 @given(RATIOS, st.integers(0, 100), st.sampled_from([1, 30]))
 def test_the_ends_by_hand(ratios, seed, n):
     """The definition, computed here from the rows and the points themselves, one redraw at a time."""
@@ -65,7 +62,6 @@ def test_the_ends_by_hand(ratios, seed, n):
     assert interval.high == pytest.approx(min(distance + max(up, 0), 1), abs=1e-12)
 
 
-@relaxed
 @given(RATIOS, st.randoms(use_true_random=False))
 def test_neither_the_order_of_rows_nor_a_growing_function_of_the_values_matters(ratios, random):
     pairs = list(zip(*ratios, strict=True))

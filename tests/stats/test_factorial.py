@@ -12,7 +12,7 @@ from scipy.stats import ttest_1samp
 from baldro.errors import BaldroError
 from baldro.stats import effect, total
 
-relaxed = settings(deadline=None, max_examples=40, derandomize=True)
+relaxed = settings(max_examples=40)
 SHAPES = st.tuples(st.integers(2, 5), st.integers(2, 3), st.integers(2, 3), st.integers(2, 2))
 
 

@@ -1,19 +1,16 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_1samp, ttest_rel
 
 from baldro.errors import BaldroError
 from baldro.stats import Interval, mean_interval, paired_difference
 
-relaxed = settings(deadline=None, max_examples=50)  # first calls load packages, on machines of any speed
-
 VALUES = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=12, unique=True).filter(lambda v: np.std(v) > 1e-3)
 
 
-@relaxed
 @given(VALUES, st.sampled_from([0.5, 0.9, 0.95, 0.99]))
 def test_mean_interval_against_scipy(values, level):
     ours, theirs = mean_interval(values, level), ttest_1samp(values, 0).confidence_interval(level)
@@ -37,7 +34,6 @@ def test_seeds_that_agree_leave_no_width():
     assert mean_interval([0.5, 0.5]) == Interval(mean=0.5, low=0.5, high=0.5, n=2)
 
 
-@relaxed
 @given(VALUES, st.integers(0, 100))
 def test_paired_difference_against_scipy(values, seed):
     other = np.array(values) + np.random.default_rng(seed).normal(size=len(values))

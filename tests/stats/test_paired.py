@@ -11,7 +11,7 @@ from scipy import stats
 from baldro.errors import BaldroError
 from baldro.stats import PairedTest, holm, permutation_test
 
-relaxed = settings(deadline=None, max_examples=25)
+relaxed = settings(max_examples=25)
 COARSE = st.integers(0, 16).map(lambda k: k / 16)
 PAIRS = st.lists(st.tuples(COARSE, COARSE), min_size=1, max_size=8).map(lambda pairs: np.array(pairs).T)
 
@@ -32,7 +32,7 @@ def test_the_exact_mean_test_is_scipys(pair):
     assert ours.n == pair.shape[1]
 
 
-@settings(deadline=None, max_examples=5)
+@settings(max_examples=5)
 @given(st.lists(st.tuples(COARSE, COARSE), min_size=2, max_size=5).map(lambda pairs: np.array(pairs).T))
 @example(np.array([(0.1875, 0.5), (0.25, 0.75), (0.5, 0.4375), (0.75, 0.0)]).T)
 def test_an_exact_test_of_ones_own_statistic_is_scipys(pair):

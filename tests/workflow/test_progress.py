@@ -79,7 +79,7 @@ def run(folder: Path, snakefile: str, *options: str, code: int = 0) -> list[str]
     """The lines that Snakemake prints, both streams together."""
     (folder / "Snakefile").write_text(snakefile)
     process = subprocess.run(
-        command(*options), cwd=folder, env=environment(), stdout=-1, stderr=subprocess.STDOUT, text=True, timeout=60
+        command(*options), cwd=folder, env=environment(), stdout=-1, stderr=subprocess.STDOUT, text=True, timeout=300
     )
     assert process.returncode == code, process.stdout
     assert "\x1b" not in process.stdout

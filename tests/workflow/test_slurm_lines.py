@@ -128,7 +128,7 @@ def cluster(tmp_path_factory):
     def snakemake(*options: str, code: int = 0) -> list[str]:
         command = [sys.executable, "-m", "snakemake", *OPTIONS, *options]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        done = subprocess.run(command, cwd=folder, env=env, timeout=120, **streams)
+        done = subprocess.run(command, cwd=folder, env=env, timeout=600, **streams)
         assert done.returncode == code, done.stdout
         return done.stdout.splitlines()
 

@@ -172,5 +172,9 @@ def texts() -> Mapping[str, str]:
 def retain_losses() -> dict[str, str]:
     """retain_loss -> its formula, from the docstrings of `baldro.combine.losses`."""
     tree = ast.parse((PACKAGE / "combine" / "losses.py").read_text(encoding="utf-8"))
-    found = {node.name: ast.get_docstring(node) for node in tree.body if isinstance(node, ast.FunctionDef)}
+    found = {
+        node.name: (ast.get_docstring(node) or "").partition("\n\n")[0]
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef)
+    }
     return {name: found[name.replace("-", "_")] for name in FIELDS["retain_loss"]["choices"]}

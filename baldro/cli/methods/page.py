@@ -29,11 +29,15 @@ forward pass, a product with the second derivative about {CURVED} times that of 
 halves, its forget samples and as many retain samples. An objective's cost is that with variant base, a variant's that with an
 objective of 1 forward and backward, a combiner's that with both; together they multiply."""
 ABOUT = {
-    "objective": "Losses of a sample, to be minimised: high means still remembered.",
+    "objective": "Losses of a sample, to be minimised: high means still remembered. Where it is a mean over tokens "
+    f"({_those(lambda method: method.tokens)}), `forget_normalisation: token-mean` takes the mean over all answer tokens of the "
+    "batch instead of each sample's (of the kept samples, with a variant that keeps some), as released trainers do.",
     "variant": "Weights of the losses of the whole effective batch, whatever the micro-batch and the number of devices. A "
     "half of more sequences than `micro_batch` (needs, in models.yaml) takes several passes, and so does any on several "
     "devices; "
     "then a sample whose weight turns out to be 0 goes no further than its first. "
+    "`robust_scope: micro-batch` takes each `micro_batch_size` samples of either half as a batch of its own and averages over "
+    "these, as released trainers do. "
     f"`dv_level: token` is for objectives whose loss is a mean over tokens: {_those(lambda method: method.tokens)}.",
     "combiner": "g_f and g_r are the gradients of the forget and the retain loss, gamma is forget_weight, lam is "
     f"retain_weight. Without a retain half there is nothing to combine: {_those(lambda method: not method.retains)}.",
@@ -111,7 +115,8 @@ def _retain() -> Iterable[str]:
     yield (
         "The model before unlearning is not held as a second model: hidden states of the samples that are compared are in the "
         "node's memory, for `kl` with a copy of the output head on the device. `activations` needs an objective that "
-        f"names a layer: {_those(lambda method: 'activations' in method.needs)}."
+        f"names a layer: {_those(lambda method: 'activations' in method.needs)}. Every retain loss is of answer tokens; "
+        "released code averages `kl` over all positions of the padded batch, prompts and padding too."
     )
     yield (
         "`retain_variant` weighs the retain batch as a variant weighs the forget batch, its fields with `retain_` before them "

@@ -17,7 +17,7 @@ from baldro.report.figures.canvas import Absent, Sketch, legend_below, panels
 from baldro.report.frame import hyperparameter_names, values_of
 from baldro.report.style import colour, method_label, objective_label, objective_rank, plain
 
-OWN = (*VARIANTS["baldro-dv"].fields, *VARIANTS["baldro-dv"].also, "micro_batch_size")
+OWN = (*VARIANTS["baldro-dv"].fields, *VARIANTS["baldro-dv"].also, "robust_scope", "micro_batch_size")
 """Settings in which a robust run may differ from its base."""
 MOST = 6
 """Objectives in one column of the figure."""
