@@ -58,14 +58,15 @@ def describe(name: str, definition: Mapping[str, Any]) -> dict[str, Any]:
         "prompt": prompt,
         "build": definition.get("build"),
         "starts": {part: str(source if source.path else hub.at_commit(source)) for part, source in found.items()},
-        "contents": _contents(name, definition),
+        **_contents(name, definition),
     }
 
 
-def _contents(name: str, definition: Mapping[str, Any]) -> dict[str, str]:
-    """Part of a model, or `tokenizer` -> a hash of the local files that its prompt depends on; none of the hub's, which have a commit."""
+def _contents(name: str, definition: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """`contents`: part, or `tokenizer` -> a hash of the local files that a prompt depends on; nothing of the hub, which has commits."""
     found = {part: resolve(places, what=f"model {name} ({part})") for part, places in described(definition).items()}
-    return {part: model_content(source.path, weights=False) for part, source in found.items() if source.path}
+    hashes = {part: model_content(source.path, weights=False) for part, source in found.items() if source.path}
+    return {"contents": hashes} if hashes else {}
 
 
 def build(architecture: Mapping[str, Any], texts: Iterable[str], *, seed: int) -> tuple[nn.Module, Any]:
