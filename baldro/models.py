@@ -63,7 +63,7 @@ def describe(name: str, definition: Mapping[str, Any], *, new_tokens: int = 0) -
         _check_built(name, prompt, [*declared, *(["tokenizer"] if "tokenizer" in definition else [])])
         built = definition.get("build") or {}
         check_room(built.get("max_position_embeddings", POSITIONS), new_tokens, what=f"model {name} (build): ")
-        return {"name": name, "prompt": prompt.text, "build": definition.get("build"), "starts": {}, "contents": {}}
+        return {"name": name, "prompt": prompt.text, "build": definition.get("build"), "starts": {}}
     own = {}
     if "tokenizer" in definition:
         coder_source = resolve(definition["tokenizer"], what=f"model {name} (tokenizer)")
@@ -86,7 +86,7 @@ def describe(name: str, definition: Mapping[str, Any], *, new_tokens: int = 0) -
     if own and not coder_source.path:
         own = {"tokenizer": str(hub.at_commit(coder_source))}
     kept = {"name": name, "prompt": prompt.text, **declared, "build": None, "starts": settled, **own}
-    return {**kept, "rendered": rendered, "contents": _contents(name, definition)}
+    return {**kept, "rendered": rendered, **_contents(name, definition)}
 
 
 def _check_built(name: str, prompt: Prompt, others: list[str]) -> None:
@@ -101,10 +101,11 @@ def _check_built(name: str, prompt: Prompt, others: list[str]) -> None:
         )
 
 
-def _contents(name: str, definition: Mapping[str, Any]) -> dict[str, str]:
-    """Part of a model, or `tokenizer` -> a hash of the local files that its prompt depends on; none of the hub's, which have a commit."""
+def _contents(name: str, definition: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """`contents`: part, or `tokenizer` -> a hash of the local files that a prompt depends on; nothing of the hub, which has commits."""
     found = {part: resolve(places, what=f"model {name} ({part})") for part, places in described(definition).items()}
-    return {part: model_content(source.path, weights=False) for part, source in found.items() if source.path}
+    hashes = {part: model_content(source.path, weights=False) for part, source in found.items() if source.path}
+    return {"contents": hashes} if hashes else {}
 
 
 def build(architecture: Mapping[str, Any], texts: Iterable[str], *, seed: int) -> tuple[nn.Module, Any]:

@@ -135,7 +135,7 @@ def fetch(source: Source, *, weights: bool = True) -> Path:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.utils import logging
 
-    if folder := hub.ready(source, weights=True):
+    if folder := hub.ready(source, weights=weights):
         return folder
     logging.set_verbosity_error()  # the client tries several times; only the last error is told
     try:
