@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 import transformers.utils.logging
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from transformers import (
@@ -37,7 +38,7 @@ SHOWN = 3
 @contextmanager
 def one_line(source: object, more: str = "") -> Iterator[None]:
     """What transformers raises of a checkpoint that it cannot load, as one line; `more` is allowed, too."""
-    broken = (OSError, ValueError, ImportError, RuntimeError, SafetensorError)
+    broken = (OSError, ValueError, ImportError, RuntimeError, SafetensorError, StrictDataclassError)
     pickled = (LookupError, EOFError, UnpicklingError, struct.error)  # of a file that is cut anywhere
     try:
         yield

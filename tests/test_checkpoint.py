@@ -88,6 +88,14 @@ def test_one_tensor(folder, change, pattern):
         assert pattern in told(action, folder)
 
 
+def test_a_config_that_cannot_be(folder):
+    """61 is no multiple of two heads; transformers checks it by a class of errors of its own."""
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "hidden_size": 61}))
+    for action in (described, downloaded):
+        assert "cannot be loaded: " in told(action, folder) and "hidden size (61)" in told(action, folder)
+
+
 def test_a_config_of_fewer_layers_than_the_checkpoint(folder):
     """The model would be another one, without a word."""
     config = json.loads((folder / "config.json").read_text())

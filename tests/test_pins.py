@@ -79,7 +79,9 @@ def third_party(rooms: list[str]) -> set[str]:
     """The top-level packages that some rooms import, Python's own, baldro and what comes with jinja2 left out."""
     files = [path for room in rooms for path in (ROOT / "baldro").glob(f"{room}*") if path.stem == room]
     files = [path for file in files for path in ([file] if file.is_file() else sorted(file.rglob("*.py")))]
-    files = [path for path in files if rooms[-1] != "data" or path.stem not in ("batches", "encode")]  # training's
+    files = [
+        path for path in files if rooms[-1] != "data" or path.stem not in ("batches", "encode", "prompt")
+    ]  # training's
     nodes = [node for path in files for node in ast.walk(ast.parse(path.read_text()))]
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}

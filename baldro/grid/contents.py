@@ -116,7 +116,10 @@ def _unreadable(path: Path, error: OSError) -> BaldroError:
 def _memory() -> dict[tuple[str, tuple[int, ...]], str]:
     """What is remembered; what cannot be read is forgotten, for it can be found out again."""
     with suppress(OSError, ValueError, TypeError, KeyError):
-        return {(path, tuple(kept["stamp"])): kept["sha256"] for path, kept in json.loads(MEMORY.read_text()).items()}
+        return {
+            (path, tuple(kept["stamp"])): kept["sha256"]
+            for path, kept in json.loads(MEMORY.read_text(encoding="utf-8")).items()
+        }
     return {}
 
 

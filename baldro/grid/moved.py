@@ -44,12 +44,13 @@ def cached_commit(source: Source | None) -> str | None:
     home = Path(os.environ.get("HF_HOME") or home).expanduser()
     cache = Path(os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or home / "hub").expanduser()
     with suppress(OSError):
-        return (cache / f"models--{source.hub.replace('/', '--')}" / "refs" / source.revision).read_text().strip()
+        ref = cache / f"models--{source.hub.replace('/', '--')}" / "refs" / source.revision
+        return ref.read_text(encoding="utf-8").strip()
     return None
 
 
 def _starts(path: Path) -> dict[str, str]:
     with suppress(OSError, ValueError):
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
         return found.get("starts", {}) if isinstance(found, dict) else {}
     return {}

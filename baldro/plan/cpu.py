@@ -49,7 +49,7 @@ def _lacks_bf16(flags: Sequence[str]) -> bool:
 def _flags() -> list[str]:
     """Of the first core: `flags` of x86-64, `Features` of Arm; empty where there is no such file."""
     try:
-        lines = CPUINFO.read_text().splitlines()
+        lines = CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
     pairs = (line.partition(":") for line in lines)

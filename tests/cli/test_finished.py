@@ -168,7 +168,7 @@ def other_start(options, folder, patch):
 def other_model(options, folder, patch):
     stored = json.loads(options["model"].read_text())
     options["model"] = folder / "other.json"
-    options["model"].write_text(json.dumps({**stored, "prompt": "Q: {question}\n"}))
+    options["model"].write_text(json.dumps({**stored, "name": "another"}))
 
 
 def other_data(options, folder, patch):

@@ -67,7 +67,7 @@ def test_the_reference_is_not_a_second_model(book):
     run, retain = book.point("npo", retain_loss="kl"), book.draw(5, 2)
     memory = book.memory(run, [], retain)
     assert {t: len(h) for t, h in memory.hidden.items()} == {t: t.answer for t in retain}
-    assert memory.head.keywords["weight"].shape == book.model.lm_head.weight.shape
+    assert memory.head.linear.keywords["weight"].shape == book.model.lm_head.weight.shape
     assert not memory.activation and not book.memory(book.point("npo"), [], retain).hidden
 
 
