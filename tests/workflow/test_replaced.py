@@ -13,6 +13,8 @@ import yaml
 
 from .conftest import Checkout
 
+pytestmark = pytest.mark.processes
+
 STUB = """#!/usr/bin/env python
 import json, sys
 from pathlib import Path
