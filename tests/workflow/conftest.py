@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = (
@@ -122,12 +123,18 @@ def fresh(tmp_path_factory) -> Checkout:
 @pytest.fixture(scope="session")
 def finished(fresh, tmp_path_factory) -> Checkout:
     """The checkout after the small experiment. Not to be changed by a test."""
-    folder = tmp_path_factory.mktemp("finished") / "checkout"
-    shutil.copytree(fresh.folder, folder)
-    checkout = Checkout(folder)
-    process = checkout.snakemake("small.yaml", "--cores", "2")
-    (folder / "output.txt").write_text(process.stdout + process.stderr)
-    return checkout
+    base = tmp_path_factory.getbasetemp()
+    shared = (
+        base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    )  # one experiment for all of pytest's processes
+    folder = shared / "finished"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "output.txt").is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.copytree(fresh.folder, folder)
+            process = Checkout(folder).snakemake("small.yaml", "--cores", "2")
+            (folder / "output.txt").write_text(process.stdout + process.stderr)
+    return Checkout(folder)
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ import yaml
 
 from .conftest import ROOT
 
+pytestmark = pytest.mark.processes  # minutes of the real Snakemake
+
 BASE = "few--nano--forget10--npo--lr=0.001--epochs=2--batch_size=2"
 DV = "few--nano--forget10--npo--baldro-dv--lr=0.001--epochs=2--batch_size=2"
 TRAINING = {"benchmark", "model", "finetune", "reference", "unlearn", "score"}
@@ -29,7 +31,6 @@ def test_from_nothing_each_model_is_made_once(fresh):
     }  # fmt: skip
 
 
-@pytest.mark.processes
 def test_the_graph_of_two_thousand_runs_costs_little_beside_snakemakes_own(fresh, tmp_path):
     """CPU time of a dry run beside that of the same jobs without a word about them: twice (benchmarks/grid.py), and not much more."""
     grid = yaml.safe_load((fresh.folder / "small.yaml").read_text())

@@ -9,6 +9,8 @@ import pytest
 
 from baldro.grid import Run, load
 
+pytestmark = pytest.mark.processes  # minutes of the real Snakemake
+
 TARGET = "few--nano--full--finetune--lr=0.002--epochs=2"
 LOST = "few--nano--forget10--npo--lr=1e+30--epochs=2--batch_size=2"
 

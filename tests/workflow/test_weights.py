@@ -8,6 +8,8 @@ from dataclasses import replace
 import pytest
 import yaml
 
+pytestmark = pytest.mark.processes  # minutes of the real Snakemake
+
 OTHER = "few--other--forget10--original"
 PUBLISHED = {"target": ["hub:lab/target@main"], "retain": {"retain90": ["hub:lab/retained@v1"]}}
 
