@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from .conftest import ROOT, copy_of, nano, tables
+from .conftest import PATIENCE, ROOT, copy_of, nano, tables
 
 pytestmark = pytest.mark.slurm
 NEEDS = {"mem_mb": 2000, "train_minutes": 7, "score_minutes": 3}
@@ -28,7 +28,7 @@ def cut(fresh, on_slurm, tmp_path_factory) -> tuple[Any, Any, str]:
     for checkout in (here, there):
         (checkout.folder / "cut.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     said = on_slurm(there, "cut.yaml")
-    here.snakemake("cut.yaml", "--cores", "2", seconds=540)
+    here.snakemake("cut.yaml", "--cores", "2", seconds=PATIENCE * 540)
     return here, there, said
 
 

@@ -209,7 +209,7 @@ def test_a_killed_snakemake_is_started_again_while_its_jobs_run(snakemake, earli
 
 def kill(snakemake: Snakemake) -> None:
     os.kill(snakemake.process.pid, signal.SIGKILL)
-    snakemake.process.wait(10)
+    snakemake.process.wait(30)
 
 
 def test_a_killed_snakemake_is_started_again_after_its_jobs_have_ended(snakemake):
@@ -227,7 +227,7 @@ def test_ctrl_c_cancels_the_jobs_and_the_next_start_goes_on(snakemake):
     snakemake.start()
     runs = snakemake.training()
     snakemake.process.send_signal(signal.SIGINT)
-    assert snakemake.process.wait(60) != 0
+    assert snakemake.process.wait(180) != 0
     until(30, "jobs are left", lambda: not snakemake.cluster.queue(snakemake.checkout.folder))
     snakemake.start()
     snakemake.end()
