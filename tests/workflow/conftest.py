@@ -18,7 +18,7 @@ COPIED = (
     *("Snakefile", "workflow", "profiles", "envs", "config.yaml", "models.yaml", "benchmarks.yaml", "README.md"),
     *("baldro", "snakemake_logger_plugin_baldro", "snakemake_executor_plugin_baldro_slurm"),
 )
-SMALL = """
+SMALL = r"""
 name: small
 benchmarks:
   few:
@@ -27,6 +27,7 @@ benchmarks:
 models:
   nano:
     build: {vocab_size: 400, hidden_size: 16, num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 32}
+    prompt: "{question}\n"
     pretrain: {lr: 2e-3, epochs: 1}
     finetune: {lr: 2e-3, epochs: 2}
 grid:

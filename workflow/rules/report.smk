@@ -18,7 +18,7 @@ rule report:
     conda:
         "../../envs/report.yaml"
     params:
-        config=json.dumps(config),
+        config=lambda wildcards: json.dumps(config),  # a function: a prompt's {question} is no wildcard
         code=code("report"),
     shell:
         "baldro report --log {log} --config {params.config:q}"
