@@ -28,6 +28,7 @@ from baldro.grid import Run
 from baldro.journal import Log
 from baldro.lease import Interrupted, Lease, Stop
 from baldro.models import full_float32, recompute_activations
+from baldro.optimizer import adamw
 from baldro.progress import Progress
 from baldro.schedule import Plan, lr_factor
 
@@ -35,7 +36,7 @@ FORGET, RETAIN, DROPOUT = 0, 1, 2
 """Streams of random draws under one seed."""
 
 
-__all__ = ["Diverged", "Execution", "Interrupted", "Plan", "Trained", "adamw", "lr_factor", "train"]
+__all__ = ["Diverged", "Execution", "Interrupted", "Plan", "Trained", "lr_factor", "train"]
 
 
 class Diverged(BaldroError):
@@ -254,21 +255,6 @@ def _start_fila(
     adapters.start_fila(
         [sample.tokens for sample in forget], retain, seed=run.seed, autocast=autocast, agreed=first, check=check
     )
-
-
-def adamw(model: nn.Module, run: Run) -> torch.optim.AdamW:
-    """The optimiser of a run: on a GPU in one kernel, which needs no copy of the weights beside them; on a CPU parameter by parameter."""
-    on_gpu = next(model.parameters()).device.type == "cuda"
-    return torch.optim.AdamW(_groups(model, run.weight_decay), lr=run.lr, fused=on_gpu or None)
-
-
-def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Decay on matrices only; norms and biases have one dimension."""
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
-    ]
 
 
 def _peers(accelerator: Accelerator) -> Peers:

@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM
 
-from baldro import checkpoint, hub, models
+from baldro import hub, models
 from baldro.cli import download
 from baldro.errors import BaldroError
+from baldro.models import checkpoint
 
 SHAPE = dict(vocab_size=300, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2)
 TEXTS = ["Who wrote it?", "Chika wrote it in 1963.", "Nobody knows who wrote it."]

@@ -6,13 +6,14 @@ import pytest
 import torch
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
-from baldro import heads, models
+from baldro import models
 from baldro.combine import Sample, remember
 from baldro.combine.forward import Forward
 from baldro.data.batches import collate
 from baldro.data.encode import Tokens
 from baldro.errors import BaldroError
 from baldro.grid import Run
+from baldro.models import heads
 from baldro.score import generate, token_statistics
 from baldro.score.likelihood import likelihoods
 

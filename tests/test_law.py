@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = """
-errors slurm files lease progress grid plan data hub checkpoint heads models adapters objectives robust combiners combine
-journal schedule train score metrics stats report cli
+errors slurm files lease progress grid plan data hub models adapters objectives robust combiners combine
+journal schedule optimizer train score metrics stats report cli
 """
 ROOMS = ORDER.split()
 MODULES = sorted((ROOT / "baldro").rglob("*.py"))

@@ -197,7 +197,7 @@ def test_token_logp_is_that_of_the_whole_logits(monkeypatch):
     ]
     results = []
     for elements in (10**9, 300 * 2):  # the head at once, and two positions at a time
-        monkeypatch.setattr(models, "HEAD_ELEMENTS", elements)
+        monkeypatch.setattr("baldro.models.forward.HEAD_ELEMENTS", elements)
         model.zero_grad()
         logp_BT, mask_BT = models.token_logp(model, collate(data))
         logp_BT.sum().backward()

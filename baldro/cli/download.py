@@ -39,7 +39,7 @@ def run(options: Namespace) -> None:
         folder, files = source.path, local(source.path, weights=weights)
         known = {"commit": None, "content": model_content(folder, weights=weights)}
     if weights and folder.is_dir():
-        from baldro.checkpoint import check_folder  # seconds of torch, which nothing else here needs
+        from baldro.models.checkpoint import check_folder  # seconds of torch, which nothing else here needs
 
         check_folder(folder)
     total = sum(files.values())
@@ -142,7 +142,8 @@ def fetch(source: Source, *, weights: bool = True) -> Path:
         info = HfApi().model_info(source.hub, revision=source.revision, files_metadata=True, timeout=TIMEOUT)
         commit = Source(hub=source.hub, revision=info.sha)
         sizes = {file.rfilename: file.size for file in info.siblings or []}
-        hub.check_no_adapters(sizes, source)
+        if weights:
+            hub.check_no_adapters(sizes, source)
         names = chosen(sizes, where=source, weights=weights)
         if hub.CONFIG not in names:
             raise BaldroError(f"{source} has no config.json; allowed: a tokenizer's repository with one")

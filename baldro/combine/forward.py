@@ -9,13 +9,12 @@ from contextlib import AbstractContextManager, contextmanager
 import torch
 from torch import Tensor, nn
 
-from baldro import heads
 from baldro.combine.memory import Memory
 from baldro.combine.parts import Sample
 from baldro.data.batches import collate
 from baldro.data.encode import Tokens
 from baldro.grid import Run
-from baldro.models import activations_behind, hidden_and_targets
+from baldro.models import activations_behind, heads, hidden_and_targets
 from baldro.objectives import TokenStats
 
 

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from baldro import heads
 from baldro.data.batches import by_length, collate
 from baldro.data.encode import Tokens
 from baldro.grid import OBJECTIVES, Run
-from baldro.models import activations_behind, hidden_and_targets
+from baldro.models import activations_behind, heads, hidden_and_targets
 
 
 @dataclass(frozen=True, kw_only=True)

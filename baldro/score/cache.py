@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-from baldro.checkpoint import attention_cache
+from baldro.models.checkpoint import attention_cache
 
 
 def empty(model: nn.Module) -> DynamicCache:

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from baldro import heads
 from baldro.data.batches import by_length
 from baldro.data.encode import Tokens
+from baldro.models import heads
 from baldro.score import cache as caches
 
 SEQUENCES = 256

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-from baldro import heads
 from baldro.data.batches import by_length, collate
 from baldro.data.encode import Tokens
 from baldro.errors import BaldroError, fits
-from baldro.models import HEAD_ELEMENTS, full_float32, hidden_and_targets, token_logp
+from baldro.models import full_float32, heads, hidden_and_targets, token_logp
+from baldro.models.forward import HEAD_ELEMENTS
 from baldro.score import cache as caches
 
 SEQUENCES = 256

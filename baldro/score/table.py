@@ -95,9 +95,8 @@ def evidence(
     """
     full_float32()
     model.eval()
-    wanted = sections(set(records["split"]), split, holdout)
-    frame = candidates(records, wanted, evaluate_rows)
-    asked = _all_asked(model, tokenizer, prompt, records, frame, wanted, max_new_tokens, label)
+    some = dict(split=split, holdout=holdout, max_new_tokens=max_new_tokens, evaluate_rows=evaluate_rows)
+    frame, asked = _all_asked(model, tokenizer, prompt, records, label=label, **some)
     result = frame.assign(gradient_norm=float("nan"), generation=None, clean=float("nan"))
     result = result.assign(sequence=[value for a in asked for value in a.hashes])
     result = result.assign(end=[n for a in asked for n in ([s.end for s in a.sequences] or [0] * len(a.frame))])
@@ -114,20 +113,17 @@ def check_room(
     tokenizer: Any,
     prompt: Prompt | str,
     records: pd.DataFrame,
-    *,
-    split: str,
-    holdout: str | None = None,
-    max_new_tokens: int,
-    evaluate_rows: int | None = None,
+    **asked: Any,
 ) -> None:
-    """Whether all that `evidence` will ask, of these arguments, fits the model's positions and embedding.
+    """Whether all that `evidence` will ask fits the model's positions and embedding.
+
+    Args:
+        asked: evidence's split, holdout, max_new_tokens and evaluate_rows.
 
     Raises:
         BaldroError: it does not.
     """
-    wanted = sections(set(records["split"]), split, holdout)
-    frame = candidates(records, wanted, evaluate_rows)
-    _all_asked(model, tokenizer, prompt, records, frame, wanted, max_new_tokens, "the evaluation that will follow")
+    _all_asked(model, tokenizer, prompt, records, label="the evaluation that will follow", **asked)
 
 
 def _all_asked(
@@ -135,20 +131,23 @@ def _all_asked(
     tokenizer: Any,
     prompt: Prompt | str,
     records: pd.DataFrame,
-    frame: pd.DataFrame,
-    wanted: Sequence[Section],
+    *,
+    split: str,
     max_new_tokens: int,
     label: str,
-) -> list[Asked]:
-    """Every section's rows and token ids."""
-    asked = []
+    holdout: str | None = None,
+    evaluate_rows: int | None = None,
+) -> tuple[pd.DataFrame, list[Asked]]:
+    """The candidates, and every section's rows and token ids."""
+    wanted = sections(set(records["split"]), split, holdout)
+    frame, asked = candidates(records, wanted, evaluate_rows), []
     for section in wanted:
         try:
             rows = frame[frame["section"] == section.name].reset_index(drop=True)
             asked.append(_ask(model, tokenizer, prompt, records, section, rows, max_new_tokens))
         except BaldroError as error:
             raise BaldroError(f"{label}: section {section.name}: {error}") from None
-    return asked
+    return frame, asked
 
 
 def candidates(records: pd.DataFrame, wanted: Sequence[Section], evaluate_rows: int | None) -> pd.DataFrame:

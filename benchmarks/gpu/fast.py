@@ -1,7 +1,6 @@
 """How fast: training steps, likelihoods and generation of models of published shapes with random weights, and the plan's constants."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,18 +14,6 @@ from benchmarks.gpu.work import QUICK, SHAPES, Shape, build, copy_rate, free, ma
 
 OFF = 1.5
 """How far an estimate of the plan may be off before its constant is to be corrected."""
-
-
-@dataclass
-class _Now:
-    """What the steps of one model may use."""
-
-    device: torch.device
-    first: bool
-    context: Context
-
-    def left(self) -> float:
-        return self.context.left()
 
 
 def rows(context: Context) -> Iterator[dict[str, Any] | str]:
@@ -51,7 +38,7 @@ def rows(context: Context) -> Iterator[dict[str, Any] | str]:
     batch, count, limit = (4, 3, 12) if quick else (32, 32, 96)
     found: list[tuple[Shape, dict[str, Any]]] = []
     for at, shape in enumerate(QUICK if quick else SHAPES):
-        for row in _of_shape(shape, at == 0, context, gpu, peak, batch=batch, count=count, limit=limit):
+        for row in _of_shape(shape, at, context, gpu, peak, batch=batch, count=count, limit=limit):
             found.append((shape, row))
             yield row
         if context.left() < 0:
@@ -64,12 +51,12 @@ _TYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 def _of_shape(
-    shape: Shape, first: bool, context: Context, gpu: GPU, peak: dict[str, float], *, batch: int, count: int, limit: int
+    shape: Shape, place: int, context: Context, gpu: GPU, peak: dict[str, float], *, batch: int, count: int, limit: int
 ) -> Iterator[dict[str, Any]]:
     draw = sequences(200, 100, seed=0)
     tokens = sum(len(s.ids) for s in draw) / len(draw)
     planned = Planned(shape, rows=count, tokens=tokens, limit=limit)
-    for dtype in (torch.float32, torch.bfloat16) if first else (torch.bfloat16,):
+    for dtype in (torch.float32, torch.bfloat16) if place == 0 else (torch.bfloat16,):
         if context.left() < 0:
             return
         model = build(shape, dtype=dtype, device=context.device)
@@ -77,7 +64,7 @@ def _of_shape(
         yield from scoring.rows(model, shape, planned, gpu, own, context.device, count=count, limit=limit)
         del model
         free(context.device)
-    yield from steps.rows(shape, planned, gpu, peak, _Now(context.device, first, context), batch)
+    yield from steps.rows(shape, planned, gpu, peak, context, batch=batch, place=place)
 
 
 def _constants(

@@ -26,12 +26,9 @@ EXPERIMENT = Path(__file__).resolve().parents[2] / "experiments" / "smollm2-tofu
 REPORT = 25.0
 """Seconds that are kept for the report."""
 NEEDED = {
-    "pyarrow": "pyarrow",
-    "gguf": "gguf",
-    "rouge_score": "rouge-score",
-    "scipy": "scipy",
-    "matplotlib": "matplotlib",
-}
+    "pyarrow": "pyarrow", "gguf": "gguf", "jsonschema": "jsonschema", "matplotlib": "matplotlib", "nltk": "nltk",
+    "rouge_score": "rouge-score", "scipy": "scipy",
+}  # fmt: skip
 """Modules that a bare machine may lack, and the packages that have them."""
 QUICK = {
     "models": {

@@ -16,7 +16,7 @@ from baldro.plan.cost import GPU
 from baldro.score.generation import batches, generate
 from baldro.score.likelihood import likelihoods
 from benchmarks.gpu.planned import Planned
-from benchmarks.gpu.work import Shape, candidates, sequences, timed
+from benchmarks.gpu.work import Shape, candidates, gigabytes, sequences, timed
 
 ANSWERS = (7, 7, 4, 4)
 """Candidates of a question in each section, as TOFU has them."""
@@ -165,7 +165,6 @@ def _row(
     shape: Shape, what: str, dtype: torch.dtype, one: Any, other: Any, rate: float, plan: float, *, share: float | None,
     note: str, failed: bool,
 ) -> dict[str, Any]:  # fmt: skip
-    gb = lambda timed: timed and timed.peak_bytes and timed.peak_bytes / 1e9  # noqa: E731
     return {
         "model": shape.name,
         "scoring": what,
@@ -173,10 +172,10 @@ def _row(
         "s": one.seconds,
         "tokens/s": rate,
         "share of peak": share,
-        "peak GB": gb(one),
+        "peak GB": gigabytes(one.peak_bytes),
         "plan s": plan,
         "textbook": other and f"{other.seconds / one.seconds:.2f}x",
-        "textbook GB": gb(other),
+        "textbook GB": other and gigabytes(other.peak_bytes),
         "note": note if other else f"{note}; textbook out of memory",
         "failed": failed,
     }

@@ -17,13 +17,15 @@ from torch import Tensor, nn
 from baldro.combine import Memory, Sample, Step
 from baldro.data.batches import Batch, collate
 from baldro.data.encode import Tokens
+from baldro.errors import OutOfMemory
 from baldro.grid import Run
+from baldro.optimizer import adamw
 from baldro.plan import sizes
 from baldro.plan.cost import GPU
 from baldro.score import reference
-from baldro.train import adamw
 from benchmarks.gpu.planned import Planned
-from benchmarks.gpu.work import Shape, build, free, timed
+from benchmarks.gpu.record import Context
+from benchmarks.gpu.work import Shape, build, free, gigabytes, sequences, timed
 
 BETA, DV_BETA = 0.1, 2.0
 AGREE = {"fp32": 1e-4, "bf16": 5e-2, "bf16-only": 1e-1}
@@ -49,13 +51,15 @@ class Case:
         return self.precision + (f", LoRA {self.lora_rank}" if self.lora_rank else "")
 
 
-def cases(shape: Shape, *, first: bool) -> list[Case]:
-    """Those of one model; the first model has more."""
+def cases(place: int) -> list[Case]:
+    """Those of the first model, of the second, which are fewer, and of the others, which are the fewest."""
     variants = ("base", "baldro-g", "baldro-dv")
     full = [Case("bf16-only", v) for v in variants]
     masters = [Case("bf16", v) for v in variants]
     lora = [Case("bf16", "baldro-dv", lora_rank=32, textbook=False)]
-    if not first:
+    if place > 1:
+        return [*full[2:], *lora]
+    if place == 1:
         return [*full, *masters[2:], *lora]
     pieces = [Case("bf16", v, micro_batch=8, textbook=False) for v in variants[1:]]
     others = [Case("bf16", "baldro-dv", objective=o, textbook=False) for o in ("simnpo", "satimp")]
@@ -66,7 +70,8 @@ class Bench:
     """The models of one shape and storage, and a batch; made once for all cases that share them.
 
     Args:
-        batch: forget samples of a step, and as many retain samples.
+        precision: bf16-only for weights stored in bf16, else float32.
+        forget, retain: the batch, of which every case takes all.
     """
 
     def __init__(
@@ -93,18 +98,29 @@ class Bench:
         """Makes the context of a forward pass."""
         return partial(torch.autocast, self.device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
+    @property
+    def reference_bytes(self) -> int:
+        """What the textbook's second model takes, which is none of ours."""
+        return 0 if self.before is None else sum(p.numel() * p.element_size() for p in self.before.parameters())
+
     def drop_reference(self) -> None:
         """The textbook's second model is no longer in memory."""
         self.before = None
         free(self.device)
 
 
-def rows(shape: Shape, planned: Planned, gpu: GPU, peak: dict[str, float], context: Any, batch: int) -> Iterator[dict]:
-    """A row a case, storage after storage, so that few models are built."""
-    from benchmarks.gpu.work import sequences
+def rows(
+    shape: Shape, planned: Planned, gpu: GPU, peak: dict[str, float], context: Context, *, batch: int, place: int
+) -> Iterator[dict[str, Any]]:
+    """A row a case, storage after storage, so that few models are built.
 
+    Args:
+        peak: measured FLOP/s of a matrix product by type.
+        batch: forget samples of a step, and as many retain samples.
+        place: of the model among those that are measured, from 0.
+    """
     forget, retain = (sequences(batch, shape.vocab_size, seed=seed) for seed in (1, 2))
-    wanted = cases(shape, first=context.first)
+    wanted = cases(place)
     for storage in ("bf16-only", "bf16"):  # the smaller first: where the larger does not fit, there is something
         some = [case for case in wanted if (case.precision == "bf16-only") == (storage == "bf16-only")]
         bench = None
@@ -116,13 +132,19 @@ def rows(shape: Shape, planned: Planned, gpu: GPU, peak: dict[str, float], conte
             if micro_batch is None:
                 yield _row(shape, case, run, why=f"not tried: {planned.memory(run, 1) / 1e9:.0f} GB by the plan")
                 continue
-            try:
-                bench = bench or Bench(shape, storage, device=context.device, forget=forget, retain=retain)
-                yield _measured(bench, case, run, micro_batch, planned, gpu, peak)
-            except torch.OutOfMemoryError:
-                yield _row(shape, case, run, why="out of memory", micro_batch=micro_batch)
-                bench = None
-            free(context.device)
+            for textbook in (True, False) if case.textbook else (False,):
+                try:
+                    bench = bench or Bench(shape, storage, device=context.device, forget=forget, retain=retain)
+                    yield _measured(bench, case, run, micro_batch, planned, gpu, peak, textbook=textbook)
+                    break
+                except (
+                    torch.OutOfMemoryError,
+                    OutOfMemory,
+                ):  # perhaps there is room without the textbook's second model
+                    if not textbook:
+                        yield _row(shape, case, run, why="out of memory", micro_batch=micro_batch)
+                        bench = None
+                free(context.device)
         del bench
         free(context.device)
 
@@ -140,10 +162,18 @@ def _room(planned: Planned, run: Run, case: Case, gpu: GPU, batch: int) -> int |
 
 
 def _measured(
-    bench: Bench, case: Case, run: Run, micro_batch: int, planned: Planned, gpu: GPU, peak: dict[str, float]
+    bench: Bench,
+    case: Case,
+    run: Run,
+    micro_batch: int,
+    planned: Planned,
+    gpu: GPU,
+    peak: dict[str, float],
+    *,
+    textbook: bool,
 ) -> dict[str, Any]:
     model, autocast, samples = bench.model.train(), bench.autocast(case.precision), bench.samples(case.precision)
-    if not case.textbook:
+    if not textbook:
         bench.drop_reference()
     if case.lora_rank:
         from baldro.adapters import Adapters
@@ -160,19 +190,19 @@ def _measured(
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
 
-    def textbook() -> None:
+    def by_the_book() -> None:
         optimizer.zero_grad(set_to_none=True)
         _textbook(bench, run, autocast)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
 
     theirs, agreement = None, None
-    if case.textbook:
+    if textbook:
         agreement = _agreement(bench, samples, run, step, autocast)
-    mine = timed(ours, bench.device)
-    if case.textbook and bench.before is not None:
+    mine = timed(ours, bench.device, repetitions=2, beside=bench.reference_bytes)
+    if textbook:
         with suppress(torch.OutOfMemoryError):
-            theirs = timed(textbook, bench.device)
+            theirs = timed(by_the_book, bench.device, repetitions=2)
     optimizer.zero_grad(set_to_none=True)
     found = dict(micro_batch=micro_batch, mine=mine, theirs=theirs, agreement=agreement)
     tokens = sum(len(t.ids) for t in (*bench.forget, *bench.retain))
@@ -186,7 +216,6 @@ def _measured(
 def _row(shape: Shape, case: Case, run: Run, *, why: str = "", **found: Any) -> dict[str, Any]:
     mine, theirs, agreement = found.get("mine"), found.get("theirs"), found.get("agreement")
     plan_seconds, plan_bytes = found.get("estimate", (None, None))
-    gb = lambda size: None if size is None else size / 1e9  # noqa: E731
     wrong = agreement is not None and not agreement <= AGREE[case.precision]
     return {
         "model": shape.name,
@@ -196,11 +225,11 @@ def _row(shape: Shape, case: Case, run: Run, *, why: str = "", **found: Any) -> 
         "s": mine and mine.seconds,
         "tokens/s": mine and found["tokens"] / mine.seconds,
         "share of peak": found.get("share"),
-        "peak GB": mine and gb(mine.peak_bytes),
+        "peak GB": mine and gigabytes(mine.peak_bytes),
         "plan s": plan_seconds,
-        "plan GB": gb(plan_bytes),
+        "plan GB": gigabytes(plan_bytes),
         "textbook": theirs and f"{theirs.seconds / mine.seconds:.2f}x",
-        "textbook GB": theirs and gb(theirs.peak_bytes),
+        "textbook GB": theirs and gigabytes(theirs.peak_bytes),
         "gradients differ by": agreement,
         "note": why
         or ("more than allowed" if wrong else "textbook out of memory" if case.textbook and not theirs else ""),

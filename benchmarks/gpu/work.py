@@ -113,8 +113,12 @@ class Timed:
     peak_bytes: int | None
 
 
-def timed(function: Callable[[], object], device: torch.device, *, repetitions: int = 3) -> Timed:
-    """Of a function; a GPU's memory is its peak of allocated bytes, of a CPU it is not known."""
+def timed(function: Callable[[], object], device: torch.device, *, repetitions: int = 3, beside: int = 0) -> Timed:
+    """Of a function; a GPU's memory is its peak of allocated bytes, of a CPU it is not known.
+
+    Args:
+        beside: bytes that are allocated for something else, and not counted.
+    """
     cuda = device.type == "cuda"
     seconds = []
     for _ in range(repetitions + 1):
@@ -126,7 +130,12 @@ def timed(function: Callable[[], object], device: torch.device, *, repetitions: 
         if cuda:
             torch.cuda.synchronize(device)
         seconds.append(time.perf_counter() - began)
-    return Timed(statistics.median(seconds[1:]), torch.cuda.max_memory_allocated(device) if cuda else None)
+    return Timed(statistics.median(seconds[1:]), torch.cuda.max_memory_allocated(device) - beside if cuda else None)
+
+
+def gigabytes(size: float | None) -> float | None:
+    """Of bytes, if they are known."""
+    return None if size is None else size / 1e9
 
 
 def free(device: torch.device) -> None:

@@ -82,7 +82,7 @@ def test_uno_adds_the_slope_of_the_penalty(book, micro_batch, monkeypatch):
     run = book.point("graddiff", combiner="uno", forget_weight=0.7, retain_weight=1.3)
     forget, retain = book.forget_batch(5), book.draw(4, seed=2)
     if micro_batch == 3:
-        monkeypatch.setattr("baldro.models.HEAD_ELEMENTS", 3 * 64)
+        monkeypatch.setattr("baldro.models.forward.HEAD_ELEMENTS", 3 * 64)
     gradients, _ = book.ours(run, forget, retain, micro_batch=micro_batch)
     _, penalty = combiners.function("uno")
 

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-import baldro.models
 from baldro.data.batches import collate
 from baldro.models import token_logp
 
@@ -19,7 +18,7 @@ def test_token_logp_of_a_padded_batch_is_that_of_each_sequence_alone(book, monke
     total = sum((x * s).sum() for x, s in zip(alone, scale, strict=True))
     expected = torch.autograd.grad(total, list(book.model.parameters()))
     if rows:
-        monkeypatch.setattr(baldro.models, "HEAD_ELEMENTS", rows * 64)
+        monkeypatch.setattr("baldro.models.forward.HEAD_ELEMENTS", rows * 64)
     hook = book.model.lm_head.register_forward_hook(lambda _, args, logits: widths.append(len(logits)))
     logp_BT, mask_BT = token_logp(book.model, collate(sequences))
     hook.remove()

@@ -111,7 +111,7 @@ def test_words_layout_and_what_makes_no_numbers_change_nothing(changed, file, ol
         ("objectives/satimp.py", "(1 - p_BT)", "(2 - p_BT)", {"satimp"}),
         ("objectives/wga.py", "] = 1.0", "] = 2.0", {"wga"}),
         ("objectives/_preference.py", "-2 / dpo_beta", "-3 / dpo_beta", {"altpo", "idkdpo"}),
-        ("models.py", "HEAD_ELEMENTS =", "HEAD_ELEMENTS = 1 +", TRAINED | {"score"}),
+        ("models/forward.py", "HEAD_ELEMENTS =", "HEAD_ELEMENTS = 1 +", TRAINED | {"score"}),
         ("score/generation.py", "import torch", "import math as _m\nimport torch", {"score"}),
         ("metrics/utility.py", "import ", "import math as _m\nimport ", {"metrics", "report"}),
         ("stats/paired.py", "import numpy", "import math as _m\nimport numpy", {"report"}),

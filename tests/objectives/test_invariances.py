@@ -8,7 +8,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baldro import models
 from baldro.errors import BaldroError
 from baldro.grid.declared import declared
 from baldro.objectives import loss_function
@@ -63,7 +62,7 @@ def test_pieces_of_the_head(name, elements, draw, give, gradients, monkeypatch):
     reference = torch.nn.Linear(7, 9, dtype=torch.float64)
     found = []
     for limit in (2**26, elements):
-        monkeypatch.setattr(models, "HEAD_ELEMENTS", limit)
+        monkeypatch.setattr("baldro.models.forward.HEAD_ELEMENTS", limit)
         here = give(samples, head=head, reference_head=reference)
         loss_B = loss_function(name)(here.stats)
         weights = torch.autograd.grad(

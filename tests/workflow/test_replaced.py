@@ -148,7 +148,14 @@ def test_places_begin_in_the_checkout_wherever_snakemake_works(played, tmp_path)
     """The folder that it works in has a `target` of its own, which is not meant."""
     (tmp_path / "elsewhere" / "target").mkdir(parents=True)
     (tmp_path / "elsewhere" / "target" / "config.json").write_text("{}")
-    options = ("--directory", str(tmp_path / "elsewhere"), "--workflow-profile", "none", "--dry-run", "--printshellcmds")
+    options = (
+        "--directory",
+        str(tmp_path / "elsewhere"),
+        "--workflow-profile",
+        "none",
+        "--dry-run",
+        "--printshellcmds",
+    )
     said = played.snakemake(str(played.folder / "replaced.yaml"), *options)
     text = said.stdout + said.stderr
     assert f"{played.folder}/target/config.json" in text and f"{played.folder}/retained/model.safetensors" in text

@@ -1,0 +1,22 @@
+"""Name -> model and tokenizer, checked; and the one forward pass that all share.
+
+A file a part: where a model comes from (`places`), one from scratch (`scratch`), whether a checkpoint is its model's (`checkpoint`),
+what is known of a model before it is used (`description`), its output head (`heads`), the forward pass (`forward`).
+"""
+
+from baldro.models.description import check, describe
+from baldro.models.forward import (
+    activations_behind,
+    full_float32,
+    hidden_and_targets,
+    recompute_activations,
+    through_head,
+    token_logp,
+)
+from baldro.models.places import DTYPES, cast, check_ids, from_place, load, positions, save, tokenizer
+from baldro.models.scratch import BUILD, build
+
+__all__ = [
+    "BUILD", "DTYPES", "activations_behind", "build", "cast", "check", "check_ids", "describe", "from_place", "full_float32",
+    "hidden_and_targets", "load", "positions", "recompute_activations", "save", "through_head", "token_logp", "tokenizer",
+]  # fmt: skip

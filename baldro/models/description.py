@@ -1,0 +1,116 @@
+"""Definition -> what a model is and whether it can be used, before anything is trained on it: results/models/{name}.json."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig
+
+from baldro import hub
+from baldro.data.encode import try_prompt
+from baldro.data.prompt import KEYS, Prompt
+from baldro.errors import BaldroError
+from baldro.grid.contents import model_content
+from baldro.grid.experiment import described, parts
+from baldro.grid.sources import resolve
+from baldro.models import checkpoint
+from baldro.models.places import from_place, positions_of, tokenizer
+from baldro.models.scratch import POSITIONS
+
+
+def describe(name: str, definition: Mapping[str, Any], *, new_tokens: int = 0) -> dict[str, Any]:
+    """Where a model's parts come from, every place looked up and the prompt tried, before anything is trained on it.
+
+    Args:
+        new_tokens: the longest continuation that will be asked of it, which must fit its positions.
+
+    Returns: what `results/models/{name}.json` holds: name, prompt and what is declared for it, build, `starts`: base, target, retain90, ...
+        -> place, `tokenizer`: its place, if it has one of its own, `rendered`: part -> a hash of what the prompt gives there, and
+        `contents`: the same parts -> a hash of the tokenizer's and config's files, of local ones. A branch or tag of the hub is
+        stored as the commit that it leads to now, so that every job takes the same weights, however it moves.
+    """
+    found = {part: resolve(places, what=f"model {name} ({part})") for part, places in parts(definition).items()}
+    starts = {part: str(source) for part, source in found.items()}
+    prompt = Prompt.of(definition)
+    declared = {key: definition[key] for key in KEYS if key in definition}
+    if not starts:
+        _check_built(name, prompt, [*declared, *(["tokenizer"] if "tokenizer" in definition else [])])
+        built = definition.get("build") or {}
+        check_room(built.get("max_position_embeddings", POSITIONS), new_tokens, what=f"model {name} (build): ")
+        return {"name": name, "prompt": prompt.text, "build": definition.get("build"), "starts": {}}
+    own = {}
+    if "tokenizer" in definition:
+        coder_source = resolve(definition["tokenizer"], what=f"model {name} (tokenizer)")
+        own = {"tokenizer": str(coder_source)}
+    rendered = {}
+    for part, start in starts.items():
+        place = own.get("tokenizer", start)
+        try:
+            coder = tokenizer(place)
+            rendered[part], notes = try_prompt(coder, prompt)
+        except BaldroError as error:
+            raise BaldroError(f"model {name} ({place}): {error}") from None
+        try:
+            check(start, coder, prompt, new_tokens=new_tokens)
+        except BaldroError as error:
+            raise BaldroError(f"model {name} ({start}): {error}") from None
+        for note in notes:
+            print(f"model {name} ({place}): {note}")
+    settled = {part: str(source if source.path else hub.at_commit(source)) for part, source in found.items()}
+    if own and not coder_source.path:
+        own = {"tokenizer": str(hub.at_commit(coder_source))}
+    kept = {"name": name, "prompt": prompt.text, **declared, "build": None, "starts": settled, **own}
+    return {**kept, "rendered": rendered, **_contents(name, definition)}
+
+
+def _check_built(name: str, prompt: Prompt, others: list[str]) -> None:
+    if "{question}" not in prompt.text:
+        raise BaldroError(
+            f"model {name}: prompt {prompt.text!r}; allowed for a model built from scratch: text with {{question}} in it"
+        )
+    if others:
+        raise BaldroError(
+            f"model {name}: {others[0]} is not for a model built from scratch, which has no chat template and makes its own tokenizer; "
+            "allowed: with source, or target and retain"
+        )
+
+
+def _contents(name: str, definition: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """`contents`: part, or `tokenizer` -> a hash of the local files that a prompt depends on; nothing of the hub, which has commits."""
+    found = {part: resolve(places, what=f"model {name} ({part})") for part, places in described(definition).items()}
+    hashes = {part: model_content(source.path, weights=False) for part, source in found.items() if source.path}
+    return {"contents": hashes} if hashes else {}
+
+
+def check(start: str, tokenizer: Any, prompt: Prompt, *, new_tokens: int = 0) -> None:
+    """What can be known of a place before its weights are read: kind of layers, positions, vocabulary; of weights that are here, tensors.
+
+    Those on the hub are looked at when they are downloaded.
+
+    Raises:
+        BaldroError: a model that cannot be scored, or a checkpoint whose tensors are not the model's.
+    """
+    config = from_place(start, AutoConfig)
+    with checkpoint.one_line(start):
+        checkpoint.check_layers(config)
+    check_room(positions_of(config), new_tokens)
+    checkpoint.check_vocabulary(config, tokenizer, f"{prompt.text}\n{prompt.system or ''}")
+    if not start.startswith("hub:") and Path(start).is_dir():
+        checkpoint.check_tensors(Path(start), config)
+
+
+def check_room(most: int, new_tokens: int, what: str = "") -> None:
+    """Whether a prompt and what it is continued by can fit.
+
+    Args:
+        most: the model's positions.
+        new_tokens: the longest continuation that an evaluation asks for; 0 for none.
+        what: the model, for the error.
+
+    Raises:
+        BaldroError: not even the shortest prompt would.
+    """
+    if new_tokens >= most:
+        raise BaldroError(
+            f"{what}max_new_tokens is {new_tokens}, and the model has {most} positions, for prompts too; allowed: at most {most - 1}"
+        )

@@ -1,0 +1,127 @@
+"""The one forward pass that all share: hidden states of what predicts an answer token, and what is made of them through the output head.
+
+Shape legend: B samples, L positions, T answer tokens of the longest answer, N answer tokens of all samples, H width, V vocabulary.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from baldro.data.batches import Batch
+from baldro.errors import BaldroError
+from baldro.models import heads
+
+HEAD_ELEMENTS = 2**26
+"""Logits in memory at a time; more are computed again in the backward pass instead of being kept."""
+
+
+def hidden_and_targets(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """One forward pass of the body; only what predicts an answer token goes on.
+
+    Returns:
+        hidden (N, H), target ids (N,), and mask (B, T): True where sample b has a t-th answer token, row by row the order of N.
+    """
+    hidden_BLH = model.base_model(input_ids=batch.ids_BL, use_cache=False).last_hidden_state
+    predicts_BL = batch.answer_BL[:, 1:]
+    count_B = batch.answer_BL.sum(1)
+    mask_BT = torch.arange(int(count_B.max()), device=count_B.device) < count_B[:, None]
+    return hidden_BLH[:, :-1][predicts_BL], batch.ids_BL[:, 1:][predicts_BL], mask_BT
+
+
+@contextmanager
+def activations_behind(model: nn.Module, layer: int | None) -> Iterator[list[Tensor]]:
+    """A list that a forward pass within fills with the hidden states behind a layer, (B, L, H); it stays empty if `layer` is None.
+
+    Raises:
+        BaldroError: the model has no such layer.
+    """
+    found: list[Tensor] = []
+    if layer is None:
+        yield found
+        return
+    layers = _layers(model)
+    if layer >= len(layers):
+        raise BaldroError(f"layer {layer}: the model has {len(layers)} layers; allowed: 0 to {len(layers) - 1}")
+    hook = layers[layer].register_forward_hook(lambda _module, _inputs, output: found.append(_first(output)))
+    try:
+        yield found
+    finally:
+        hook.remove()
+
+
+def _layers(model: nn.Module) -> nn.ModuleList:
+    """The layers of the body: its own, or of the decoder in it (OPT's)."""
+    for body in (model.base_model, model.get_decoder()):
+        found = [part for part in body.children() if isinstance(part, nn.ModuleList)]
+        if found:
+            return found[0]
+    raise BaldroError(f"{type(model).__name__} has no list of layers; allowed: architectures that have")
+
+
+def _first(output: Tensor | tuple[Tensor, ...]) -> Tensor:
+    return output[0] if isinstance(output, tuple) else output
+
+
+def token_logp(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    """log p of each answer token given all before it.
+
+    Returns:
+        log-probabilities (B, T) in float32, 0 where mask is False, and mask (B, T).
+    """
+    hidden_NH, target_N, mask_BT = hidden_and_targets(model, batch)
+    logp_N = through_head(_logp, heads.head(model), hidden_NH, target_N)
+    return logp_N.new_zeros(mask_BT.shape).masked_scatter(mask_BT, logp_N), mask_BT
+
+
+def through_head(
+    function: Callable[..., Tensor],
+    head: Callable[[Tensor], Tensor],
+    hidden_NH: Tensor,
+    target_N: Tensor,
+    other_head: Callable[[Tensor], Tensor] | None = None,
+    other_hidden_NH: Tensor | None = None,
+) -> Tensor:
+    """What `function` makes of each row's logits, (N, ...); at most HEAD_ELEMENTS logits are in memory, and no more are kept.
+
+    Args:
+        function: (logits_NV in float32, target_N) -> (N, ...), row by row; with another head also its logits, which have no gradient.
+        other_head, other_hidden_NH: of a second model, the reference.
+    """
+
+    def of_rows(hidden_NH: Tensor, target_N: Tensor, *other_NH: Tensor) -> Tensor:
+        with torch.no_grad():
+            others = [_float(other_head(rows)) for rows in other_NH]
+        return function(_float(head(hidden_NH)), target_N, *others)
+
+    given = [hidden_NH, target_N, *([other_hidden_NH] if other_hidden_NH is not None else [])]
+    rows = max(1, HEAD_ELEMENTS // getattr(head, "out_features", hidden_NH.shape[1]))
+    pieces = list(zip(*(one.split(rows) for one in given), strict=True))
+    if len(pieces) == 1:
+        return of_rows(*pieces[0])
+    return torch.cat([checkpoint(of_rows, *piece, use_reentrant=False) for piece in pieces])
+
+
+def _logp(logits_NV: Tensor, target_N: Tensor) -> Tensor:
+    return -F.cross_entropy(logits_NV, target_N, reduction="none")
+
+
+def _float(logits_NV: Tensor) -> Tensor:
+    """float32, or what is finer already."""
+    return logits_NV if logits_NV.dtype == torch.float64 else logits_NV.float()
+
+
+def full_float32() -> None:
+    """Products of float32 matrices keep their 24 bits from now on: container images (TORCH_ALLOW_TF32_CUBLAS_OVERRIDE=1) and launchers
+    switch GPUs to TF32, whose 11 bits move a float32 run by 1e-3, without a word.
+    """
+    torch.set_float32_matmul_precision("highest")
+
+
+def recompute_activations(model: nn.Module) -> None:
+    """Activations are computed again in the backward pass instead of being kept."""
+    enable = getattr(model, "activation_checkpointing_enable", None)  # its name since transformers 5.23
+    (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})
