@@ -38,7 +38,7 @@ def why_not() -> str | None:
         return f"no SLURM with accounts here: {INSTALL}"
     if os.geteuid():
         return "slurmd needs root"
-    if os.path.lexists("/etc/slurm/slurm.conf"):
+    if subprocess.run([HERE / "cluster", "free"], check=False).returncode:
         return "this host belongs to a cluster: /etc/slurm/slurm.conf is there"
     return None
 
