@@ -114,7 +114,7 @@ def _common(made: list[list[int]], limit: int) -> int:
     for row in made:
         for token in set(row):
             firsts.setdefault(token, []).append(row.index(token))
-    usual = min(37, limit // 2)
+    usual = min(36, limit // 2)
 
     def distance(token: int) -> float:
         places = firsts[token] + [limit] * (len(made) - len(firsts[token]))
