@@ -5,7 +5,7 @@ import random
 import torch
 from common import llama, ratio
 
-from baldro.score import generate
+from baldro.scoring import generate
 
 PROMPTS, NEW = 64, 100
 

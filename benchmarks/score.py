@@ -15,10 +15,11 @@ import torch.nn.functional as F
 from common import llama, ratio
 from generate import common_token
 
-from baldro import data, models
-from baldro.data import protocol
-from baldro.data.encode import Tokens, encode
-from baldro.score import candidates, evidence
+from baldro import benchmarks as data
+from baldro import models
+from baldro.benchmarks import protocol
+from baldro.prompts.encode import Tokens, encode
+from baldro.scoring import candidates, evidence
 
 PROMPT, BATCH, TOLERANCE, FRACTION = "{question}\n", 16, 1e-5, 0.4
 PLAIN = {"likelihoods": dict(generate=False), "generation": dict(likelihood=False), "in all": {}}

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from common import llama, ratio
 
-from baldro.combine import Sample, Step, remember
-from baldro.data.batches import collate
-from baldro.data.encode import Tokens
-from baldro.grid import Run
+from baldro.prompts.batches import collate
+from baldro.prompts.encode import Tokens
+from baldro.runs import Run
+from baldro.training.update import Sample, Step, remember
 
 VOCAB, BATCH, BETA_DV = 32_000, 8, 2.0
 

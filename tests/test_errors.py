@@ -5,8 +5,8 @@ import torch
 
 from baldro.cli import main, verbs
 from baldro.errors import BaldroError, OutOfMemory, fits, out_of_memory
-from baldro.score import evidence, reference
-from baldro.train import train
+from baldro.scoring import evidence, reference
+from baldro.training.loop import train
 
 CUDA = (
     "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79.11 GiB of which 1.20 GiB is free. "

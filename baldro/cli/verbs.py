@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from baldro.durable.files import parse_json, read_json, read_text, remove, write_json
+from baldro.durable.lease import Lease, Stop
 from baldro.errors import BaldroError
-from baldro.files import parse_json, read_json, read_text, remove, write_json
-from baldro.grid import Experiment, load
-from baldro.lease import Lease, Stop
+from baldro.runs import Experiment, load
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +43,7 @@ def methods(options: Namespace) -> None:
 
 def benchmark(options: Namespace) -> None:
     """Store a benchmark's records as one table."""
-    from baldro import data
+    from baldro import benchmarks as data
 
     frame = data.build(parse_json(options.definition, what="--definition"))
     data.write(frame, options.output)
@@ -69,7 +69,7 @@ def model(options: Namespace) -> None:
 
 def download(options: Namespace) -> None:
     """Bring a model's weights into this machine's cache of the hub, or check that they are where they are said to be."""
-    from baldro.cli import download
+    from baldro.jobs import download
 
     download.run(options)
 
@@ -77,15 +77,15 @@ def download(options: Namespace) -> None:
 def train(options: Namespace) -> None:
     """Train one run: pretrain, finetune or unlearn."""
     with Stop() as stop:  # before anything else, or a signal while torch is loaded would end the process without a word
-        from baldro.cli import training
+        from baldro.jobs import training
 
         training.run(options, stop)
 
 
 def reference(options: Namespace) -> None:
     """Log-probabilities of the forget answers, or of other answers to the forget questions, under the model before unlearning."""
-    from baldro import score as scoring
-    from baldro.cli import inputs
+    from baldro import scoring
+    from baldro.jobs import inputs
 
     given, output = inputs.read(options), options.output
     with Lease.take(output.parent, alone=output.name) as lease:
@@ -98,7 +98,7 @@ def reference(options: Namespace) -> None:
 
 def score(options: Namespace) -> None:
     """Take the evidence: per sample, candidate answer and token, and greedy continuations."""
-    from baldro.cli import finished, inputs
+    from baldro.jobs import finished, inputs
 
     given, output = inputs.read(options), options.output
     own = options.start is not None and options.start.resolve() == (output.parent / finished.OUTPUTS[0]).resolve()
@@ -111,9 +111,9 @@ def score(options: Namespace) -> None:
 
 
 def _evidence(options: Namespace, given: Any) -> "pd.DataFrame":
-    from baldro.cli import inputs
-    from baldro.score import evidence
-    from baldro.score.fluency import clean_probability
+    from baldro.jobs import inputs
+    from baldro.scoring import evidence
+    from baldro.scoring.fluency import clean_probability
 
     judge = _judge(options.fluency)
     if judge:
@@ -159,7 +159,7 @@ def _check_generates(given: Any, holdout: str | None) -> None:
 
     Not in `inputs`, whose code training depends on: what is asked in an evaluation must not train anew.
     """
-    from baldro.data.protocol import sections
+    from baldro.benchmarks.protocol import sections
 
     asked = sections(set(given.records["split"]), given.run.split, holdout)
     if not any(section.name == "forget" and section.generate for section in asked):
@@ -170,7 +170,7 @@ def _check_generates(given: Any, holdout: str | None) -> None:
 
 def metrics(options: Namespace) -> None:
     """Turn evidence, ours or a published log, into numbers with intervals; needs no model."""
-    from baldro.cli import evaluation
+    from baldro.jobs import metrics as evaluation
 
     evaluation.run(options)
 
@@ -209,7 +209,7 @@ def summary(options: Namespace) -> None:
 
 def _doubts(experiment: Experiment, results: Path) -> dict[str, str]:
     """Heading -> what was noted of a benchmark's rows when its table was made."""
-    from baldro.data.records import notes
+    from baldro.benchmarks.table import notes
 
     tables = {name: results / "data" / f"{name}.parquet" for name in experiment.benchmarks}
     said = {name: notes(path) for name, path in tables.items() if path.is_file()}

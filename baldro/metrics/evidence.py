@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from baldro.data.protocol import MUSE, TOFU
+from baldro.benchmarks.protocol import MUSE, TOFU
 from baldro.errors import BaldroError, unknown
 
 ASKED = ("question", "text")

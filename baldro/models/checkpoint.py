@@ -26,8 +26,8 @@ from transformers import (
 )
 from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
 
-from baldro import hub
 from baldro.errors import BaldroError
+from baldro.models import hub
 
 HARMLESS = re.compile(r"(rotary_emb\.inv_freq|position_ids|\.(attn|attention)\.(masked_)?bias)$")
 """Tensors of old checkpoints that are computed anew: rotary frequencies, positions, causal masks."""

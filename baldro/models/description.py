@@ -6,16 +6,14 @@ from typing import Any
 
 from transformers import AutoConfig
 
-from baldro import hub
-from baldro.data.encode import try_prompt
-from baldro.data.prompt import KEYS, Prompt
+from baldro.durable.contents import model_content
 from baldro.errors import BaldroError
-from baldro.grid.contents import model_content
-from baldro.grid.experiment import described, parts
-from baldro.grid.sources import resolve
-from baldro.models import checkpoint
+from baldro.models import checkpoint, hub
 from baldro.models.places import from_place, positions_of, tokenizer
 from baldro.models.scratch import POSITIONS
+from baldro.places import described, parts, resolve
+from baldro.prompts.encode import try_prompt
+from baldro.prompts.prompt import KEYS, Prompt
 
 
 def describe(name: str, definition: Mapping[str, Any], *, new_tokens: int = 0) -> dict[str, Any]:

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from baldro.data.batches import Batch
 from baldro.errors import BaldroError
 from baldro.models import heads
+from baldro.prompts.batches import Batch
 
 HEAD_ELEMENTS = 2**26
 """Logits in memory at a time; more are computed again in the backward pass instead of being kept."""

@@ -9,11 +9,10 @@ import transformers.utils.logging
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from baldro import hub
+from baldro.durable.files import read_json, write_json
 from baldro.errors import BaldroError
-from baldro.files import read_json, write_json
-from baldro.grid.sources import Source, resolve
-from baldro.models import checkpoint, heads
+from baldro.models import checkpoint, heads, hub
+from baldro.places import Source, resolve
 
 transformers.utils.logging.disable_progress_bar()
 

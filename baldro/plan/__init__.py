@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from baldro.errors import unknown
-from baldro.grid import OBJECTIVES, VARIANTS, Experiment, Needs, Run
 from baldro.plan import cost, submissions
 from baldro.plan.cost import GPU, GPUS
 from baldro.plan.cpu import slow_bf16
 from baldro.plan.sizes import Unknown
 from baldro.plan.text import count, line, size
 from baldro.plan.text import hours as hours_text
+from baldro.runs import OBJECTIVES, VARIANTS, Experiment, Needs, Run
 
 __all__ = ["GPUS", "describe", "hours", "jobs", "slow_bf16"]
 

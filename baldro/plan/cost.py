@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from baldro.grid import COMBINERS, OBJECTIVES, Experiment, Run
 from baldro.plan import sizes
+from baldro.runs import COMBINERS, OBJECTIVES, Experiment, Run
 
 TRAIN_SHARE, SCORE_SHARE, BANDWIDTH_SHARE = 0.4, 0.3, 0.6
 """Assumed shares of the peak: arithmetic in training and in scoring, memory traffic in decoding and in the optimiser."""

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from baldro.grid import Experiment
 from baldro.plan import sizes
 from baldro.plan.sizes import Unknown
 from baldro.plan.text import count
+from baldro.runs import Experiment
 
 CPUINFO = Path("/proc/cpuinfo")
 ENOUGH = ({"avx512vl", "avx512bw", "avx512dq"}, {"bf16"})

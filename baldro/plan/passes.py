@@ -1,11 +1,11 @@
-"""How often a sample goes through the model in a step, by method: what the plan and `baldro methods` count with (`baldro.combine` does it).
+"""How often a sample goes through the model in a step, by method: what the plan and `baldro methods` count with.
 
 Everything follows from what the methods declare: which answers an objective looks at, whether a variant ranks, what a combiner gives.
 """
 
 from dataclasses import dataclass
 
-from baldro.grid import COMBINERS, OBJECTIVES, VARIANTS, Run
+from baldro.runs import COMBINERS, OBJECTIVES, VARIANTS, Run
 
 CURVED = 3
 """What the product of a Hessian with a vector takes, in units of a forward and a backward pass: both once more, with the backward pass

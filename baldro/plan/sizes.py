@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from baldro.benchmarks.splits import holdout
 from baldro.errors import BaldroError
-from baldro.grid import Run
-from baldro.grid.splits import holdout
 from baldro.plan import passes
+from baldro.runs import Run
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A section of the evidence, as far as its cost goes (baldro.data.protocol has all of it; a test compares)."""
+    """A section of the evidence, as far as its cost goes (baldro.benchmarks.protocol has all of it; a test compares)."""
 
     split: str
     """{split} is the forget split, {holdout} what is held out for it."""

@@ -4,11 +4,11 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from baldro.grid import Experiment, Needs, Run
 from baldro.plan import cost
 from baldro.plan.cost import GPU
 from baldro.plan.sizes import Unknown
 from baldro.plan.text import count, hours, limit
+from baldro.runs import Experiment, Needs, Run
 
 SNAKEMAKE, MODEL, METRICS = 1.6, 4.7, 1.7
 """CPU seconds before any work: of a job's own Snakemake (9.27, two rules whose commands do nothing), of `baldro train` and of `baldro

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from baldro.files import write_json, write_text
+from baldro.durable.files import write_json, write_text
 from baldro.report.attribution import Attributed, attribute, attribution_frame
 from baldro.report.attribution_text import attribution_cautions, attribution_findings, attribution_tables
 from baldro.report.cluster import jobs_table, read_jobs

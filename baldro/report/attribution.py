@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from baldro.errors import BaldroError
-from baldro.grid import HYPERPARAMETERS, IDENTITY, Crossing, crossings
 from baldro.report.frame import is_method, metric_names, values_of
 from baldro.report.style import check_metrics, level_label, method_label, metric, objective_rank, variant_rank
 from baldro.report.verdicts import ALPHA
+from baldro.runs import HYPERPARAMETERS, IDENTITY, Crossing, crossings
 from baldro.stats import Effect, effect, holm, total
 
 USUAL = (

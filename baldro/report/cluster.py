@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from baldro.errors import BaldroError
-from baldro.grid import OBJECTIVES
+from baldro.runs import OBJECTIVES
 from baldro.slurm import stopped_by
 
 FILE = "slurm.jsonl"

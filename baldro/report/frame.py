@@ -14,10 +14,10 @@ from typing import Any
 import pandas as pd
 
 from baldro.errors import BaldroError
-from baldro.grid import HYPERPARAMETERS, IDENTITY
 from baldro.report.evaluation import AGAIN, read_evaluation, read_json, same_run
 from baldro.report.samples import Samples, forget_rows, read_samples
 from baldro.report.style import METRICS, REFERENCES
+from baldro.runs import HYPERPARAMETERS, IDENTITY
 
 COSTS = ("seconds", "steps", "tokens", "tokens_per_second", "peak_memory_bytes")
 NO_RESULT = "no result; see its log"

@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 
-from baldro.grid import FIELDS
 from baldro.metrics import METRICS
 from baldro.report.frame import interval_of, places, values_of
 from baldro.report.selection import Selected, varying
@@ -17,6 +16,7 @@ from baldro.report.style import (
     objective_rank,
     variant_rank,
 )
+from baldro.runs import FIELDS
 from baldro.stats import mean_interval
 
 

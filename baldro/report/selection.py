@@ -13,9 +13,9 @@ from typing import Any
 import pandas as pd
 
 from baldro.errors import BaldroError, unknown
-from baldro.grid import FIELDS, IDENTITY
 from baldro.report.frame import hyperparameter_names, is_method, metric_names
 from baldro.report.style import REFERENCES, check_metrics, counted, listed, metric
+from baldro.runs import FIELDS, IDENTITY
 
 CELL = list(IDENTITY)
 NONE_MEETS = "no run meets the rule"

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from baldro.errors import unknown
-from baldro.grid import COMBINERS, FIELDS, OBJECTIVES, VARIANTS
 from baldro.metrics import METRICS as DEFINED
+from baldro.runs import COMBINERS, FIELDS, OBJECTIVES, VARIANTS
 
 USUAL_COMBINER = FIELDS["combiner"]["default"]
 """The combiner of a method that names none."""

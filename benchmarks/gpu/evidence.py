@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from baldro import data, models
-from baldro.data.encode import encode
-from baldro.score import evidence
+from baldro import benchmarks as data
+from baldro import models
+from baldro.prompts.encode import encode
+from baldro.scoring import evidence
 from benchmarks.gpu.given import Check
 from benchmarks.gpu.textbook import double, logp
 

@@ -14,9 +14,9 @@ import torch
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from baldro.combine import Sample
-from baldro.data.encode import Tokens
-from baldro.grid import Run
+from baldro.prompts.encode import Tokens
+from baldro.runs import Run
+from baldro.training.update import Sample
 
 VOCAB = 512
 
@@ -112,9 +112,9 @@ def train(
     micro_batch: int = 4,
     **options: Any,
 ) -> tuple[nn.Module, Any]:
-    """A short training on the device, of 12 forget and 10 retain samples unless they are given; the model, and what `baldro.train` says."""
-    from baldro.train import Execution
-    from baldro.train import train as fit
+    """A short training on the device, of 12 forget and 10 retain samples unless they are given; the model, and what its loop says."""
+    from baldro.training.loop import Execution
+    from baldro.training.loop import train as fit
 
     some = dict(vocab=model.config.vocab_size)
     forget = forget or [Sample(tokens=t, reference=(-3.0,) * t.answer) for t in sequences(12, seed=1, **some)]

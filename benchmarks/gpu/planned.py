@@ -2,10 +2,10 @@
 
 import torch
 
-from baldro.grid import Experiment, Run
-from baldro.grid.experiment import experiment
 from baldro.plan import cost
 from baldro.plan.cost import GPU, GPUS
+from baldro.runs import Experiment, Run
+from baldro.runs.experiment import experiment
 from benchmarks.gpu.work import Shape
 
 BENCHMARK, MODEL, SPLIT = "rows", "shape", "forget10"

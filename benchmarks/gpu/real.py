@@ -17,9 +17,9 @@ import yaml
 
 from baldro.cli.main import main as baldro
 from baldro.errors import BaldroError
-from baldro.grid import OBJECTIVES, Experiment, Run, load
-from baldro.grid.experiment import parts
-from baldro.grid.sources import resolve
+from baldro.places import resolve
+from baldro.runs import OBJECTIVES, Experiment, Run, load
+from baldro.runs.experiment import parts
 from benchmarks.gpu.record import Context, OverBudget
 
 EXPERIMENT = Path(__file__).resolve().parents[2] / "experiments" / "smollm2-tofu.yaml"

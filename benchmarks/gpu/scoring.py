@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from baldro.data.encode import Tokens
 from baldro.plan.cost import GPU
-from baldro.score.generation import batches, generate
-from baldro.score.likelihood import likelihoods
+from baldro.prompts.encode import Tokens
+from baldro.scoring.generation import batches, generate
+from baldro.scoring.likelihood import likelihoods
 from benchmarks.gpu.planned import Planned
 from benchmarks.gpu.work import Shape, candidates, gigabytes, sequences, timed
 

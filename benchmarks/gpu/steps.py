@@ -14,15 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baldro.combine import Memory, Sample, Step
-from baldro.data.batches import Batch, collate
-from baldro.data.encode import Tokens
 from baldro.errors import OutOfMemory
-from baldro.grid import Run
-from baldro.optimizer import adamw
 from baldro.plan import sizes
 from baldro.plan.cost import GPU
-from baldro.score import reference
+from baldro.prompts.batches import Batch, collate
+from baldro.prompts.encode import Tokens
+from baldro.runs import Run
+from baldro.scoring import reference
+from baldro.training.optimizer import adamw
+from baldro.training.update import Memory, Sample, Step
 from benchmarks.gpu.planned import Planned
 from benchmarks.gpu.record import Context
 from benchmarks.gpu.work import Shape, build, free, gigabytes, sequences, timed
@@ -176,7 +176,7 @@ def _measured(
     if not textbook:
         bench.drop_reference()
     if case.lora_rank:
-        from baldro.adapters import Adapters
+        from baldro.training.adapters import Adapters
 
         Adapters(model, rank=case.lora_rank, alpha=64)
     step = Step(model, run, micro_batch=micro_batch, autocast=autocast, memory=Memory())

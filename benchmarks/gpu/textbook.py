@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from baldro.data.encode import Tokens
-from baldro.grid import Run
+from baldro.prompts.encode import Tokens
+from baldro.runs import Run
 
 
 def double(model: nn.Module) -> nn.Module:

@@ -17,11 +17,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from baldro.combine import Sample
-from baldro.data.encode import Tokens
+from baldro.durable.lease import Interrupted, Lease, Stop
 from baldro.errors import BaldroError
-from baldro.lease import Interrupted, Lease, Stop
-from baldro.score import reference
+from baldro.prompts.encode import Tokens
+from baldro.scoring import reference
+from baldro.training.update import Sample
 from benchmarks.gpu.given import Check, apart, llama, point, train
 
 KINDS: dict[str, dict[str, Any]] = {

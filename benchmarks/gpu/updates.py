@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from baldro.combine import Sample, Step, remember
-from baldro.grid import VARIANTS, Run
 from baldro.models import DTYPES, full_float32
+from baldro.runs import VARIANTS, Run
+from baldro.training.update import Sample, Step, remember
 from benchmarks.gpu.given import Check, distances, llama, moved, point, sequences
 from benchmarks.gpu.textbook import Textbook, double
 

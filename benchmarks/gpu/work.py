@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from baldro.data.encode import Tokens
+from baldro.prompts.encode import Tokens
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,14 +12,14 @@ import pytest
 from baldro.cli import main
 from baldro.cli.methods import names
 from baldro.cli.methods.entries import NEEDS, entries
-from baldro.grid import COMBINERS, FIELDS, OBJECTIVES, VARIANTS, Run
-from baldro.grid import methods as grid
+from baldro.methods import catalogue as grid
+from baldro.runs import COMBINERS, FIELDS, OBJECTIVES, VARIANTS, Run
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "methods.md"
-ROOMS = {"objectives": OBJECTIVES, "robust": VARIANTS, "combiners": COMBINERS}
+ROOMS = {"objectives": OBJECTIVES, "variants": VARIANTS, "combiners": COMBINERS}
 METHODS = {name: (room, m) for room, found in ROOMS.items() for name, m in found.items() if m.declared}
-HEADS = {"objectives": "Objectives", "robust": "Robust variants", "combiners": "Combiners"}
+HEADS = {"objectives": "Objectives", "variants": "Robust variants", "combiners": "Combiners"}
 
 
 def told(capsys, *words: str) -> str:
@@ -31,7 +31,7 @@ def told(capsys, *words: str) -> str:
 def function(name: str):
     """A method's own function, imported."""
     room, method = METHODS[name]
-    return getattr(importlib.import_module(f"baldro.{room}.{name.replace('-', '_')}"), method.declared.function)
+    return getattr(importlib.import_module(f"baldro.methods.{room}.{name.replace('-', '_')}"), method.declared.function)
 
 
 def sections() -> dict[str, str]:
@@ -242,7 +242,7 @@ def test_torch_is_not_imported(tmp_path, words):
 
 def test_the_readme_names_every_method():
     chapter = (ROOT / "README.md").read_text().split("\n## Methods\n")[1].split("\n## ")[0]
-    for axis, room in (("objective", "objectives"), ("variant", "robust"), ("combiner", "combiners")):
+    for axis, room in (("objective", "objectives"), ("variant", "variants"), ("combiner", "combiners")):
         (row,) = (line for line in chapter.splitlines() if line.startswith(f"| `{axis}`"))
         there = {name for name, (of, _) in METHODS.items() if of == room}
         assert set(re.findall(r"`([a-z0-9-]+)`", row.split(" | ")[1])) == there
@@ -252,8 +252,8 @@ def test_the_readmes_objective_is_read_and_computes(tmp_path, monkeypatch):
     """Its example, as the file that it says it is."""
     import torch
 
-    from baldro.grid import declared
-    from baldro.objectives import TokenStats
+    from baldro.methods import declared
+    from baldro.methods.objectives import TokenStats
 
     (text,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
     path = tmp_path / "objectives" / "mine.py"

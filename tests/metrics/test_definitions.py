@@ -9,10 +9,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baldro.grid.rule import P_VALUE
 from baldro.metrics import METRICS, RAW_RATIOS, evaluate, from_samples, ratios
 from baldro.metrics.membership import auc, privleak
 from baldro.metrics.utility import harmonic_mean
+from baldro.runs.rule import P_VALUE
 
 STATISTICS = {"mean", "distance", "p", "auc", "utility", "leak"}
 TABLE = {  # better, unit; a change here is a change of what readers are told

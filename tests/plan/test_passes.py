@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from baldro import robust
-from baldro.combine import Sample, Step, remember
-from baldro.data.encode import Tokens
-from baldro.grid import COMBINERS, OBJECTIVES, VARIANTS, Run
+from baldro.methods import variants as robust
 from baldro.plan import passes, sizes
+from baldro.prompts.encode import Tokens
+from baldro.runs import COMBINERS, OBJECTIVES, VARIANTS, Run
+from baldro.training.update import Sample, Step, remember
 
 B = 8
 UNLEARN = [name for name, method in OBJECTIVES.items() if method.unlearns]

@@ -7,12 +7,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baldro import data
-from baldro.data import protocol
-from baldro.data.fictional import generate
-from baldro.grid import Run
-from baldro.grid.experiment import MUSE_NEW_TOKENS
+from baldro import benchmarks as data
+from baldro.benchmarks import protocol
+from baldro.benchmarks.fictional import generate
 from baldro.plan import cost, sizes
+from baldro.runs import Run
+from baldro.runs.experiment import MUSE_NEW_TOKENS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,7 +40,7 @@ def test_adapters_are_pefts(rank, heads, layers, intermediate):
     from peft import LoraConfig, inject_adapter_in_model
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from baldro.adapters import Adapters
+    from baldro.training.adapters import Adapters
 
     shape = dict(hidden_size=16 * heads, num_hidden_layers=layers, num_attention_heads=heads)
     shape |= dict(intermediate_size=intermediate, vocab_size=300)
@@ -127,7 +127,7 @@ def test_candidates_are_the_datas(kind, shared, monkeypatch):
 
 
 def test_sequences_of_a_scoring_pass_are_the_scorings():
-    from baldro.score import generation, likelihood
+    from baldro.scoring import generation, likelihood
 
     assert cost.SEQUENCES == generation.SEQUENCES == likelihood.SEQUENCES
 
@@ -168,7 +168,7 @@ def test_shape_is_llama_2s():
     ],
 )
 def test_steps_are_the_loops(axes, expected):
-    from baldro.train import Plan
+    from baldro.training.loop import Plan
 
     settled = {"batch_size": 8, "epochs": 2, **axes}
     run = Run.of(benchmark="b", model="m", split="forget10", objective="npo", **settled)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy.stats import ks_2samp
 
-from baldro.grid import Run
+from baldro.runs import Run
 
 PROGRESS = {"gradascent": 0.5, "graddiff": 0.55, "npo": 0.75, "simnpo": 0.7, "satimp": 0.65}
 """How far from Original (0) to Retain (1) an objective comes."""

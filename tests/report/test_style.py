@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from baldro.grid import COMBINERS, OBJECTIVES, VARIANTS, Run
 from baldro.report import read_frame
 from baldro.report.figures.canvas import house_style, legend_below, objective_handles, panels
 from baldro.report.figures.strength import STRENGTHS, draw_strength, swept
@@ -26,6 +25,7 @@ from baldro.report.style import (
     variant_rank,
 )
 from baldro.report.tables import build_tables
+from baldro.runs import COMBINERS, OBJECTIVES, VARIANTS, Run
 
 UNLEARN = [name for name, method in OBJECTIVES.items() if method.unlearns]
 ALL = {"rule": "all"}

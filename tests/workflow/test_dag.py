@@ -21,8 +21,10 @@ def one_run(*runs: str) -> dict[str, list[str]]:
 
 
 def test_the_copy_is_what_runs(finished):
-    said = finished.run("python", "-c", "import baldro.train; print(baldro.train.__file__)").stdout.strip()
-    assert said == str(finished.folder / "baldro" / "train.py")
+    said = finished.run(
+        "python", "-c", "import baldro.training.loop; print(baldro.training.loop.__file__)"
+    ).stdout.strip()
+    assert said == str(finished.folder / "baldro" / "training" / "loop.py")
 
 
 def test_from_nothing_each_model_is_made_once(fresh):
@@ -106,11 +108,11 @@ def test_another_experiment_shares_the_runs_that_it_has_in_common(checkout):
 
 
 def test_words_and_what_makes_no_numbers_rerun_nothing(checkout):
-    checkout.edit("baldro/journal.py", "import csv\n", "# a comment\nimport csv\n")
-    checkout.edit("baldro/train.py", '"""The loop that', '"""A loop that')
-    checkout.edit("baldro/score/likelihood.py", '"""Sequences per batch, at most."""', '"""At most."""')
+    checkout.edit("baldro/training/journal.py", "import csv\n", "# a comment\nimport csv\n")
+    checkout.edit("baldro/training/loop.py", '"""The loop that', '"""A loop that')
+    checkout.edit("baldro/scoring/likelihood.py", '"""Sequences per batch, at most."""', '"""At most."""')
     checkout.edit("baldro/cli/main.py", "default=64", "default=32")
-    checkout.edit("baldro/progress.py", "every: float = 5.0", "every: float = 9.0")
+    checkout.edit("baldro/durable/progress.py", "every: float = 5.0", "every: float = 9.0")
     checkout.edit("snakemake_logger_plugin_baldro/__init__.py", "LOG_TAIL_LINES = 3", "LOG_TAIL_LINES = 4")
     checkout.edit("profiles/default/config.yaml", "cores: all", "cores: 2")
     checkout.edit("models.yaml", "tiny:", "tinier:")
@@ -137,25 +139,25 @@ def test_a_metric_reruns_metrics_and_report_only(checkout):
 
 
 def test_an_objective_reruns_its_own_runs_and_no_other(checkout):
-    checkout.edit("baldro/objectives/satimp.py", "(1 - p_BT)", "(2 - p_BT)")
+    checkout.edit("baldro/methods/objectives/satimp.py", "(1 - p_BT)", "(2 - p_BT)")
     assert checkout.planned() == {}
-    checkout.edit("baldro/objectives/npo.py", "-2 / npo_beta", "-3 / npo_beta")
+    checkout.edit("baldro/methods/objectives/npo.py", "-2 / npo_beta", "-3 / npo_beta")
     assert checkout.planned() == one_run(BASE, DV)
 
 
 def test_a_variant_or_combiner_reruns_its_own_runs_and_no_other(checkout):
-    checkout.edit("baldro/robust/cvar.py", "1e-9", "1e-8")
-    checkout.edit("baldro/combiners/blur.py", "gamma=gamma - lam", "gamma=gamma + lam")
+    checkout.edit("baldro/methods/variants/cvar.py", "1e-9", "1e-8")
+    checkout.edit("baldro/methods/combiners/blur.py", "gamma=gamma - lam", "gamma=gamma + lam")
     assert checkout.planned() == {}
-    checkout.edit("baldro/robust/baldro_dv.py", "torch.softmax(", "2 * torch.softmax(")
+    checkout.edit("baldro/methods/variants/baldro_dv.py", "torch.softmax(", "2 * torch.softmax(")
     assert checkout.planned() == one_run(DV)
-    checkout.edit("baldro/robust/base.py", "1 / len", "2 / len")  # the weights of every retain half, too
+    checkout.edit("baldro/methods/variants/base.py", "1 / len", "2 / len")  # the weights of every retain half, too
     assert checkout.planned() == one_run(BASE, DV)
 
 
 def test_the_online_softmax_belongs_to_the_loop_so_finetuning_is_done_again_too(checkout):
     """Coarser than it must be: the loop imports it, and finetuning uses the same loop."""
-    checkout.edit("baldro/robust/online.py", "/ dv_beta", "/ (2 * dv_beta)")
+    checkout.edit("baldro/methods/variants/online.py", "/ dv_beta", "/ (2 * dv_beta)")
     found = checkout.rules()
     assert (found["finetune"], found["unlearn"]) == (3, 2)
     assert "benchmark" not in found and "model" not in found
@@ -163,7 +165,7 @@ def test_the_online_softmax_belongs_to_the_loop_so_finetuning_is_done_again_too(
 
 def test_what_scores_reruns_no_finetune(checkout):
     """Unlearning is done again all the same: its models were deleted after the first scoring."""
-    checkout.edit("baldro/score/likelihood.py", "SEQUENCES = 256", "SEQUENCES = 128")
+    checkout.edit("baldro/scoring/likelihood.py", "SEQUENCES = 256", "SEQUENCES = 128")
     assert checkout.rules() == {"reference": 1, "unlearn": 2, "score": 4, "metrics": 4, "report": 1}
 
 

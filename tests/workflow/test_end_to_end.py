@@ -7,7 +7,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from baldro.grid import Run, load
+from baldro.runs import Run, load
 
 pytestmark = pytest.mark.processes  # minutes of the real Snakemake
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from baldro.files import read_json
+from baldro.durable.files import read_json
 
 pytestmark = pytest.mark.processes
 

@@ -13,10 +13,10 @@ from .conftest import Checkout
 from .test_bad_input import lines
 
 pytestmark = pytest.mark.processes
-NAME, FILE = "root-of-p", "baldro/objectives/root_of_p.py"
+NAME, FILE = "root-of-p", "baldro/methods/objectives/root_of_p.py"
 LINES = '''"""Root of p: each answer token's probability to a power (made up for a test)."""
 from typing import Annotated
-from baldro.objectives import objective
+from baldro.methods.objectives import objective
 
 @objective(label="Root of p")
 def token_loss(stats, *, root_power: Annotated[float, "> 0, <= 1"] = 0.5):

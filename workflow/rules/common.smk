@@ -8,7 +8,7 @@ from pathlib import Path
 from baldro.errors import BaldroError
 
 try:  # the methods' modules are read with the grid
-    from baldro.grid import OBJECTIVES, Run, code_of, content, fingerprint, load, moved
+    from baldro.runs import OBJECTIVES, Run, code_of, content, fingerprint, load, moved
 
     EXPERIMENT = load(config, files=workflow.configfiles)
 except BaldroError as error:
@@ -171,8 +171,8 @@ def code(*modules):
 
 
 def code_of_scoring(wildcards):
-    judged = ["score.fluency"] if fluency_option(wildcards) else []
-    return fingerprint("score", "cli.inputs", *judged)
+    judged = ["scoring.fluency"] if fluency_option(wildcards) else []
+    return fingerprint("scoring", "jobs.inputs", *judged)
 
 
 def needed(key):

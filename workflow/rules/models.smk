@@ -126,7 +126,7 @@ rule reference:
     params:
         start=start_option,
         answers=answers_option,
-        code=code("score", "cli.inputs"),
+        code=code("scoring", "jobs.inputs"),
     shell:
         "baldro reference --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} {params.answers} --output {output} --batch-tokens {resources.batch_tokens} --threads {threads}"

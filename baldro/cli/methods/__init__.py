@@ -6,8 +6,8 @@ from baldro.cli.methods.entries import entries
 from baldro.cli.methods.names import NOT_HERE, OTHERWISE, told
 from baldro.cli.methods.page import page
 from baldro.cli.methods.text import about, listed
+from baldro.durable.files import whole
 from baldro.errors import BaldroError, unknown
-from baldro.files import whole
 
 
 def run(options: Namespace) -> None:

@@ -1,4 +1,4 @@
-"""What is known of each method, in words: what its module declares (`baldro.grid.declared`), and its passes (`baldro.plan.passes`).
+"""What is known of each method, in words: what its module declares (`baldro.methods.declared`), and its passes (`baldro.plan.passes`).
 
 No module of a method is imported, and so torch is not.
 """
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from baldro.grid import COMBINERS, FIELDS, OBJECTIVES, VARIANTS, Run
-from baldro.grid.config import schema_of_everything
-from baldro.grid.declared import PACKAGE, Declared
-from baldro.grid.run import check, write
+from baldro.methods.declared import PACKAGE, Declared
 from baldro.plan.passes import CURVED, Passes, of_forget, of_retain, share
+from baldro.runs import COMBINERS, FIELDS, OBJECTIVES, VARIANTS, Run
+from baldro.runs.loading import schema_of_everything
+from baldro.runs.run import check, write
 
 NEEDS = {
     "reference": "log-probabilities of the gold answers before unlearning: one forward pass over the forget split per "
@@ -170,8 +170,8 @@ def texts() -> Mapping[str, str]:
 
 
 def retain_losses() -> dict[str, str]:
-    """retain_loss -> its formula, from the docstrings of `baldro.combine.losses`."""
-    tree = ast.parse((PACKAGE / "combine" / "losses.py").read_text(encoding="utf-8"))
+    """retain_loss -> its formula, from the docstrings of `baldro.training.update.losses`."""
+    tree = ast.parse((PACKAGE.parent / "training" / "update" / "losses.py").read_text(encoding="utf-8"))
     found = {
         node.name: (ast.get_docstring(node) or "").partition("\n\n")[0]
         for node in tree.body

@@ -1,6 +1,6 @@
 """Names that users look for and that are no method here, or have another name: what to write, or why there is nothing to write."""
 
-from baldro.grid.methods import INSTEAD
+from baldro.methods.catalogue import INSTEAD
 
 OTHERWISE: dict[str, str] = {
     "DPO": INSTEAD["dpo"],

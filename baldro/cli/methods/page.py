@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from baldro.cli.methods.entries import NEEDS, Entry, allowed, default, passes, retain_losses, texts, written
 from baldro.cli.methods.names import NOT_HERE, OTHERWISE
 from baldro.cli.methods.text import TITLES
-from baldro.grid import FIELDS, OBJECTIVES, Run
-from baldro.grid.methods import LORA, Objective
+from baldro.methods.catalogue import LORA, Objective
 from baldro.plan import cost
 from baldro.plan.passes import CURVED, of_retain
+from baldro.runs import FIELDS, OBJECTIVES, Run
 
 
 def _those(which: Callable[[Objective], bool]) -> str:
@@ -18,8 +18,8 @@ def _those(which: Callable[[Objective], bool]) -> str:
 HEAD = f"""\
 # Methods
 
-`baldro methods --output docs/methods.md` wrote this page from the methods' own modules: edit those (`baldro/objectives/`,
-`baldro/robust/`, `baldro/combiners/`), and write it again. `baldro methods` lists them, `baldro methods NAME` has an entry.
+`baldro methods --output docs/methods.md` wrote this page from the methods' own modules: edit those (in `baldro/methods/`), and
+write it again. `baldro methods` lists them, `baldro methods NAME` has an entry.
 
 A run has one of each: an objective gives each sample of the forget batch a loss, a variant weighs these losses, a combiner
 makes one update of the forget and the retain gradient. Any of the one goes with any of the others.

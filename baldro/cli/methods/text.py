@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from baldro.cli.methods.entries import NEEDS, Entry, allowed, default, texts, written
 from baldro.cli.methods.names import NOT_HERE, OTHERWISE
-from baldro.grid import FIELDS
+from baldro.runs import FIELDS
 
 WIDTH = 120
 TITLES = {"objective": "Objectives", "variant": "Robust variants", "combiner": "Combiners"}

@@ -1,0 +1,75 @@
+"""Other answers to forget questions that come as data: JSON lines of question, answer and alternate_answer.
+
+A row belongs to the record that has its question and its answer, since TOFU has one question twice. The files may cover more than what is
+forgotten, and a row may come again with the same alternate answer, as in nested forget splits.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from baldro.benchmarks import jsonlines
+from baldro.errors import BaldroError
+
+FIELDS = ("question", "answer", "alternate_answer")
+
+Rows = list[dict]
+Pair = tuple[str, str]
+
+
+def given(files: Sequence[Path], splits: Mapping[str, Rows], forget: Collection[str]) -> dict[str, list[str]]:
+    """Forget split -> the alternate answer of each of its rows, in order.
+
+    Args:
+        splits: split -> rows with question and answer; `full` and each forget split, whose `_perturbed` has the wrong answers.
+        forget: the forget splits.
+
+    Raises:
+        BaldroError: a row that lacks something or is of no record; two answers to one record, or none; an answer that the benchmark has
+            itself (the true one, its paraphrase, a wrong one: the truth ratio would be taken over what was trained on).
+    """
+    known = {_pair(row) for row in splits["full"]}
+    found: dict[Pair, tuple[str, str]] = {}
+    for place, row in (each for path in files for each in jsonlines.read(path)):
+        _check(row, place, known)
+        alternate, first = found.setdefault(_pair(row), (row["alternate_answer"], place))
+        if alternate != row["alternate_answer"]:
+            raise BaldroError(
+                f"{place}: another alternate_answer than in {first}; allowed: one for each question and answer"
+            )
+    for name in forget:
+        for i, row in enumerate(splits[f"{name}_perturbed"]):
+            if _pair(row) not in found:
+                where, asked = (
+                    files[0].parent if files[1:] else files[0],
+                    f"row {i} of {name} ({row['question'][:60]!r})",
+                )
+                raise BaldroError(
+                    f"{where}: no alternate_answer for {asked}; allowed: one for every row of a forget split"
+                )
+            _differs(*found[_pair(row)], row)
+    return {name: [found[_pair(row)][0] for row in splits[name]] for name in forget}
+
+
+def _pair(row: dict) -> Pair:
+    return row["question"], row["answer"]
+
+
+def _check(row: dict, place: str, known: set[Pair]) -> None:
+    for key in FIELDS:
+        if said := jsonlines.fault(row.get(key)):
+            raise BaldroError(f"{place}: field {key} {said}; required: {', '.join(FIELDS)}")
+    if _pair(row) not in known:
+        raise BaldroError(
+            f"{place}: no row of `full` has this question and answer; allowed: those of the forget splits, unchanged"
+        )
+
+
+def _differs(alternate: str, place: str, row: dict) -> None:
+    own = {
+        "answer": [row["answer"]],
+        "paraphrased_answer": [row["paraphrased_answer"]],
+        "perturbed_answer": row["perturbed_answer"],
+    }
+    for key, texts in own.items():
+        if alternate.strip() in (text.strip() for text in texts):
+            raise BaldroError(f"{place}: alternate_answer is the row's {key}; allowed: an answer that is not scored")

@@ -1,0 +1,176 @@
+"""MUSE News (Shi et al. 2024, arXiv 2407.06460): a folder laid out as the hub's muse-bench/MUSE-News, or the hub itself.
+
+Questions with short answers (knowmem), passages to be continued (verbmem), and excerpts of 2,048 Llama-2 tokens that were, or were
+not, trained on (privleak). The articles themselves (raw) are on the hub only; the excerpts are real text of the same articles, and
+`train_on: excerpts` learns and forgets those. Running text has no question: question is "", the text is the answer.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from baldro.benchmarks import jsonlines
+from baldro.benchmarks.muse_doubts import doubts
+from baldro.errors import BaldroError, unknown
+from baldro.places import MUSE, MUSE_RAW, Source, muse_files, resolve
+
+FIELDS = {"knowmem": ("question", "answer"), "verbmem": ("prompt", "gt"), "privleak": ("text",), "raw": ("text",)}
+"""Subset -> what a row must have: question and answer, or the answer alone."""
+TRAIN_ON = ("raw", "excerpts")
+PIECE_WORDS = 350
+SEAM = 100
+"""Words before a passage's continuation that must stand in an excerpt with it, for the passage to count as trained on."""
+Rows = list[tuple[str, str]]  # question, answer
+
+
+def load(
+    places: Sequence[str],
+    *,
+    forget: Mapping[str, str],
+    train_on: str = "raw",
+    piece_words: int = PIECE_WORDS,
+    texts: int | None = None,
+    excerpt_words: int | None = None,
+) -> pd.DataFrame:
+    """MUSE's records, checked.
+
+    Args:
+        places: where the rows are (see baldro.places).
+        forget: {"forget": "retain"}, MUSE's one pair.
+        train_on: raw: the articles, joined by empty lines as in the published trainer; a folder without them has no training
+            splits. excerpts: those of privleak; verbmem then keeps the passages that stand in the ones to be forgotten.
+        piece_words: longest piece of training text, in words (a Llama-2 token is 0.66 words of it).
+        texts: only the first so many questions, passages and excerpts of each split, few-shot examples and articles excepted;
+            all by default.
+        excerpt_words: only the first so many words of each excerpt; all by default.
+
+    Returns: the splits of grid.sources.MUSE, and for training full (forget and retain), forget, retain, and base, for a model that
+        is built from scratch: the retained excerpts that `retain` does not have; never one to be forgotten or held out. `attrs["notes"]`
+        has a line for each kind of doubtful rows that are few enough to be let through.
+    """
+    if dict(forget) != {"forget": "retain"}:
+        raise BaldroError(f"muse: forget is {dict(forget)}; allowed: {{forget: retain}}")
+    if train_on not in TRAIN_ON:
+        raise unknown("train_on", train_on, TRAIN_ON, where="muse")
+    for name, value in {"piece_words": piece_words, "texts": texts, "excerpt_words": excerpt_words}.items():
+        if value is not None and (type(value) is not int or value < 1):
+            raise BaldroError(f"muse: {name} is {value!r}; allowed: a whole number of at least 1")
+    source = resolve(places, what="the MUSE data")
+    splits = _read(source, train_on)
+    notes = doubts(splits, where=source)
+    if excerpt_words is not None:
+        splits |= {name: _begun(rows, excerpt_words) for name, rows in splits.items() if name.startswith("privleak")}
+    if train_on == "excerpts":
+        splits = _passages_first(splits)
+    kept = {name: rows if name.endswith("_icl") else rows[:texts] for name, rows in splits.items() if name in MUSE}
+    base = splits["privleak_retain"]  # no section asks for it
+    if train_on == "excerpts":
+        base = base[len(kept["privleak_retain"]) :]
+        kept["verbmem"] = [row for row in kept["verbmem"] if _stands_in(row, kept["privleak_forget"])]
+        if not kept["verbmem"]:
+            raise BaldroError(
+                "muse: no passage of verbmem is in the excerpts to be forgotten; allowed: more texts or words"
+            )
+        trained = {part: _pieces(_texts(kept[f"privleak_{part}"]), piece_words) for part in MUSE_RAW}
+    else:
+        trained = {
+            part: _pieces(["\n\n".join(_texts(splits[part]))], piece_words) for part in MUSE_RAW if part in splits
+        }
+    if trained:
+        kept |= {"full": trained["forget"] + trained["retain"], **trained}
+        kept |= {"base": _pieces(_texts(base), piece_words)} if base else {}
+    frame = _frame(kept)
+    frame.attrs = {"notes": notes} if notes else {}
+    return frame
+
+
+def pieces(text: str, words: int) -> list[str]:
+    """A text cut between words into as few pieces as have at most `words` words each, all about as long; joined they are the text."""
+    parts = re.findall(r"^\s*\S+\s*|\S+\s*", text)
+    count = -(-len(parts) // words)
+    ends = [len(parts) * i // count for i in range(count + 1)]
+    return ["".join(parts[a:b]) for a, b in pairwise(ends)]
+
+
+def _pieces(texts: Iterable[str], words: int) -> Rows:
+    return [("", piece) for text in texts for piece in pieces(text, words)]
+
+
+def _texts(rows: Rows) -> list[str]:
+    return [text for _, text in rows]
+
+
+def _begun(rows: Rows, words: int) -> Rows:
+    return [(question, "".join(re.findall(r"^\s*\S+|\s+\S+", text)[:words])) for question, text in rows]
+
+
+def _passages_first(splits: Mapping[str, Rows]) -> dict[str, Rows]:
+    """Passages of verbmem that are in an excerpt, and these excerpts in their order, before the others: so that few of both meet."""
+    excerpts, passages = splits["privleak_forget"], splits["verbmem"]
+    holders = {row: [e for e in excerpts if _stands_in(row, [e])] for row in passages}
+    holding = list(dict.fromkeys(e for row in passages for e in holders[row]))
+    others = [e for e in excerpts if e not in holding]
+    return {
+        **splits,
+        "privleak_forget": holding + others,
+        "verbmem": sorted(passages, key=lambda row: not holders[row]),
+    }
+
+
+def _stands_in(passage: tuple[str, str], excerpts: Rows) -> bool:
+    prompt, continuation = passage
+    seam = " ".join([*prompt.split()[-SEAM:], *continuation.split()])
+    return any(seam in " ".join(text.split()) for _, text in excerpts)
+
+
+def _read(source: Source, train_on: str) -> dict[str, Rows]:
+    places = MUSE | (MUSE_RAW if train_on == "raw" else {})
+    if source.path is None:
+        return {split: _from_hub(source, place) for split, place in places.items()}
+    return {
+        split: _from_file(path, places[split]) for split, path in muse_files(source.path, train_on=train_on).items()
+    }
+
+
+def _from_hub(source: Source, place: str) -> Rows:
+    import datasets
+
+    subset, split = place.split("/")
+    try:
+        rows = datasets.load_dataset(source.hub, subset, revision=source.revision, split=split).to_list()
+    except Exception as error:  # the hub's client raises many kinds; each means that there are no rows
+        raise BaldroError(
+            f"{source}: {place} cannot be loaded: {error}; allowed: a reachable hub or a local folder"
+        ) from error
+    if not rows:
+        raise BaldroError(f"{source} {place}: no rows; allowed: at least one")
+    return [_checked(row, subset, f"{source} {place} row {i}") for i, row in enumerate(rows)]
+
+
+def _from_file(path: Path, place: str) -> Rows:
+    if not path.is_file():
+        raise BaldroError(f"{path} is not there; allowed: a folder laid out as muse-bench/MUSE-News, subset/split.json")
+    return [_checked(row, place.split("/")[0], where) for where, row in jsonlines.read(path)]
+
+
+def _checked(row: Any, subset: str, where: str) -> tuple[str, str]:
+    """The row as question and answer."""
+    needed = FIELDS[subset]
+    for key in needed:
+        if said := jsonlines.fault(row.get(key)):
+            raise BaldroError(f"{where}: field {key} {said}; required: {', '.join(needed)}")
+    return ("", row["text"]) if needed == ("text",) else (row[needed[0]], row[needed[1]])
+
+
+def _frame(splits: Mapping[str, Rows]) -> pd.DataFrame:
+    empty = dict.fromkeys(("paraphrased_answer", "perturbed_answer", "alternate_answer"))
+    rows = [
+        {"split": name, "index": i, "question": question, "answer": answer, **empty}
+        for name, pairs in splits.items()
+        for i, (question, answer) in enumerate(pairs)
+    ]
+    return pd.DataFrame(rows, dtype=object).astype({"index": int})

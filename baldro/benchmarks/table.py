@@ -1,0 +1,55 @@
+"""The table of records: reading, writing, one split of it. A frame's `attrs["notes"]`, if there are any, are stored beside its rows."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from baldro.durable.files import read_table, whole
+from baldro.errors import BaldroError, unknown
+
+COLUMNS = ("split", "index", "question", "answer", "paraphrased_answer", "perturbed_answer", "alternate_answer")
+
+
+def write(frame: pd.DataFrame, path: Path) -> None:
+    """Store a benchmark, whole or not at all."""
+    with whole(path) as beside:
+        frame[list(COLUMNS)].to_parquet(beside, index=False)
+
+
+def read(path: Path) -> pd.DataFrame:
+    """A stored benchmark, every split of it."""
+    if not path.is_file():
+        raise BaldroError(f"{path} is not there; run `baldro benchmark` first")
+    frame = read_table(path)
+    lacking = [column for column in COLUMNS if column not in frame]
+    if lacking:
+        raise BaldroError(f"{path} lacks the column {lacking[0]}; allowed: a file that this `baldro benchmark` wrote")
+    return frame
+
+
+def notes(path: Path) -> list[str]:
+    """What was noted of a stored benchmark's rows, a line each; mostly nothing."""
+    from pyarrow import ArrowException
+    from pyarrow.parquet import read_schema
+
+    try:
+        stored = read_schema(path).metadata or {}
+    except (OSError, ArrowException) as error:
+        raise BaldroError(f"{path}: not a parquet file ({error}); is the file cut short?") from None
+    return json.loads(stored.get(b"PANDAS_ATTRS", b"{}")).get("notes", [])
+
+
+def split(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The records of one split, in order."""
+    rows = frame[frame["split"] == name].sort_values("index", ignore_index=True)
+    if rows.empty:
+        raise unknown("split", name, frame["split"].unique(), where="the benchmark's table")
+    return rows
+
+
+def content_hash(frame: pd.DataFrame) -> str:
+    """A hash of the rows themselves; a folder's name says nothing about what is in it."""
+    text = json.dumps(frame.astype(object).where(frame.notna(), None).to_dict("records"), default=list, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,239 @@
+"""A model's weights -> this machine's cache, before any job needs them: what is in the cache is not downloaded again."""
+
+import errno
+import shutil
+from argparse import Namespace
+from collections.abc import Iterable, Iterator, Mapping
+from glob import escape
+from pathlib import Path
+
+from baldro.durable.contents import model_content
+from baldro.durable.files import parse_json, read_json, write_json
+from baldro.errors import BaldroError, unknown
+from baldro.jobs.given import start
+from baldro.models import hub
+from baldro.places import Source, parts, resolve
+
+TIMEOUT = 30.0
+"""Seconds in which the hub must answer."""
+TOKENIZER = "tokenizer"
+"""The part of a model that has no weights."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+
+
+def run(options: Namespace) -> None:
+    """What `baldro download` does; --output gets the place, its commit or (of a local one) a hash of its content, and file -> bytes.
+
+    The same weights give the same text, so that bringing them back to an emptied cache reruns nothing; others give another.
+    """
+    source = place_of(options)
+    weights = options.place is not None or options.part != TOKENIZER
+    if source.path is None:
+        folder = hub.cached(source, weights=weights) if hub.offline() else fetch(source, weights=weights)
+        commit, files = folder.name, loaded(folder, hub.listing(source, folder), weights=weights)
+        known = {"commit": commit}
+        _tell_moved(source, commit, options.output)
+    else:
+        folder, files = source.path, local(source.path, weights=weights)
+        known = {"commit": None, "content": model_content(folder, weights=weights)}
+    if weights and folder.is_dir():
+        from baldro.models.checkpoint import check_folder  # seconds of torch, which nothing else here needs
+
+        check_folder(folder)
+    total = sum(files.values())
+    if options.output:
+        write_json(options.output, {"place": str(source), **known, "bytes": total, "files": files})
+    print(f"{source}: {_count(files)}, {_gb(total)}, in {folder}")
+
+
+def place_of(options: Namespace) -> Source:
+    """The place that the options mean: --place itself, or the first one that exists for a part of a model."""
+    if options.place:
+        return _place(options.place)
+    if options.model and options.part:
+        return _place(start(options.model, options.part))
+    if not (options.name and options.definition and options.part):
+        raise BaldroError(
+            "no place is given; allowed: --place, or --model and --part, or --name, --definition and --part"
+        )
+    definition = parse_json(options.definition, what="--definition")
+    listed = {**parts(definition), **({TOKENIZER: definition[TOKENIZER]} if definition.get(TOKENIZER) else {})}
+    if not listed:
+        raise BaldroError(
+            f"model {options.name} is not downloaded but built; allowed: a model with source, or target and retain"
+        )
+    if options.part not in listed:
+        raise unknown("part", options.part, listed, where=f"model {options.name}")
+    return resolve(listed[options.part], what=f"model {options.name} ({options.part})")
+
+
+def _place(place: str) -> Source:
+    """A place as a command line has it: a local one begins in the working directory."""
+    if place.startswith("hub:"):
+        return resolve([place], what="--place")
+    if not Path(place).exists():
+        raise BaldroError(f"--place is not to be found; looked at: {place}")
+    return Source(path=Path(place))
+
+
+def _tell_moved(source: Source, commit: str, output: Path | None) -> None:
+    """Say that a branch or tag leads to another commit than when the output was last written."""
+    before = read_json(output) if output and output.is_file() else {}
+    if isinstance(before, dict) and before.get("place") == str(source) and before.get("commit") not in (None, commit):
+        print(f"{source} has moved: it was {before['commit']}, and is {commit}; what was made of it is to be made anew")
+
+
+def chosen(names: Iterable[str], *, where: object, weights: bool = True) -> list[str]:
+    """Of all files of a repository those that transformers loads: the weights in one format, or their index, last; or no weights."""
+    names = list(names)
+    if not weights:
+        return hub.small_files(names)
+    first = hub.weights_file(names)
+    if first is None or hub.CONFIG not in names:
+        lacks = "config.json" if first else "weights that transformers loads"
+        raise BaldroError(
+            f"{where} has no {lacks}; allowed: config.json with {' or '.join(hub.WEIGHTS[::2])}, whole or in shards"
+        )
+    return [*hub.small_files(names), first]
+
+
+def loaded(folder: Path, names: Iterable[str], *, weights: bool = True) -> dict[str, int]:
+    """File -> bytes of what transformers loads from a folder, by name."""
+    found = chosen(names, where=folder, weights=weights)
+    if weights and found[-1].endswith(".index.json"):
+        found += hub.shards(folder / found[-1])
+    return {name: (folder / name).stat().st_size for name in sorted(set(found)) if (folder / name).is_file()}
+
+
+def local(path: Path, *, weights: bool = True) -> dict[str, int]:
+    """The same of a folder or a GGUF file, which must be there, for there is nowhere to bring it from."""
+    if path.suffix == ".gguf" and path.is_file():
+        with path.open("rb") as file:
+            if file.read(4) != b"GGUF":
+                raise BaldroError(f"{path} is no GGUF file; is it cut short?")
+        return {path.name: path.stat().st_size}
+    names = dict.fromkeys(each.relative_to(path).as_posix() for each in path.rglob("*") if each.is_file())
+    alone = not weights and "tokenizer_config.json" in names  # says its class, as config.json does otherwise
+    if missing := [] if alone else hub.lacking(path, names, weights=weights):
+        raise BaldroError(
+            f"{path}: {missing[0]} is not there; allowed: a folder as transformers writes it, or a .gguf file"
+        )
+    return loaded(path, names, weights=weights)
+
+
+def fetch(source: Source, *, weights: bool = True) -> Path:
+    """A repository's files in the cache; returns their folder, which has the commit's name.
+
+    A branch's name in the cache leads to a commit only when all of its files are there, so what an interrupted download leaves
+    is what was.
+
+    Raises:
+        BaldroError: the hub out of reach, no such repository or revision, no permission, no room.
+    """
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.utils import logging
+
+    if folder := hub.ready(source, weights=weights):
+        return folder
+    logging.set_verbosity_error()  # the client tries several times; only the last error is told
+    try:
+        info = HfApi().model_info(source.hub, revision=source.revision, files_metadata=True, timeout=TIMEOUT)
+        commit = Source(hub=source.hub, revision=info.sha)
+        sizes = {file.rfilename: file.size for file in info.siblings or []}
+        if weights:
+            hub.check_no_adapters(sizes, source)
+        names = chosen(sizes, where=source, weights=weights)
+        if hub.CONFIG not in names:
+            raise BaldroError(f"{source} has no config.json; allowed: a tokenizer's repository with one")
+        folder = _bring(commit, names, sizes)
+        if weights and names[-1].endswith(".index.json"):
+            names += hub.shards(folder / names[-1])
+            _bring(commit, names, sizes)
+        if source != commit:
+            folder = Path(snapshot_download(source.hub, revision=source.revision, allow_patterns=_exactly(names)))
+    except BaldroError:
+        raise
+    except Exception as error:  # the hub's client raises many kinds; each means that something is not there
+        raise told(error, source) from error
+    if folder.name != info.sha or hub.lacking(folder, sizes, weights=weights):
+        raise BaldroError(f"{source}: the repository changed while it was downloaded; run it again")
+    return folder
+
+
+def _bring(source: Source, names: Iterable[str], sizes: Mapping[str, int | None]) -> Path:
+    """Download what of these files is not in the cache; what is there and cut short is taken anew."""
+    from huggingface_hub import snapshot_download
+
+    folder = hub.snapshot(source)
+    needed = [name for name in names if folder is None or not hub.whole(folder / name, sizes.get(name))]
+    total = sum(sizes.get(name) or 0 for name in needed)
+    _check_room(source, total)
+    if needed:
+        print(f"{source}: downloading {_count(needed)}, {_gb(total)}, to {hub.cache()}", flush=True)
+    torn = [name for name in needed if folder and (folder / name).is_file()]
+    if torn:
+        snapshot_download(source.hub, revision=source.revision, allow_patterns=_exactly(torn), force_download=True)
+    return Path(snapshot_download(source.hub, revision=source.revision, allow_patterns=_exactly(names)))
+
+
+def _exactly(names: Iterable[str]) -> list[str]:
+    return [escape(name) for name in names]
+
+
+def _check_room(source: Source, total: int) -> None:
+    cache = hub.cache()
+    there = next(folder for folder in (cache, *cache.absolute().parents) if folder.is_dir())
+    free = shutil.disk_usage(there).free
+    if total > free:
+        raise BaldroError(
+            f"{source} needs {_gb(total)} and {there} has {_gb(free)} left; allowed: $HF_HOME on a file system with room"
+        )
+
+
+def told(error: Exception, source: Source) -> BaldroError:
+    """What the hub's client raised, as one line that says what to do."""
+    from huggingface_hub import constants, errors
+
+    where, access = constants.ENDPOINT, "`hf auth login` or $HF_TOKEN of an account that may read it"
+    for cause in _causes(error):
+        status = cause.response.status_code if isinstance(cause, errors.HfHubHTTPError) else None
+        number = getattr(cause, "errno", None)
+        if isinstance(cause, errors.GatedRepoError):
+            return BaldroError(f"{source} is gated; allowed: {access}, after asking for it at {where}/{source.hub}")
+        if isinstance(cause, errors.RevisionNotFoundError):
+            return BaldroError(f"{source}: no such revision; allowed: a branch, tag or commit of {where}/{source.hub}")
+        if isinstance(cause, errors.RepositoryNotFoundError):
+            return BaldroError(f"{source}: no such repository at {where}, or a private one; allowed: {access}")
+        if status in (401, 403):
+            return BaldroError(f"{source}: {where} refuses access ({status}); allowed: {access}")
+        if number in FULL or "No space left" in str(cause):
+            return BaldroError(f"{source}: {hub.cache()} is full; allowed: $HF_HOME on a file system with room")
+        if number in REFUSED:
+            return BaldroError(
+                f"{source}: {hub.cache()} cannot be written ({cause}); allowed: $HF_HOME in a folder of yours"
+            )
+        if isinstance(cause, hub.no_connection()):
+            return BaldroError(
+                f"{source}: {where} cannot be reached ({type(cause).__name__}: {cause}); allowed: a machine with network, where it "
+                "goes on with the files that are not there yet, or HF_HUB_OFFLINE=1 to take what the cache has"
+            )
+    return BaldroError(
+        f"{source} cannot be downloaded: {type(error).__name__}: {error}; allowed: a reachable hub repository"
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _count(files: Iterable[str]) -> str:
+    number = len(list(files))
+    return f"{number} file{'s' if number != 1 else ''}"
+
+
+def _gb(size: float) -> str:
+    """Bytes as text: 13.48 GB, 0.2 MB."""
+    return f"{size / 1e9:,.2f} GB" if size >= 1e8 else f"{size / 1e6:,.1f} MB"

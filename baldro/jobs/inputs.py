@@ -1,0 +1,152 @@
+"""What verbs about a run have in common: its model, its token sequences."""
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from baldro import models
+from baldro.benchmarks.idk import idk
+from baldro.benchmarks.table import split as rows_of
+from baldro.durable.files import read_table
+from baldro.errors import BaldroError, unknown
+from baldro.jobs.given import Given, check_unlearning
+from baldro.jobs.given import read as read_files
+from baldro.prompts.encode import Tokens, encode
+from baldro.prompts.prompt import Prompt
+from baldro.runs import OBJECTIVES
+from baldro.training.update import Sample
+
+
+def read(options: Namespace) -> Given:
+    """The files that the options name; from now on as many CPU threads as they say."""
+    set_threads(options.threads)
+    return read_files(options)
+
+
+def set_threads(threads: int) -> None:
+    """CPU threads from now on."""
+    torch.set_num_threads(threads)
+
+
+def open_to_train(given: Given) -> tuple[Any, Any]:
+    """Model and tokenizer, with weights as the run's precision wants them."""
+    run = given.run
+    if given.start != models.BUILD:
+        return models.load(given.start, precision=run.precision), models.tokenizer(given.tokenizer)
+    if not given.model["build"]:
+        raise BaldroError(
+            f"model {given.model['name']} is not built from scratch; allowed: --start with a folder, or --part"
+        )
+    network, tokenizer = models.build(given.model["build"], texts(given.records), seed=run.seed)
+    return models.cast(network, models.DTYPES[run.precision]), tokenizer
+
+
+def texts(records: pd.DataFrame) -> list[str]:
+    """What a tokenizer is trained on: every text once, held-out ones too, or names that are whole tokens would give training rows away."""
+    wrong = records["perturbed_answer"].dropna().explode()
+    columns = [records[name].dropna() for name in ("question", "answer", "paraphrased_answer")]
+    return sorted(set(pd.concat([*columns, wrong])))
+
+
+def open_to_score(given: Given) -> tuple[Any, Any]:
+    """Model and tokenizer, weights as they are stored, on the GPU if there is one."""
+    return models.load(given.start).to("cuda" if torch.cuda.is_available() else "cpu"), models.tokenizer(
+        given.tokenizer
+    )
+
+
+def tokens(given: Given, network: Any, tokenizer: Any, split: str) -> list[Tokens]:
+    """A split's sequences, in order. Running text has no questions: then it has no prompt either, and no end of sequence."""
+    rows = rows_of(given.records, split)
+    pairs = list(zip(rows["question"], rows["answer"], strict=True))
+    running = rows["question"].eq("").all()
+    prompt = Prompt.of("{question}") if running else given.prompt
+    return _encoded(network, tokenizer, prompt, pairs, end=not running)
+
+
+def _encoded(
+    network: Any, tokenizer: Any, prompt: Prompt, pairs: list[tuple[str, str]], **options: Any
+) -> list[Tokens]:
+    """Token ids that the model has positions and embeddings for."""
+    sequences = encode(tokenizer, prompt, pairs, longest=models.positions(network), **options)
+    models.check_ids(network, [s.ids for s in sequences])
+    return sequences
+
+
+ANSWERS = ("answer", "idk", "alternates")
+"""Kinds of answers to the forget questions: the gold one, one that declines (baldro.benchmarks.idk), the benchmark's alternate_answer."""
+
+
+def answers_of(given: Given, network: Any, tokenizer: Any, split: str, kind: str) -> list[Tokens]:
+    """A split's sequences, in order, with the answers of one of the kinds ANSWERS in place of the gold ones.
+
+    Raises:
+        BaldroError: running text, which has no questions; a row without an alternate answer.
+    """
+    if kind not in ANSWERS:
+        raise unknown("kind of answers", kind, ANSWERS)
+    if kind == "answer":
+        return tokens(given, network, tokenizer, split)
+    rows = rows_of(given.records, split)
+    if rows["question"].eq("").any():
+        raise BaldroError(
+            f"split {split} is running text, without questions to answer otherwise; allowed: benchmarks of questions"
+        )
+    lacking = rows.index[rows["alternate_answer"].isna()]
+    if kind == "alternates" and len(lacking):
+        raise BaldroError(
+            f"row {lacking[0]} of split {split} has no alternate answer; allowed: a forget split, of a benchmark that has them (alternates)"
+        )
+    others = idk(len(rows)) if kind == "idk" else rows["alternate_answer"]
+    pairs = list(zip(rows["question"], others, strict=True))
+    return _encoded(network, tokenizer, given.prompt, pairs)
+
+
+def reference_tokens(path: Path, sequences: list[Tokens], what: str) -> list[tuple[float, ...]]:
+    """What `baldro reference` stored of these sequences: log r of each answer token, sequence by sequence.
+
+    Args:
+        what: the sequences in words, for errors: "split forget10".
+
+    Raises:
+        BaldroError: a file that is none of `baldro reference`, or is of other token ids: other rows, another prompt or another tokenizer.
+    """
+    stored = read_table(path)
+    if not {"tokens", "token_logp", "sequence"} <= set(stored):
+        raise BaldroError(f"{path} has no log-probabilities of tokens; make it anew with `baldro reference`")
+    counts = [s.answer for s in sequences]
+    same = stored["sequence"].tolist() == [s.hash for s in sequences]
+    if not same or stored["tokens"].tolist() != counts or stored["token_logp"].map(len).tolist() != counts:
+        raise BaldroError(
+            f"{path} is of other rows, another prompt or another tokenizer than {what}; make it anew with `baldro reference`"
+        )
+    return [tuple(row.tolist()) for row in stored["token_logp"]]
+
+
+def samples(
+    given: Given,
+    network: Any,
+    tokenizer: Any,
+    *,
+    reference: Path | None,
+    retain_split: str | None,
+    alternate_reference: Path | None = None,
+) -> tuple[list[Sample], list[Tokens]]:
+    """The forget samples (none unless the run unlearns), and what retain batches are drawn from."""
+    run, method = given.run, OBJECTIVES[given.run.objective]
+    if not method.unlearns:
+        return [], tokens(given, network, tokenizer, run.split)
+    check_unlearning(run, retain_split=retain_split, reference=reference, alternate_reference=alternate_reference)
+    gold = tokens(given, network, tokenizer, run.split)
+    columns: dict[str, list[Any]] = {"tokens": gold}
+    if "reference" in method.needs:
+        columns["reference"] = reference_tokens(reference, gold, f"split {run.split}")
+    if method.answers:
+        columns["alternate"] = answers_of(given, network, tokenizer, run.split, method.answers)
+        compared = reference_tokens(alternate_reference, columns["alternate"], f"split {run.split}")
+        columns["alternate_reference"] = compared
+    forget = [Sample(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
+    return forget, tokens(given, network, tokenizer, retain_split) if method.retains else []

@@ -1,0 +1,143 @@
+"""`baldro train`: one run, from its inputs or from where an earlier process left it, to a model and its rows."""
+
+import os
+from argparse import Namespace
+from typing import Any
+
+from baldro.durable.files import remove, write_json
+from baldro.durable.lease import Lease, Stop
+from baldro.jobs import finished, provenance
+from baldro.jobs.given import Given, check_unlearning, read
+from baldro.runs import OBJECTIVES
+
+
+def run(options: Namespace, stop: Stop) -> None:
+    """What the verb's options say. Killed at any moment, it leaves a checkpoint to go on from, or all that it made.
+
+    Raises:
+        Diverged, Interrupted, Superseded: as `baldro.training.loop.train`.
+    """
+    given = read(options)
+    references = {"reference": options.reference, "alternate_reference": options.alternate_reference}
+    check_unlearning(given.run, retain_split=options.retain_split, **references)
+    identity = provenance.identity(given, retain_split=options.retain_split, **references)
+    with Lease.take(options.output) if _main() else Lease() as lease:
+        if _restored(given, options, identity, lease):
+            print(f"{given.run.id}: trained before, restored from {finished.place(options.output)}")
+            return
+        if _main():
+            remove(options.output / "failed.json")
+        network, tokenizer, done = _fit(given, options, identity, lease=lease, stop=stop)
+        if done.main:
+            _finish(given, options, identity, network, tokenizer, done, lease=lease)
+        print(f"{given.run.id}: {done.steps} steps, {done.tokens} tokens, {done.seconds:.1f} s on {done.device}")
+
+
+def _fit(given: Given, options: Namespace, identity: str, *, lease: Lease, stop: Stop) -> tuple[Any, Any, Any]:
+    """Load and train. Signals are heeded after each long piece of loading, then after each step.
+
+    Returns: model, tokenizer, and what `train` says of it.
+    """
+    from baldro.jobs import inputs
+    from baldro.training.loop import Diverged, Execution, train
+
+    stop.check("before training began; an earlier checkpoint stays")
+    inputs.set_threads(options.threads)
+    network, tokenizer = inputs.open_to_train(given)
+    stop.check("before training began; an earlier checkpoint stays")
+    forget, retain = inputs.samples(
+        given,
+        network,
+        tokenizer,
+        reference=options.reference,
+        alternate_reference=options.alternate_reference,
+        retain_split=options.retain_split,
+    )
+    _check_scoring(given, options, network, tokenizer)
+    execution = Execution(
+        micro_batch=options.micro_batch,
+        gradient_checkpointing=bool(options.gradient_checkpointing),
+        checkpoint_steps=options.checkpoint_steps,
+        checkpoint_minutes=options.checkpoint_minutes,
+    )
+    if _main():
+        finished.discard(options.output, lease=lease)
+    try:
+        done = train(
+            network,
+            given.run,
+            forget=forget,
+            retain=retain,
+            output=options.output,
+            identity=provenance.with_sequences(
+                identity, [s.tokens for s in forget], [s.alternate for s in forget if s.alternate], retain
+            ),
+            execution=execution,
+            every=options.every,
+            lease=lease,
+            stop=stop,
+        )
+    except Diverged as error:
+        lease.check()
+        write_json(options.output / "failed.json", {"run": given.run.id, "stage": "train", "reason": str(error)})
+        raise
+    return network, tokenizer, done
+
+
+def _check_scoring(given: Given, options: Namespace, network: Any, tokenizer: Any) -> None:
+    """A one-line error where the scoring that will follow cannot fit the model's positions: now, and not after the training."""
+    from baldro.scoring import check_room
+
+    if options.max_new_tokens and OBJECTIVES[given.run.objective].unlearns:
+        check_room(
+            network,
+            tokenizer,
+            given.prompt,
+            given.records,
+            split=given.run.split,
+            holdout=None,  # its rows are of the forget split's kind, and nothing is generated on them
+            max_new_tokens=options.max_new_tokens,
+            evaluate_rows=options.evaluate_rows or None,
+        )
+
+
+def _finish(
+    given: Given, options: Namespace, identity: str, network: Any, tokenizer: Any, done: Any, *, lease: Lease
+) -> None:
+    """Everything that the run made: first beside the checkpoint, as a whole, then among the outputs."""
+    from baldro import models
+
+    with lease.whole(finished.place(options.output)) as made:
+        models.save(network, tokenizer, made / "model", precision=given.run.precision)
+        done.log.save_rows(made)
+        spec = {"run": given.run.id, "spec": given.run.asdict(), "start": given.start}
+        write_json(made / "run.json", {**spec, **done.as_dict(), **provenance.provenance(given)})
+        finished.seal(made, identity)
+    finished.hand_over(options.output, lease=lease, keep=_keeps(given))
+
+
+def _restored(given: Given, options: Namespace, identity: str, lease: Lease) -> bool:
+    """Whether an earlier process finished this training; then its outputs are put in their place.
+
+    Several devices' processes must all come to the same answer, so they ask only what none of them removes.
+    """
+    if _several() and not _keeps(given):
+        return False
+    there = finished.is_whole(finished.place(options.output), identity)
+    if there and _main():
+        finished.hand_over(options.output, lease=lease, keep=_keeps(given))
+    return there
+
+
+def _keeps(given: Given) -> bool:
+    """An unlearned model is temporary, and made anew together with its scores; other models stay among the outputs."""
+    return OBJECTIVES[given.run.objective].unlearns
+
+
+def _main() -> bool:
+    """Of several devices' processes one writes."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _several() -> bool:
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1

@@ -1,0 +1,1 @@
+"""Objectives, variants and combiners: a file each, and what declares them."""

@@ -1,0 +1,192 @@
+"""Facts about the methods that make a run canonical: which fields matter to which objective, variant and combiner.
+
+A method is a file of `objectives`, `variants` or `combiners`; what stands here is read from these (`declared`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from baldro.errors import BaldroError
+from baldro.methods.declared import Declared, declared
+
+Specs = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """What the grid must know of an objective."""
+
+    label: str
+    """Its name in tables."""
+    trains: bool = True
+    """False for the two models that runs are compared with."""
+    unlearns: bool = False
+    """True if it has a forget loss, and so a robust variant."""
+    retains: bool = False
+    """True if a retain loss is added."""
+    needs: tuple[str, ...] = ()
+    """Of the model before unlearning: reference, reference_logits, activations; other answers: idk, alternates."""
+    tokens: bool = False
+    """True if its loss is a mean over tokens, so that tokens can be reweighted, or averaged over the batch (forget_normalisation)."""
+    fields: Specs = field(default_factory=dict)
+    """Its own hyperparameters."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Usual values of fields that are not its own."""
+    declared: Declared | None = None
+    """Its module."""
+
+    @property
+    def answers(self) -> str | None:
+        """The other answers that it needs: idk, alternates or none."""
+        return next((kind for kind in ANSWERS if kind in self.needs), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """What the grid must know of a robust variant."""
+
+    label: str
+    """Its name in tables; empty for base."""
+    fields: Specs
+    """Its own hyperparameters."""
+    also: tuple[str, ...] = ()
+    """Further fields that matter with it."""
+    ranks: bool = False
+    """True if most of its weights are 0: a forward pass without gradients finds the others."""
+    online: bool = False
+    """True if its weights can be found on the way, by an online softmax."""
+    uniform: bool = False
+    """True if its weights are known before the losses."""
+    declared: Declared
+    """Its module."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Combiner:
+    """What the grid must know of a combiner."""
+
+    label: str
+    """Its name in tables."""
+    fields: Specs
+    """Its own hyperparameters."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Usual values of fields that are not its own."""
+    memory: str
+    """What it holds beside weights, optimiser and one gradient."""
+    kind: str
+    """What its function gives: update, multiplier or penalty."""
+    declared: Declared
+    """Its module."""
+
+
+NEEDS = ("reference", "reference_logits", "activations", "idk", "alternates")
+ANSWERS = ("idk", "alternates")
+TRAINING = (
+    "lr",
+    "epochs",
+    "max_steps",
+    "batch_size",
+    "weight_decay",
+    "warmup_epochs",
+    "schedule",
+    "clip_norm",
+    "precision",
+    "lora_rank",
+    "seed",
+)
+LORA = ("lora_alpha", "lora_dropout", "lora_start")
+RETAINING = (
+    "forget_weight",
+    "retain_weight",
+    "retain_loss",
+    "retain_normalisation",
+    "retain_variant",
+    "combiner",
+)
+
+
+def _made(make: type, found: Declared, usual: Mapping[str, Any], **facts: Any) -> Any:
+    """A method from what its decorator says; `usual` is what it says unless told otherwise."""
+    told = {name: value for name, value in found.options.items() if value is not None}
+    try:
+        return make(fields=found.fields, declared=found, **facts, **{**usual, **told})
+    except TypeError as error:
+        raise BaldroError(
+            f"{found.place}: {found.name}: {error}; allowed: the options that its decorator has"
+        ) from None
+
+
+def _objective(found: Declared) -> Objective:
+    if found.name in NO_LOSS:
+        raise BaldroError(f"{found.place}: objective {found.name} is a model by itself here; allowed: another name")
+    made = _made(Objective, found, {"retains": True}, unlearns=True, tokens=found.function == "token_loss")
+    wrong = [need for need in made.needs if need not in NEEDS]
+    if wrong:
+        raise BaldroError(f"{found.place}: objective {found.name} needs {wrong[0]!r}; allowed: {', '.join(NEEDS)}")
+    if "activations" in made.needs and "rmu_layer" not in made.fields:
+        raise BaldroError(
+            f"{found.place}: objective {found.name} needs activations; allowed: with a field rmu_layer, as rmu"
+        )
+    return made
+
+
+NO_LOSS = {
+    "original": Objective(label="Original", trains=False),
+    "retain": Objective(label="Retain", trains=False),
+    "pretrain": Objective(label="Base"),
+    "finetune": Objective(label="Finetuned"),
+}
+OBJECTIVES: dict[str, Objective] = {
+    **NO_LOSS,
+    **{name: _objective(found) for name, found in declared("objectives", "objective").items()},
+}
+_FOUND = {name: _made(Variant, found, {}) for name, found in declared("variants", "variant").items()}
+VARIANTS: dict[str, Variant] = dict(sorted(_FOUND.items(), key=lambda pair: not pair[1].uniform))  # base first
+COMBINERS: dict[str, Combiner] = {
+    name: _made(Combiner, found, {}, kind=found.function) for name, found in declared("combiners", "combiner").items()
+}
+
+
+def own_fields() -> dict[str, Mapping[str, Any]]:
+    """The methods' own fields, each with what it is; a variant's once more with `retain_` before it, for the retain batch.
+
+    Raises:
+        BaldroError: two methods that mean different things by one name.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    owner: dict[str, str] = {}
+    for kind in (OBJECTIVES, COMBINERS, VARIANTS):
+        for name, method in kind.items():
+            for own, spec in method.fields.items():
+                if found.setdefault(own, spec) != spec:
+                    raise BaldroError(
+                        f"{owner[own]} and {name} have a field {own} and differ in it; allowed: one meaning a name"
+                    )
+                owner.setdefault(own, name)
+    for variant in VARIANTS.values():
+        for own, spec in variant.fields.items():
+            name = f"retain_{own}"
+            if name in owner:
+                raise BaldroError(
+                    f"{owner[name]} has a field {name}, which is {own} of the retain batch; allowed: another name"
+                )
+            found[name] = {**spec, "text": f"As {own}, for the retain batch."}
+    return found
+
+
+AMBIGUOUS = {
+    "beta": "dv_beta (temperature of BalDRO-DV), or an objective's own: npo_beta, simnpo_beta, ... (`baldro methods`)",
+    "b_dv": "dv_beta",
+    "lambda": "retain_weight",
+    "gamma": "forget_weight",
+    "learning_rate": "lr",
+    "ratio": "split (forget01, forget05, ...)",
+    "forget": "split (forget01, forget05, ...)",
+    "lora": "lora_rank",
+}
+INSTEAD = {
+    "dpo": "idkdpo (answers that say I do not know) or altpo (other answers, given as data)",
+    "loku": "ihl with lora_start: fila",
+}
+"""Names of methods that are told otherwise here."""

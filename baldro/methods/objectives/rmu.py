@@ -1,0 +1,35 @@
+"""RMU: hidden states of the forget set are steered to a random direction (Li et al. 2024, arXiv 2403.03218)."""
+
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from baldro.methods.objectives import TokenStats, objective
+
+
+@objective(label="RMU", needs=("activations",), defaults={"retain_loss": "activations"})
+def token_loss(
+    stats: TokenStats, *, rmu_layer: Annotated[int, ">= 0"] = 7, rmu_steering: Annotated[float, "> 0"] = 2.0
+) -> Tensor:
+    """Mean over the width of (h - c u)^2, h the hidden state at each answer token, u a random unit vector, per token (B, T).
+
+    Each sample is divided by its own number of answer tokens. A widespread implementation divides a (B,) sum by (B, 1) counts,
+    which broadcasts: every sample is then divided by every sample's count.
+
+    Args:
+        rmu_layer: The layer whose output is steered, counted from 0.
+        rmu_steering: RMU's length c of the steering vector; 6.5 for WMDP.
+
+    Cost: one forward and one backward a sample up to the layer would do; with retain_loss activations the reference's are taken once a run.
+    """
+    h_BTH = stats.activation_BTH
+    h_BTH = h_BTH.to(torch.promote_types(h_BTH.dtype, torch.float32))
+    away_BT = (h_BTH - rmu_steering * _direction(h_BTH.shape[-1], stats.seed).to(h_BTH)).square().mean(-1)
+    return away_BT.masked_fill(~stats.mask_BT, 0)
+
+
+def _direction(width: int, seed: int) -> Tensor:
+    """Unit vector (H,) along a draw from [0, 1)^H; of the seed alone, so that every step, device and micro-batch steers the same way."""
+    u_H = torch.rand(width, generator=torch.Generator().manual_seed(seed))
+    return u_H / u_H.norm()

@@ -1,0 +1,144 @@
+"""Where data and weights come from: the first place of a list that is there. Relative ones begin in the checkout."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from baldro.errors import BaldroError
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+"""The folder with models.yaml and benchmarks.yaml: there relative places begin, wherever a command is started."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A place that was found: a local path, or a repository on the hub with a revision."""
+
+    path: Path | None = None
+    """From the working directory, if that is the checkout; else absolute."""
+    hub: str | None = None
+    revision: str | None = None
+
+    @property
+    def pinned(self) -> bool:
+        """Whether a revision is a full commit, which cannot move; branches and tags can."""
+        return bool(re.fullmatch(r"[0-9a-f]{40}", self.revision or ""))
+
+    def __str__(self) -> str:
+        return str(self.path) if self.path else f"hub:{self.hub}@{self.revision}"
+
+
+def resolve(places: Sequence[str], *, what: str) -> Source:
+    """The first of `places` that exists; a hub entry counts as existing, so put it last.
+
+    `$NAME` and `~` are expanded; an entry with an unset or empty variable is passed over, one that is set wrongly is an error.
+    Relative places begin in the checkout, not in the working directory.
+    """
+    found = find(places, what=what)
+    if found is None:
+        elsewhere = next((place for place in places if Path(place).exists()), None)
+        begin = (
+            f" ({elsewhere} is in the working directory, but relative places begin in {CHECKOUT})" if elsewhere else ""
+        )
+        raise BaldroError(f"{what} is not to be found; looked at: {', '.join(places)}{begin}")
+    return found
+
+
+def find(places: Sequence[str], *, what: str) -> Source | None:
+    """As `resolve`, for what may be absent: None if no place exists."""
+    for place in places:
+        if place.startswith("hub:"):
+            match = re.fullmatch(r"hub:([\w.-]+/[\w.-]+)@([\w./-]+)", place)
+            if not match:
+                raise BaldroError(f"{what}: {place!r} is not a place on the hub; allowed: hub:owner/name@revision")
+            return Source(hub=match[1], revision=match[2])
+        expanded = os.path.expanduser(os.path.expandvars(place))
+        if expanded and "$" not in expanded:
+            if (CHECKOUT / expanded).exists():
+                return Source(path=_from_here(Path(expanded)))
+            if "$" in place:
+                raise BaldroError(
+                    f"{what}: {place} is {expanded}, which is not there; allowed: a path that is, or unset"
+                )
+    return None
+
+
+def _from_here(path: Path) -> Path:
+    """A place relative to the checkout as the working directory sees it; in the checkout itself as it is written."""
+    at_home = path.is_absolute() or Path.cwd().resolve() == CHECKOUT
+    return path if at_home else CHECKOUT / path
+
+
+MUSE = {
+    "forget_knowmem": "knowmem/forget_qa",
+    "retain_knowmem": "knowmem/retain_qa",
+    "forget_knowmem_icl": "knowmem/forget_qa_icl",
+    "retain_knowmem_icl": "knowmem/retain_qa_icl",
+    "verbmem": "verbmem/forget",
+    "privleak_forget": "privleak/forget",
+    "privleak_holdout": "privleak/holdout",
+    "privleak_retain": "privleak/retain",
+}
+"""Split -> where MUSE has it: subset and split on the hub, subset/split.json in a folder."""
+MUSE_RAW = {"forget": "raw/forget", "retain": "raw/retain1"}
+"""The same for the text that models are trained on, which a folder may lack."""
+
+
+def muse_files(folder: Path, *, train_on: str) -> dict[str, Path]:
+    """Split -> file of a MUSE folder that is read; the raw text only where it is trained on and there."""
+    files = {split: folder / f"{place}.json" for split, place in MUSE.items()}
+    raw = {split: folder / f"{place}.json" for split, place in MUSE_RAW.items()}
+    if train_on == "raw" and any(path.is_file() for path in raw.values()):
+        files |= raw
+    return files
+
+
+WITHOUT_ALTERNATES = {
+    "fictional": "a fictional benchmark makes its own other answers",
+    "muse": "running text has no questions that could be answered otherwise",
+}
+"""Kind of benchmark -> why its definition cannot name files of other answers."""
+
+
+def alternate_files(benchmark: Mapping[str, Any], *, what: str) -> list[Path]:
+    """The local files with a benchmark's other answers: the first of its places that exists, if a folder the JSON files in it.
+
+    Args:
+        benchmark: its definition; without `alternates` there are none.
+        what: the benchmark, for errors.
+
+    Raises:
+        BaldroError: a benchmark that takes none; places that are nowhere or on the hub; a folder without such files.
+    """
+    if "alternates" not in benchmark:
+        return []
+    if benchmark["kind"] in WITHOUT_ALTERNATES:
+        raise BaldroError(f"{what}: alternates: {WITHOUT_ALTERNATES[benchmark['kind']]}; allowed: with kind tofu")
+    source = resolve(benchmark["alternates"], what=f"the file of alternates of {what}")
+    if source.path is None:
+        raise BaldroError(
+            f"{what}: alternates: {source} is on the hub; allowed: a local file of JSON lines, or a folder of them"
+        )
+    if source.path.is_file():
+        return [source.path]
+    files = sorted(path for path in source.path.iterdir() if path.suffix in (".json", ".jsonl"))
+    if not files:
+        raise BaldroError(
+            f"{what}: alternates: {source} has no file *.json or *.jsonl; allowed: a file of JSON lines, or a folder of them"
+        )
+    return files
+
+
+def parts(model: Mapping[str, Any]) -> dict[str, Sequence[str]]:
+    """Part of a model that has weights -> the places where it may be: base, target, retain90, ...; none of a model that is built."""
+    listed = {"base": model.get("source"), "target": model.get("target"), **model.get("retain", {})}
+    return {part: places for part, places in listed.items() if places}
+
+
+def described(model: Mapping[str, Any]) -> dict[str, Sequence[str]]:
+    """As `parts`, with all else that a model's description is made from: a tokenizer that has places of its own."""
+    own = model.get("tokenizer")
+    return {**parts(model), **({"tokenizer": [own] if isinstance(own, str) else own} if own else {})}

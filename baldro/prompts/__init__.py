@@ -1,0 +1,1 @@
+"""Text -> token ids: a model's prompt and what ends an answer."""

@@ -1,0 +1,69 @@
+"""Token sequences -> batches: which samples a step sees, in which order, and as tensors.
+
+Shape legend: B samples, L positions.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from baldro.prompts.encode import Tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Right-padded sequences. Attention is causal, so no real token sees the padding and no mask is needed."""
+
+    ids_BL: Tensor
+    """Token ids; padding repeats id 0."""
+    answer_BL: Tensor
+    """True on answer tokens, the end of sequence included."""
+
+
+def collate(sequences: Sequence[Tokens], device: torch.device | str = "cpu") -> Batch:
+    """The sequences as one right-padded batch."""
+    length = max(len(s.ids) for s in sequences)
+    ids_BL = torch.zeros(len(sequences), length, dtype=torch.long)
+    answer_BL = torch.zeros(len(sequences), length, dtype=torch.bool)
+    for b, s in enumerate(sequences):
+        ids_BL[b, : len(s.ids)] = torch.tensor(s.ids)
+        answer_BL[b, s.start : len(s.ids)] = True
+    return Batch(ids_BL=ids_BL.to(device), answer_BL=answer_BL.to(device))
+
+
+def draw(n: int, *, start: int, count: int, seed: int, stream: int) -> list[int]:
+    """`count` samples of `n` from position `start` of an endless row of permutations: every sample once before any comes twice.
+
+    A function of its arguments alone, so that a resumed run sees what an undisturbed one sees.
+
+    Args:
+        stream: keeps apart what is drawn for different purposes (forget, retain) under one seed.
+    """
+    result: list[int] = []
+    while len(result) < count:
+        lap, offset = divmod(start + len(result), n)
+        order = np.random.default_rng([seed, stream, lap]).permutation(n)
+        result += order[offset : offset + count - len(result)].tolist()
+    return result
+
+
+def by_length(sequences: Sequence[Tokens], *, tokens: int, at_most: int | None = None) -> list[list[int]]:
+    """Indices in batches of similar length, longest first (so that too little memory shows at once).
+
+    Args:
+        tokens: padded tokens per batch, at most (one sequence may exceed it).
+        at_most: sequences per batch.
+    """
+    batches: list[list[int]] = []
+    for i in sorted(range(len(sequences)), key=lambda i: -len(sequences[i].ids)):
+        full = batches and (
+            (len(batches[-1]) + 1) * len(sequences[batches[-1][0]].ids) > tokens
+            or (at_most is not None and len(batches[-1]) == at_most)
+        )
+        if not batches or full:
+            batches.append([])
+        batches[-1].append(i)
+    return batches

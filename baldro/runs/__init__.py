@@ -1,0 +1,33 @@
+"""Config -> runs: the grid, the facts that make a run's id canonical, and what each run builds on. The one room that the workflow imports.
+
+Nothing here imports torch: the workflow reads it in every job.
+"""
+
+from baldro.durable.contents import content
+from baldro.methods.catalogue import COMBINERS, OBJECTIVES, VARIANTS
+from baldro.runs.crossings import Crossing, crossings
+from baldro.runs.experiment import Experiment
+from baldro.runs.fingerprint import code_of, fingerprint
+from baldro.runs.loading import load
+from baldro.runs.moved import moved
+from baldro.runs.needs import Needs
+from baldro.runs.run import FIELDS, HYPERPARAMETERS, IDENTITY, Run
+
+__all__ = [
+    "COMBINERS",
+    "FIELDS",
+    "HYPERPARAMETERS",
+    "IDENTITY",
+    "OBJECTIVES",
+    "VARIANTS",
+    "Crossing",
+    "Experiment",
+    "Needs",
+    "Run",
+    "code_of",
+    "content",
+    "crossings",
+    "fingerprint",
+    "load",
+    "moved",
+]

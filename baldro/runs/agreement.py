@@ -1,0 +1,90 @@
+"""What a run asks of its benchmark and its model: names that are there, answers, layers. What they lack ends here, before anything runs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from baldro.durable.files import read_json
+from baldro.errors import BaldroError, unknown
+from baldro.methods.catalogue import OBJECTIVES
+from baldro.places import find
+from baldro.runs.run import Run
+
+LONGEST = 230
+"""Characters of a run's id: it names files, of which a system takes 255, with an ending."""
+OTHER_ANSWERS = {
+    "idk": "questions that 'I do not know' answers; allowed: a benchmark of questions and answers, not of running text",
+    "alternates": "other answers to its forget questions; allowed: a benchmark that has them (alternates: in benchmarks.yaml, or "
+    "a fictional one, which makes them)",
+}
+
+
+def check_names(run: Run, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) -> None:
+    """Whether a run's model, benchmark and split are defined.
+
+    Raises:
+        BaldroError: a name that is not.
+    """
+    for kind, name, known in (("model", run.model, models), ("benchmark", run.benchmark, benchmarks)):
+        if name not in known:
+            raise unknown(kind, name, known, where="grid")
+    splits = benchmarks[run.benchmark]["forget"]
+    if run.split not in splits:
+        raise unknown("split", run.split, splits, where=f"benchmark {run.benchmark}")
+
+
+def agree(run: Run, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) -> None:
+    """Whether a run's model and benchmark, as they are defined, have what it needs.
+
+    Raises:
+        BaldroError: no other answers; no such layer; no retain model to compare with; an id too long.
+    """
+    model, benchmark, needs = models[run.model], benchmarks[run.benchmark], OBJECTIVES[run.objective].needs
+    for kind in OTHER_ANSWERS:
+        if kind in needs and kind not in answers(benchmark):
+            raise BaldroError(f"objective {run.objective!r}: benchmark {run.benchmark!r} has no {OTHER_ANSWERS[kind]}")
+    if "activations" in needs:
+        _check_layer(run, model)
+    retain = benchmark["forget"][run.split]
+    if "target" in model and retain not in model.get("retain", {}):
+        raise BaldroError(
+            f"model {run.model} has no retain model for {run.split}; allowed: an entry retain: {retain} in models.yaml"
+        )
+    if len(run.id) > LONGEST:
+        raise BaldroError(
+            f"the run {run.id!r} has a name of {len(run.id)} characters; allowed: {LONGEST}, so fewer fields at once"
+        )
+
+
+def answers(benchmark: Mapping[str, Any]) -> tuple[str, ...]:
+    """Kinds of other answers that a benchmark has to its forget questions: idk ("I do not know"), alternates (another answer)."""
+    if benchmark["kind"] == "muse":
+        return ()  # running text has no questions
+    return ("idk", "alternates") if benchmark["kind"] == "fictional" or "alternates" in benchmark else ("idk",)
+
+
+def layers(model: Mapping[str, Any], *, what: str) -> int | None:
+    """Depth of a model: as it is built, as `layers` in models.yaml says, or as the folder has it that it starts from.
+
+    Args:
+        what: the model, for errors.
+
+    Returns: None where nobody says it: a hub entry or GGUF file without `layers`. The first job that opens the model then refuses.
+    """
+    if "build" in model:
+        return model["build"]["num_hidden_layers"]
+    if "layers" in model:
+        return model["layers"]
+    place = find(model.get("source") or model.get("target") or [], what=what)
+    config = place.path / "config.json" if place and place.path else None
+    if config is None or not config.is_file():
+        return None
+    found = read_json(config)
+    return found.get("num_hidden_layers") if isinstance(found, dict) else None
+
+
+def _check_layer(run: Run, model: Mapping[str, Any]) -> None:
+    depth = layers(model, what=f"model {run.model}")
+    if depth is not None and run.rmu_layer >= depth:
+        raise BaldroError(
+            f"'rmu_layer' is {run.rmu_layer}, and model {run.model!r} has {depth} layer{'s' * (depth != 1)}; allowed: 0 to {depth - 1}"
+        )

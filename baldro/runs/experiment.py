@@ -1,0 +1,265 @@
+"""The experiment: the runs of a config, and what each of them builds on."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from baldro.benchmarks.splits import holdout
+from baldro.durable.contents import model_files
+from baldro.errors import BaldroError, unknown
+from baldro.methods.catalogue import AMBIGUOUS, INSTEAD, OBJECTIVES
+from baldro.places import alternate_files, described, find, muse_files, resolve
+from baldro.runs.agreement import agree, check_names
+from baldro.runs.crossings import crossings
+from baldro.runs.needs import Needs
+from baldro.runs.rule import settle
+from baldro.runs.run import FIELDS, IDENTITY, Run, check
+
+NEW_TOKENS = 200
+"""Longest continuation, if a benchmark's definition does not say."""
+MUSE_NEW_TOKENS = 128
+"""Of MUSE's sections, whatever it says (baldro.benchmarks.protocol; a test compares)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A checked config: its runs, and the definitions of the names in them."""
+
+    name: str
+    description: str
+    """A sentence for the report, perhaps empty."""
+    runs: tuple[Run, ...]
+    """Table rows: for each benchmark, model and split `original` and `retain` first, then the unlearning runs."""
+    models: Mapping[str, Mapping[str, Any]]
+    benchmarks: Mapping[str, Mapping[str, Any]]
+    selection: Mapping[str, Any]
+    attribution: Mapping[str, Any] | None = None
+    """The crossed factors whose effects the report tells, and on which metrics."""
+
+    def retain_split(self, run: Run) -> str:
+        """The counterpart of a forget split: forget10 -> retain90."""
+        return self.benchmarks[run.benchmark]["forget"][run.split]
+
+    def holdout_split(self, run: Run) -> str | None:
+        """The rows that no model saw, for membership attacks on a run's forget split; None: its benchmark names none."""
+        return holdout(self.benchmarks[run.benchmark], run.split)
+
+    def original(self, run: Run) -> Run:
+        """The row of the model before unlearning, which also names the reference log-probabilities."""
+        return Run.of(benchmark=run.benchmark, model=run.model, split=run.split, objective="original")
+
+    def retain(self, run: Run) -> Run:
+        """The row of the model that never saw the forget split."""
+        return Run.of(benchmark=run.benchmark, model=run.model, split=run.split, objective="retain")
+
+    def start(self, run: Run) -> Run | None:
+        """The run whose model this one starts from (or is, for `original` and `retain`); None: from outside (models.yaml)."""
+        model = self.models[run.model]
+        if run.objective == "pretrain":
+            return None
+        if run.objective == "finetune":
+            return self._trained(run, "base", "pretrain", model.get("pretrain", {})) if "build" in model else None
+        if "target" in model:
+            return None
+        split = self.retain_split(run) if run.objective == "retain" else "full"
+        return self._trained(run, split, "finetune", model.get("finetune", {}))
+
+    def part(self, run: Run) -> str:
+        """Which of its model's places a run starts from when no other run makes that model: build, base, target, retain90, ..."""
+        parts = {
+            "pretrain": "build",
+            "finetune": "base",
+            "retain": self.retain_split(run) if run.objective == "retain" else "",
+        }
+        return parts.get(run.objective, "target")
+
+    def outside(self, run: Run) -> str | None:
+        """As `part`, but None where no place outside is asked: another run makes the model, or it is built."""
+        part = self.part(run)
+        return part if self.start(run) is None and part != "build" else None
+
+    def tokenizer(self, run: Run) -> bool:
+        """Whether a run's model names places of its own for the tokenizer."""
+        return "tokenizer" in self.models[run.model]
+
+    def files(self, benchmark: str) -> list[str]:
+        """The local files that a benchmark is read from: none if it is generated or comes from the hub."""
+        definition = self.benchmarks[benchmark]
+        places = definition.get("source") or []
+        folder = resolve(places, what=f"benchmark {benchmark}").path if places else None
+        others = [str(path) for path in alternate_files(definition, what=f"benchmark {benchmark}")]
+        if folder is None:
+            return others
+        if definition["kind"] == "muse":
+            files = muse_files(folder, train_on=definition.get("train_on", "raw")).values()
+            return sorted(str(path) for path in files if path.is_file())  # the loader says which is not there
+        return sorted({*others, *(str(path) for path in folder.glob("*.json"))})
+
+    def model_files(self, model: str, part: str | None = None) -> list[str]:
+        """The local files that a model is read from, so that another model at the same place is noticed; none of the hub's.
+
+        Args:
+            part: base, target, retain90, ...: all files of that part. Without it the tokenizers and configs of every part, which is
+                what the model's description is made from.
+        """
+        listed = described(self.models[model])
+        wanted = listed if part is None else {part: listed.get(part, [])}
+        found = [find(places, what=f"model {model} ({name})") for name, places in wanted.items()]
+        folders = [source.path for source in found if source and source.path]
+        weights = part not in (None, "tokenizer")
+        return sorted({str(file) for folder in folders for file in model_files(folder, weights=weights)})
+
+    def classifier_files(self, benchmark: str) -> list[str]:
+        """The same of a benchmark's fluency classifier."""
+        place = self.classifier(benchmark)
+        if place is None or place.startswith("hub:"):
+            return []
+        return [str(file) for file in model_files(Path(place), weights=True)]
+
+    def references(self, run: Run) -> tuple[str, ...]:
+        """The answers whose log-probabilities before unlearning a run compares with: `answer` (the gold one), and `idk` or `alternates`."""
+        objective = OBJECTIVES[run.objective]
+        gold = ("answer",) if "reference" in objective.needs else ()
+        return (*gold, objective.answers) if objective.answers else gold
+
+    def classifier(self, benchmark: str) -> str | None:
+        """Where a benchmark's fluency classifier is, as text; None if its definition names none, or it is in none of the places."""
+        return classifier(benchmark, self.benchmarks[benchmark])
+
+    def new_tokens(self, benchmark: str) -> int:
+        """The longest continuation that a benchmark asks for: as defined, or as MUSE's sections have it (baldro.benchmarks.protocol)."""
+        definition = self.benchmarks[benchmark]
+        return MUSE_NEW_TOKENS if definition["kind"] == "muse" else definition.get("max_new_tokens", NEW_TOKENS)
+
+    def most_new_tokens(self, model: str) -> int:
+        """The longest that a model is asked for in this experiment."""
+        return max((self.new_tokens(run.benchmark) for run in self.runs if run.model == model), default=0)
+
+    def gradient_norms(self, benchmark: str) -> bool:
+        """Whether the gradient norm of each member and non-member is taken: a backward pass a sample."""
+        return bool(self.benchmarks[benchmark].get("gradient_norms", False))
+
+    def needs(self, model: str) -> Needs:
+        """What the jobs of a model ask of a machine, on their first attempt."""
+        return Needs.of(self.models[model])
+
+    def lineage(self) -> tuple[Run, ...]:
+        """Every run that must exist, each after the one it starts from: base, target and retain models, then the rows."""
+        found: dict[Run, None] = {}
+
+        def visit(run: Run) -> None:
+            start = self.start(run)
+            if start is not None:
+                visit(start)
+            found.setdefault(run)
+
+        for run in self.runs:
+            visit(run)
+        return tuple(found)
+
+    def _trained(self, run: Run, split: str, objective: str, settings: Mapping[str, Any]) -> Run:
+        return Run.of(benchmark=run.benchmark, model=run.model, split=split, objective=objective, **settings)
+
+
+def classifier(name: str, benchmark: Mapping[str, Any]) -> str | None:
+    """The place of a benchmark's fluency classifier; unlike data and weights it may be nowhere, and its metric is then absent.
+
+    Raises:
+        BaldroError: a variable that is set to what is not there, a hub entry without a revision.
+    """
+    found = find(benchmark.get("fluency") or [], what=f"the fluency classifier of benchmark {name}")
+    return str(found) if found else None
+
+
+def expand(block: Mapping[str, Any]) -> list[Run]:
+    """The runs of one grid block: every combination of its axes, canonical, without doubles."""
+    axes = {name: value if isinstance(value, list) else [value] for name, value in block.items()}
+    for name, values in axes.items():
+        if name in AMBIGUOUS:
+            raise BaldroError(f"{name!r} is not an axis of the grid; write {AMBIGUOUS[name]}")
+        if name not in FIELDS:
+            raise unknown("axis", name, FIELDS)
+        if not values:
+            raise BaldroError(f"the axis {name} is empty; allowed: at least one value")
+    for objective in axes.get("objective", []):
+        if objective not in (*rows(), *INSTEAD):
+            raise unknown("objective", objective, rows(), where="grid")
+    missing = [name for name in IDENTITY if name not in axes and name != "variant"]
+    if missing:
+        raise BaldroError(f"the grid lacks the axis {missing[0]}; allowed: every grid names {', '.join(IDENTITY[:-1])}")
+    return list(dict.fromkeys(Run.of(**dict(zip(axes, point, strict=True))) for point in product(*axes.values())))
+
+
+def without(runs: Sequence[Run], exclude: Iterable[Mapping[str, Any]]) -> list[Run]:
+    """The runs that no entry of `exclude` means: an entry means those that have one of its values in each of its fields."""
+    kept = list(runs)
+    for rule in (_exclusion(rule, runs) for rule in exclude):
+        meant = {run for run in runs if all(getattr(run, name) in values for name, values in rule.items())}
+        if not meant:
+            told = ", ".join(f"{name!r} {' or '.join(map(str, values))}" for name, values in rule.items())
+            raise BaldroError(f"exclude: no run of the grid has {told}; allowed: values that a run has")
+        kept = [run for run in kept if run not in meant]
+    if not kept:
+        raise BaldroError("exclude: every run is excluded; allowed: at least one run")
+    return kept
+
+
+def _check_axes(blocks: Sequence[Mapping[str, Any]], runs: Sequence[Run]) -> None:
+    """Several values of a field that no run of the grid has would make one run of what was meant as several."""
+    for name in dict.fromkeys(name for block in blocks for name in block):
+        several = any(isinstance(block.get(name), list) and len(block[name]) > 1 for block in blocks)
+        if several and all(getattr(run, name) is None for run in runs):
+            raise BaldroError(
+                f"the axis {name!r} matters to no run of the grid; allowed: with a method that has it (`baldro methods`), "
+                "or one value"
+            )
+
+
+def rows() -> tuple[str, ...]:
+    """Objectives that a grid may name: the unlearning ones."""
+    return tuple(name for name, method in OBJECTIVES.items() if method.unlearns)
+
+
+def _exclusion(rule: Mapping[str, Any], runs: Sequence[Run]) -> dict[str, list[Any]]:
+    result = {}
+    for name, value in rule.items():
+        if name not in FIELDS:
+            raise unknown("field", name, FIELDS, where="exclude")
+        result[name] = list(value) if isinstance(value, list) else [value]
+        if name not in IDENTITY:
+            result[name] = [check(name, one) for one in result[name]]
+            continue
+        there = {getattr(run, name) for run in runs}
+        for one in result[name]:
+            if one not in there:
+                raise unknown(name, one, there, where="exclude")
+    return result
+
+
+def experiment(config: Mapping[str, Any], *, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) -> Experiment:
+    """The experiment that a config describes, every name looked up. Errors are one line; `baldro.runs.loading` adds where in the file."""
+    blocks = config["grid"] if isinstance(config["grid"], list) else [config["grid"]]
+    runs = list(dict.fromkeys(run for block in blocks for run in expand(block)))
+    _check_axes(blocks, runs)
+    for run in runs:
+        check_names(run, models, benchmarks)
+    runs = without(runs, config.get("exclude") or ())
+    for run in runs:
+        agree(run, models, benchmarks)
+    result = Experiment(
+        name=config["name"],
+        description=config.get("description") or "",
+        runs=(),
+        models={run.model: models[run.model] for run in runs},
+        benchmarks={run.benchmark: benchmarks[run.benchmark] for run in runs},
+        selection=settle(config.get("selection")),
+        attribution=config.get("attribution"),
+    )
+    if result.attribution:
+        crossings([run.asdict() for run in runs], result.attribution["factors"])  # an error now, not after the training
+    groups = {(run.benchmark, run.model, run.split): run for run in runs}.values()
+    compared = [row for run in groups for row in (result.original(run), result.retain(run))]
+    ordered = sorted([*compared, *runs], key=lambda run: (run.benchmark, run.model, run.split))
+    return replace(result, runs=tuple(ordered))

@@ -1,0 +1,10 @@
+"""Model -> evidence: per sample, per candidate answer, per token. The only evaluation step that needs the model; metrics need none.
+
+The fluency classifier, which reads the evidence and not the model, stands apart in `baldro.scoring.fluency`.
+"""
+
+from baldro.scoring.generation import generate
+from baldro.scoring.likelihood import reference, token_statistics
+from baldro.scoring.table import candidates, check_room, evidence
+
+__all__ = ["candidates", "check_room", "evidence", "generate", "reference", "token_statistics"]

@@ -1,0 +1,288 @@
+"""The loop that pretraining, finetuning and unlearning share: order, optimiser, schedule, clipping, checkpoint and resume.
+
+A finetuning step is an unlearning step without a forget batch. Every draw is a function of seed and step, so a resumed run
+ends with the weights of an undisturbed one.
+"""
+
+import math
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from baldro.durable.lease import Interrupted, Lease, Stop
+from baldro.durable.progress import Progress
+from baldro.errors import BaldroError, fits
+from baldro.models import full_float32, recompute_activations
+from baldro.prompts.batches import draw
+from baldro.prompts.encode import Tokens
+from baldro.runs import Run
+from baldro.training.journal import Log
+from baldro.training.optimizer import adamw
+from baldro.training.schedule import Plan, lr_factor
+from baldro.training.update import Memory, Peers, Sample, Step, remember
+
+FORGET, RETAIN, DROPOUT = 0, 1, 2
+"""Streams of random draws under one seed."""
+
+
+__all__ = ["Diverged", "Execution", "Interrupted", "Plan", "Trained", "lr_factor", "train"]
+
+
+class Diverged(BaldroError):
+    """A loss or gradient that is no number: the run has failed, and says so in its row."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """How a run is carried out; nothing here changes its numbers beyond rounding (but for which values a dropout hits)."""
+
+    micro_batch: int = 64
+    """Sequences per forward pass."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass: less memory, a third more time."""
+    checkpoint_steps: int | None = None
+    """Write a checkpoint every so many steps."""
+    checkpoint_minutes: float | None = 10
+    """Write a checkpoint when the last one is so old."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What a run was, for run.json."""
+
+    steps: int
+    tokens: int
+    seconds: float
+    peak_memory_bytes: int
+    device: str
+    main: bool
+    """True on the one process that writes files."""
+    log: Log
+    """Its rows, not yet in files."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """What goes into run.json."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("main", "log")}
+
+
+@fits(
+    "a smaller micro_batch, gradient_checkpointing: true, lora_rank, or a GPU with more memory (`baldro plan` estimates it)"
+)
+def train(
+    model: nn.Module,
+    run: Run,
+    *,
+    forget: Sequence[Sample],
+    retain: Sequence[Tokens],
+    output: Path,
+    identity: str,
+    execution: Execution = Execution(),
+    every: float = 5.0,
+    lease: Lease | None = None,
+    stop: Stop | None = None,
+) -> Trained:
+    """Train `model` in place; while it runs, a checkpoint is written into `output`/checkpoint, and stays there when it is done.
+
+    Args:
+        forget: the forget split; empty in pretraining and finetuning.
+        retain: what the retain batches are drawn from; in pretraining and finetuning the split that is learnt; may be empty for GradAscent.
+        identity: what a checkpoint must have been made from to be continued (code, data and start of the run).
+        every: seconds between lines of progress.
+        lease: of `output`, which others may take over.
+        stop: notes the signals that end training after the running step.
+
+    Raises:
+        Diverged: a loss or gradient that is not finite.
+        Interrupted: a signal was noted; the checkpoint is written.
+        Superseded: a newer process has taken the lease.
+        OutOfMemory: a pass does not fit the device.
+    """
+    lease, stop = lease or Lease(), stop or Stop()
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1  # a launcher started us; without a GPU accelerate must be told
+    accelerator = Accelerator(cpu=several and not torch.cuda.is_available())
+    full_float32()  # after accelerate, which may have switched it off
+    torch.manual_seed(run.seed)
+    adapters = _adapters(model, run)
+    model.to(accelerator.device).train()
+    if execution.gradient_checkpointing:
+        recompute_activations(model)
+    plan = Plan.of(run, len(forget) or len(retain))
+    optimizer = adamw(model, run)
+    scheduler = LambdaLR(optimizer, lambda step: lr_factor(run.schedule, step, plan))
+    autocast = partial(torch.autocast, accelerator.device.type, dtype=torch.bfloat16, enabled=run.precision == "bf16")
+    memory = _memory(model, run, plan, forget, retain, autocast)  # before a checkpoint's weights: of the start
+    step = Step(
+        model, run, micro_batch=execution.micro_batch, peers=_peers(accelerator), autocast=autocast, memory=memory
+    )
+    log = Log(
+        output / "checkpoint",
+        identity,
+        adapters or model,
+        optimizer,
+        scheduler,
+        step,
+        every_steps=execution.checkpoint_steps,
+        every_minutes=execution.checkpoint_minutes,
+        main=accelerator.is_main_process,
+        lease=lease,
+    )
+    progress = Progress(f"{'unlearn' if forget else run.objective} {run.id}", plan.total, every=every)
+    log.resume()
+    progress.resume(log.step)
+    _between_steps(log, stop, step.peers)
+    if run.lora_start == "fila" and not log.step:
+        _start_fila(adapters, run, forget, retain, autocast=autocast, peers=step.peers, stop=stop)
+    while log.step < plan.total:
+        began = time.monotonic()
+        epoch = plan.at(log.step)[0] / plan.n
+        indices, *batch = _batch(plan, log.step, run.seed, forget, retain)
+        lr = scheduler.get_last_lr()[0]
+        optimizer.zero_grad(set_to_none=True)
+        _seed(run.seed, log.step, step.peers.rank)
+        seen = step.accumulate(*batch, epoch=epoch)
+        norm = float(nn.utils.clip_grad_norm_(model.parameters(), run.clip_norm or math.inf))
+        loss = float((seen.weight_B * seen.loss_B).sum()) if forget else math.nan
+        _check_finite(log.step, loss if forget else 0.0, seen.retain, norm)
+        optimizer.step()
+        scheduler.step()
+        tokens = sum(len(t.ids) for s in batch[0] for t in s.sequences) + sum(len(t.ids) for t in batch[1])
+        log.add(
+            indices if forget else [],
+            seen,
+            epoch=epoch,
+            lr=lr,
+            loss=loss,
+            norm=norm,
+            tokens=tokens,
+            seconds=time.monotonic() - began,
+        )
+        lease.look()
+        _between_steps(log, stop, step.peers)
+        progress.advance(tokens=tokens, note=f"loss {loss if forget else seen.retain:.3f}")
+    if adapters:
+        adapters.merge()
+    return Trained(
+        steps=plan.total,
+        tokens=log.tokens,
+        seconds=log.seconds,
+        peak_memory_bytes=peak_memory(accelerator.device),
+        device=device_name(accelerator.device),
+        main=accelerator.is_main_process,
+        log=log,
+    )
+
+
+def _between_steps(log: Log, stop: Stop, peers: Peers) -> None:
+    """Writes the checkpoint that is due, and ends the run if a signal has asked for it: on all devices after the same step."""
+    asked = peers.largest(float(bool(stop.asked))) > 0
+    log.keep(now=asked)
+    if asked:
+        peers.largest(0.0)  # wait: a launcher whose first process has ended soon kills the one that still writes
+        kept = f"the checkpoint in {log.path.parent} will be continued" if log.step else "there is nothing to keep"
+        raise Interrupted(f"interrupted by {stop.asked or 'a signal to another device'} after step {log.step}; {kept}")
+
+
+def _batch(
+    plan: Plan, step: int, seed: int, forget: Sequence[Sample], retain: Sequence[Tokens]
+) -> tuple[list[int], list[Sample], list[Tokens]]:
+    """Positions of a step's samples in the split that sets the pace, its forget batch and its retain batch of the same size."""
+    start, count = plan.at(step)
+    indices = draw(plan.n, start=start, count=count, seed=seed, stream=FORGET)
+    if not forget:
+        return indices, [], [retain[i] for i in indices]
+    drawn = draw(len(retain), start=start, count=count, seed=seed, stream=RETAIN) if retain else []
+    return indices, [forget[i] for i in indices], [retain[i] for i in drawn]
+
+
+def _seed(seed: int, step: int, device: int) -> None:
+    """What dropout draws in a step: nothing of it is left over for the next, so that a checkpoint holds no random state."""
+    torch.manual_seed(int(np.random.SeedSequence([seed, DROPOUT, step, device]).generate_state(1, np.uint64)[0] >> 1))
+
+
+def _memory(
+    model: nn.Module, run: Run, plan: Plan, forget: Sequence[Sample], retain: Sequence[Tokens], autocast: Any
+) -> Memory:
+    """What the run compares with, of the samples that it will see."""
+    if not forget:
+        return Memory()
+    first, size = plan.at(plan.total - 1)
+    drawn = draw(len(retain), start=0, count=first + size, seed=run.seed, stream=RETAIN) if retain else []
+    seen = [retain[i] for i in dict.fromkeys(drawn)]
+    return remember(model, run, forget=[s.tokens for s in forget], retain=seen, autocast=autocast)
+
+
+def _adapters(model: nn.Module, run: Run) -> Any:
+    """The run's LoRA adapters, in the model from now on; None if all weights are trained.
+
+    Loaded by name, as a method is: an edit there is of no concern to runs without.
+    """
+    if run.lora_rank is None:
+        return None
+    options = dict(rank=run.lora_rank, alpha=run.lora_alpha, dropout=run.lora_dropout, seed=run.seed)
+    return import_module("baldro.training.adapters").Adapters(model, **options)
+
+
+def _start_fila(
+    adapters: Any,
+    run: Run,
+    forget: Sequence[Sample],
+    retain: Sequence[Tokens],
+    *,
+    autocast: Any,
+    peers: Peers,
+    stop: Stop,
+) -> None:
+    """The first device's start, on all devices."""
+
+    def first(factor: torch.Tensor) -> torch.Tensor:
+        return peers.total(factor if peers.rank == 0 else torch.zeros_like(factor))
+
+    def check() -> None:
+        if peers.size == 1:  # one of several would leave the others waiting
+            stop.check("while the adapters' start was made; there is nothing to keep")
+
+    adapters.start_fila(
+        [sample.tokens for sample in forget], retain, seed=run.seed, autocast=autocast, agreed=first, check=check
+    )
+
+
+def _peers(accelerator: Accelerator) -> Peers:
+    def total(tensor: torch.Tensor) -> torch.Tensor:
+        return accelerator.reduce(tensor.to(accelerator.device), reduction="sum").to(tensor.device)
+
+    if accelerator.num_processes == 1:
+        return Peers()
+    return Peers(rank=accelerator.process_index, size=accelerator.num_processes, total=total)
+
+
+def _check_finite(step: int, forget: float, retain: float, norm: float) -> None:
+    for name, value in (("forget loss", forget), ("retain loss", retain), ("gradient norm", norm)):
+        if not math.isfinite(value):
+            raise Diverged(f"{name} is {'NaN' if math.isnan(value) else value} at step {step + 1}")
+
+
+def peak_memory(device: torch.device) -> int:
+    """Largest memory of the process, in bytes: on the GPU if it ran there, else resident in RAM."""
+    import resource
+
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def device_name(device: torch.device) -> str:
+    """`cuda: NVIDIA H100`, or `cpu: 2 threads`."""
+    if device.type == "cuda":
+        return f"cuda: {torch.cuda.get_device_name(device)}"
+    return f"{device.type}: {torch.get_num_threads()} threads"

@@ -1,0 +1,114 @@
+"""One forward pass over forget samples, their other answers and retain samples -> what the losses look at.
+
+Shape legend: B samples, L positions, T answer tokens of the longest answer, N answer tokens of all samples, H width.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from baldro.methods.objectives import TokenStats
+from baldro.models import activations_behind, heads, hidden_and_targets
+from baldro.prompts.batches import collate
+from baldro.prompts.encode import Tokens
+from baldro.runs import Run
+from baldro.training.update.memory import Memory
+from baldro.training.update.parts import Sample
+
+
+class Forward:
+    """The model of a run, and what it is compared with.
+
+    Args:
+        autocast: makes the context of a forward pass.
+    """
+
+    def __init__(self, model: nn.Module, run: Run, *, memory: Memory, autocast: Callable[[], AbstractContextManager]):
+        self.model, self.run, self.memory, self.autocast = model, run, memory, autocast
+        self.device = next(model.parameters()).device
+
+    def __call__(
+        self, forget: Sequence[Sample], retain: Sequence[Tokens]
+    ) -> tuple[TokenStats | None, TokenStats | None]:
+        """Token statistics of the forget samples and of the retain samples; None of what is empty."""
+        others = [s.alternate for s in forget if s.alternate is not None]
+        groups = [[s.tokens for s in forget], others, list(retain)]
+        batch = collate([tokens for group in groups for tokens in group], self.device)
+        with self.autocast(), activations_behind(self.model, self.run.rmu_layer) as behind:
+            hidden_NH, target_N, _ = hidden_and_targets(self.model, batch)
+        found, row, at = [], 0, 0
+        for group in groups:
+            counts = [tokens.answer for tokens in group]
+            rows, tokens = slice(row, row + len(group)), slice(at, at + sum(counts))
+            row, at = rows.stop, tokens.stop
+            active = behind[0][rows][batch.answer_BL[rows]] if behind else None
+            found.append((counts, hidden_NH[tokens], target_N[tokens], active))
+        alternate = None
+        if others:
+            alternate = self._stats(found[1], groups[1], [s.alternate_reference for s in forget])
+        return (
+            self._stats(found[0], groups[0], [s.reference for s in forget], alternate) if forget else None,
+            self._stats(found[2], groups[2], [None]) if retain else None,
+        )
+
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
+        """Without gradients, and without dropout: which samples are hard is not a matter of a draw."""
+        training = self.model.training
+        self.model.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self.model.train(training)
+
+    def _stats(self, found, sequences: Sequence[Tokens], references, alternate: TokenStats | None = None) -> TokenStats:
+        counts, hidden_NH, target_N, active_NH = found
+        longest = torch.arange(max(counts), device=self.device)
+        mask_BT = longest < torch.tensor(counts, device=self.device)[:, None]
+        return TokenStats(
+            mask_BT=mask_BT,
+            hidden_NH=hidden_NH,
+            target_N=target_N,
+            head=_Head(heads.head(self.model), self.autocast),
+            reference_BT=None if references[0] is None else self._padded(references, mask_BT, hidden_NH),
+            reference_hidden_NH=self._remembered(self.memory.hidden, sequences),
+            reference_head=self.memory.head and _Head(self.memory.head, self.autocast),
+            activation_BTH=None if active_NH is None else _rows(active_NH, mask_BT),
+            reference_activation_BTH=self._remembered(self.memory.activation, sequences, mask_BT),
+            alternate=alternate,
+            seed=self.run.seed,
+        )
+
+    def _padded(self, references: Sequence[Sequence[float]], mask_BT: Tensor, hidden_NH: Tensor) -> Tensor:
+        """In the precision of log-probabilities: float32, or float64 as the model."""
+        values_N = torch.tensor([x for row in references for x in row], dtype=torch.float64, device=self.device)
+        return _rows(values_N if hidden_NH.dtype == torch.float64 else values_N.float(), mask_BT)
+
+    def _remembered(
+        self, kept: dict[Tokens, Tensor], sequences: Sequence[Tokens], mask_BT: Tensor | None = None
+    ) -> Tensor | None:
+        if not sequences or any(tokens not in kept for tokens in sequences):  # a loss that needs it will say so
+            return None
+        values_NH = torch.cat([kept[tokens] for tokens in sequences]).to(self.device)
+        return values_NH if mask_BT is None else _rows(values_NH, mask_BT)
+
+
+class _Head:
+    """An output head that computes as the forward pass does, whenever a loss asks for logits."""
+
+    def __init__(self, head: heads.Head, autocast: Callable[[], AbstractContextManager]):
+        self.head, self.autocast, self.out_features = head, autocast, head.out_features
+
+    def __call__(self, hidden_NH: Tensor) -> Tensor:
+        with self.autocast():
+            return self.head(hidden_NH)
+
+
+def _rows(values_N: Tensor, mask_BT: Tensor) -> Tensor:
+    """(N, ...) -> (B, T, ...), 0 where mask is False."""
+    filled = values_N.new_zeros(*mask_BT.shape, *values_N.shape[1:])
+    filled[mask_BT] = values_N
+    return filled

@@ -1,0 +1,75 @@
+"""The gradients of a step: one in `.grad` for a weighted sum, or forget's and retain's apart for a combiner that needs both.
+
+Apart they are accumulated in float32 where `.grad` itself is coarser (bf16 weights): a projection divides small differences.
+A parameter that neither half's loss depends on (RMU: behind its layer) has no gradient, whatever the pieces, devices and combiner: with
+one of zeros the optimiser would still decay it.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from baldro.training.update.parts import Peers
+
+
+class Gradients:
+    """What backward passes leave, whatever the pieces and devices.
+
+    Args:
+        apart: True if `take` will be called: then bf16 gradients go on to float32 after every backward pass.
+    """
+
+    def __init__(self, parameters: Sequence[nn.Parameter], *, peers: Peers, apart: bool):
+        self.parameters, self.peers = list(parameters), peers
+        self.wide = apart and any(p.dtype in (torch.bfloat16, torch.float16) for p in self.parameters)
+        self.sums: list[Tensor | None] = [None] * len(self.parameters)
+        self.touched = [False] * len(self.parameters)
+
+    def collect(self) -> None:
+        """After a backward pass."""
+        if not self.wide:
+            return
+        for i, parameter in enumerate(self.parameters):
+            if parameter.grad is not None:
+                grad, sum_ = parameter.grad.float(), self.sums[i]
+                self.sums[i] = grad if sum_ is None else sum_.add_(grad)
+                parameter.grad = None
+
+    def scale(self, factor: float) -> None:
+        """Scale all that has been accumulated and not taken."""
+        for held in (*self.sums, *(parameter.grad for parameter in self.parameters)):
+            if held is not None:
+                held.mul_(factor)
+
+    def take(self) -> list[Tensor]:
+        """What has been accumulated, summed over devices; nothing is left."""
+        taken = []
+        for i, parameter in enumerate(self.parameters):
+            held = self.sums[i] if self.wide else parameter.grad
+            self.touched[i] |= held is not None
+            held = torch.zeros_like(parameter, dtype=torch.float32 if self.wide else None) if held is None else held
+            taken.append(self.peers.total(held) if self.peers.size > 1 else held)
+            self.sums[i] = parameter.grad = None
+        return taken
+
+    def put(self, update: Sequence[Tensor]) -> None:
+        """An update, which clipping and the optimiser then find in `.grad`."""
+        for parameter, grad, touched in zip(self.parameters, update, self._touched_anywhere(), strict=True):
+            parameter.grad = grad.to(parameter.dtype) if touched else None
+        self.touched = [False] * len(self.parameters)
+
+    def share(self) -> None:
+        """Sum `.grad` over devices."""
+        if self.peers.size == 1:
+            return
+        self.touched = [parameter.grad is not None for parameter in self.parameters]
+        for parameter, touched in zip(self.parameters, self._touched_anywhere(), strict=True):
+            if touched:
+                grad = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
+                parameter.grad = self.peers.total(grad)
+        self.touched = [False] * len(self.parameters)
+
+    def _touched_anywhere(self) -> list[bool]:
+        """By parameter, whether a backward pass of any device has reached it."""
+        return (self.peers.total(torch.tensor(self.touched, dtype=torch.float32)) > 0).tolist()

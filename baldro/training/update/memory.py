@@ -1,0 +1,67 @@
+"""What the model was before its first step, as far as a loss compares with it: hidden states of the sequences, and its output head.
+
+No second model is held. Hidden states take H numbers an answer token, in the memory of the node, and give the reference's logits through
+a copy of the output head (V x H), on the device. They are taken by one forward pass over what the run will draw, which for a 7B model is
+as fast as reading them from a disk; per-token log-probabilities, which are small, come from a file (`baldro reference`).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from baldro.models import activations_behind, heads, hidden_and_targets
+from baldro.prompts.batches import by_length, collate
+from baldro.prompts.encode import Tokens
+from baldro.runs import OBJECTIVES, Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """The reference's side of a comparison; what no loss needs is empty."""
+
+    head: heads.Head | None = None
+    """Hidden states -> logits of the reference."""
+    hidden: dict[Tokens, Tensor] = field(default_factory=dict)
+    """What predicts each answer token of a sequence, (T, H), in the node's memory."""
+    activation: dict[Tokens, Tensor] = field(default_factory=dict)
+    """Behind the run's layer, at each answer token, (T, H), in the node's memory."""
+
+
+@torch.no_grad()
+def remember(
+    model: nn.Module,
+    run: Run,
+    *,
+    forget: Sequence[Tokens],
+    retain: Sequence[Tokens],
+    tokens: int = 16384,
+    autocast: Callable = torch.no_grad,
+) -> Memory:
+    """What a run compares with, of the model as it is now.
+
+    Args:
+        forget, retain: the sequences that the run will see.
+        tokens: padded ones in one forward pass.
+        autocast: makes the context of a forward pass.
+    """
+    by_head = list(forget) if "reference_logits" in OBJECTIVES[run.objective].needs else []
+    by_head += list(retain) if run.retain_loss == "kl" else []
+    by_layer = list(retain) if run.retain_loss == "activations" else []
+    found = Memory(head=heads.frozen(model) if by_head else None)
+    training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    for sequences, kept, layer in ((by_head, found.hidden, None), (by_layer, found.activation, run.rmu_layer)):
+        distinct = list(dict.fromkeys(sequences))
+        for rows in by_length(distinct, tokens=tokens):
+            some = [distinct[i] for i in rows]
+            with autocast():
+                batch = collate(some, device)
+                with activations_behind(model, layer) as behind:
+                    hidden_NH, _, _ = hidden_and_targets(model, batch)
+            values_NH = hidden_NH if layer is None else behind[0][batch.answer_BL]
+            kept |= zip(some, values_NH.cpu().split([s.answer for s in some]), strict=True)
+    model.train(training)
+    return found

@@ -1,0 +1,71 @@
+"""What a step is given, and what it says of itself.
+
+Shape legend: B samples of the effective batch, T answer tokens.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from baldro.methods.objectives import TokenStats
+from baldro.prompts.encode import Tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """A forget sample, and what the objective needs beside its tokens."""
+
+    tokens: Tokens
+    reference: Sequence[float] | None = None
+    """log r of each answer token, the end of sequence included, where the objective needs the reference."""
+    alternate: Tokens | None = None
+    """The question with another answer, where the objective needs one."""
+    alternate_reference: Sequence[float] | None = None
+    """log r of each token of the other answer."""
+
+    @property
+    def sequences(self) -> tuple[Tokens, ...]:
+        """What goes through the model."""
+        return (self.tokens,) if self.alternate is None else (self.tokens, self.alternate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peers:
+    """The devices that share a step: each knows the whole batch and computes every `size`-th sample of it."""
+
+    rank: int = 0
+    size: int = 1
+    total: Callable[[Tensor], Tensor] = lambda tensor: tensor
+    """Sum of a tensor over all devices."""
+
+    def largest(self, value: float) -> float:
+        """Maximum of a number over all devices."""
+        slots = torch.zeros(self.size, dtype=torch.float64)
+        slots[self.rank] = value
+        return float(self.total(slots).max()) if self.size > 1 else value
+
+    def share(self, count: int) -> list[int]:
+        """Which of `count` samples are this device's."""
+        return list(range(self.rank, count, self.size))
+
+
+class Seen:
+    """What a step saw, for the logs: per sample of one half, in the order they came in, (B,) in float64."""
+
+    def __init__(self, count: int):
+        self.loss_B, self.weight_B, self.nll_B = torch.zeros(3, count, dtype=torch.float64)
+        self.retain = 0.0
+        """Retain loss before its weight."""
+
+    def note(self, indices: Sequence[int], losses: Tensor, stats: TokenStats) -> None:
+        """Keep the losses of some samples."""
+        self.loss_B[indices] = losses.detach().double().cpu()
+        self.nll_B[indices] = stats.seen_nll_B().double().cpu()
+
+    def share(self, peers: Peers) -> None:
+        """Every device's samples on every device."""
+        if peers.size > 1:
+            for name in ("loss_B", "weight_B", "nll_B"):
+                setattr(self, name, peers.total(getattr(self, name)))

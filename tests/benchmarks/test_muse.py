@@ -1,0 +1,402 @@
+"""MUSE News as it is on the hub, a small made folder of its layout, and files that are cut, empty, missing or of another shape."""
+
+import json
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from baldro import benchmarks as data
+from baldro.benchmarks import muse, protocol
+from baldro.errors import BaldroError
+from baldro.places import MUSE, MUSE_RAW, muse_files
+
+PAIR = {"forget": "retain"}
+TRAINING = {"full", "forget", "retain", "base"}
+
+
+def article(kind: str, i: int, words: int = 150) -> str:
+    """Words that occur nowhere else."""
+    return " ".join(f"{kind}{i}word{n}" for n in range(words))
+
+
+def passage(text: str, at: int = 110, words: int = 12) -> dict:
+    return {"prompt": " ".join(text.split()[:at]), "gt": " ".join(text.split()[at : at + words])}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder of the hub's layout, six of each; the passages of verbmem are of excerpts 4, 1, and of text that is in none."""
+    excerpts = {part: [article(part, i) for i in range(6)] for part in ("forget", "holdout", "retain")}
+    content = {f"privleak/{part}": [{"text": text} for text in texts] for part, texts in excerpts.items()}
+    others = [article("other", i) for i in range(3)]
+    content["verbmem/forget"] = [passage(text) for text in (*others, excerpts["forget"][4], excerpts["forget"][1])]
+    for part in ("forget", "retain"):
+        for more, count in {"": 6, "_icl": 10}.items():
+            rows = [{"question": f"Which {part}{more} {i}?", "answer": f"{i}"} for i in range(count)]
+            content[f"knowmem/{part}_qa{more}"] = rows
+    for place, rows in content.items():
+        write(tmp_path, place, rows)
+    return tmp_path
+
+
+@pytest.fixture
+def raw(folder):
+    """The same folder with the articles."""
+    for part, place in MUSE_RAW.items():
+        write(folder, place, [{"text": article(f"raw{part}", i, words=100)} for i in range(4)])
+    return folder
+
+
+def write(folder, place, rows):
+    path = folder / f"{place}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(rows if isinstance(rows, str) else json.dumps(rows), encoding="utf-8")
+    return path
+
+
+def load(folder, **options):
+    return muse.load([str(folder)], **{"forget": PAIR, **options})
+
+
+def refused(folder, pattern, **options):
+    with pytest.raises(BaldroError, match=pattern) as caught:
+        load(folder, **options)
+    assert "\n" not in str(caught.value)
+
+
+def rows(frame, split):
+    return list(data.split(frame, split)[["question", "answer"]].itertuples(index=False, name=None))
+
+
+def texts(frame, split):
+    return [answer for _, answer in rows(frame, split)]
+
+
+# The rows ------------------------------------------------------------------------------------------------------------
+
+
+def test_real_rows_are_those_of_the_files(shared):
+    frame = load(shared / "data/muse_news")
+    sizes = frame.groupby("split").size().to_dict()
+    assert sizes == {split: 10 if split.endswith("_icl") else 100 for split in MUSE}
+    fields = {"knowmem": ("question", "answer"), "verbmem": ("prompt", "gt"), "privleak": (None, "text")}
+    for split, place in MUSE.items():
+        question, answer = fields[place.split("/")[0]]
+        given_rows = json.loads((shared / f"data/muse_news/{place}.json").read_text(encoding="utf-8"))
+        assert rows(frame, split) == [(row[question] if question else "", row[answer]) for row in given_rows]
+
+
+def test_real_excerpts_are_learnt_and_forgotten_and_held_out(shared):
+    frame = load(shared / "data/muse_news", train_on="excerpts", texts=16, piece_words=1600)
+    assert texts(frame, "forget") == texts(frame, "privleak_forget") and len(texts(frame, "forget")) == 16
+    assert texts(frame, "retain") == texts(frame, "privleak_retain") and len(texts(frame, "base")) == 84
+    assert len(rows(frame, "verbmem")) == 14  # all that stand in one of the hundred excerpts
+    learnt = [" ".join(text.split()) for text in texts(frame, "forget")]
+    for prompt, continuation in rows(frame, "verbmem"):
+        assert any(" ".join([*prompt.split()[-50:], *continuation.split()]) in text for text in learnt)
+    held = {line for text in texts(frame, "privleak_holdout") for line in text.split("\n") if len(line.split()) > 30}
+    trained = "\n".join(texts(frame, "full") + texts(frame, "base"))
+    assert len(held) > 100 and sum(line in trained for line in held) / len(held) < 0.01
+
+
+@pytest.mark.parametrize("options", [{}, {"texts": 2}, {"train_on": "excerpts"}, {"train_on": "excerpts", "texts": 3}])
+def test_schema_of_the_records(raw, options):
+    frame = load(raw, **options)
+    assert list(frame) == list(data.COLUMNS) and frame["index"].dtype == "int64"
+    assert (frame.groupby("split").cumcount() == frame["index"]).all()
+    assert frame["paraphrased_answer"].isna().all() and frame["perturbed_answer"].isna().all()
+    assert all(isinstance(text, str) and text.strip() for text in frame["answer"])
+    asked = {"forget_knowmem", "retain_knowmem", "forget_knowmem_icl", "retain_knowmem_icl", "verbmem"}
+    for split, part in frame.groupby("split"):
+        assert (part["question"] != "").all() if split in asked else (part["question"] == "").all(), split
+    limit = options.get("texts", 6)
+    for split in set(MUSE) - {"verbmem"}:
+        assert len(rows(frame, split)) == (10 if split.endswith("_icl") else limit)
+
+
+def test_the_protocol_finds_its_splits(raw):
+    frame = load(raw)
+    for section in protocol.sections(set(frame["split"]), "forget", None):
+        assert len(data.split(frame, section.split)) and (
+            section.shots is None or len(data.split(frame, section.shots))
+        )
+    assert [s.name for s in protocol.sections(set(frame["split"]), "forget", None)][-2:] == ["forget", "holdout"]
+
+
+def test_stored_rows_are_the_rows(raw, tmp_path):
+    frame = load(raw)
+    data.write(frame, tmp_path / "muse.parquet")
+    back = data.read(tmp_path / "muse.parquet")
+    assert data.content_hash(back) == data.content_hash(frame)
+    assert rows(back, "forget") == rows(frame, "forget")
+
+
+# What is trained on --------------------------------------------------------------------------------------------------
+
+
+def test_articles_are_joined_and_cut(raw):
+    frame = load(raw, piece_words=130)
+    for part in PAIR:
+        written = "\n\n".join(article(f"raw{part}", i, words=100) for i in range(4))
+        assert "".join(texts(frame, part)) == written
+        assert [len(text.split()) for text in texts(frame, part)] == [100] * 4  # 400 words in four pieces, the fewest
+    assert rows(frame, "full") == rows(frame, "forget") + rows(frame, "retain")
+    assert "".join(texts(frame, "base")) == "".join(article("retain", i) for i in range(6))
+
+
+def test_without_the_articles_there_is_nothing_to_train_on(folder):
+    frame = load(folder)
+    assert not TRAINING & set(frame["split"])
+    with pytest.raises(BaldroError, match=r"unknown split 'forget' in the benchmark's table.*allowed: forget_knowmem"):
+        data.split(frame, "forget")
+
+
+def test_excerpts_in_the_articles_place(raw):
+    frame = load(raw, train_on="excerpts", texts=3, piece_words=40)
+    for part in ("forget", "retain"):
+        assert "".join(texts(frame, part)) == "".join(texts(frame, f"privleak_{part}"))
+        assert [len(text.split()) for text in texts(frame, part)] == [37, 38, 37, 38] * 3
+    assert "".join(texts(frame, "base")) == "".join(article("retain", i) for i in (3, 4, 5))
+    assert rows(frame, "full") == rows(frame, "forget") + rows(frame, "retain")
+
+
+def test_of_few_excerpts_those_with_a_passage_come_first(folder):
+    frame = load(folder, train_on="excerpts", texts=3)
+    assert texts(frame, "privleak_forget") == [article("forget", i) for i in (4, 1, 0)]
+    assert [prompt.split()[0] for prompt, _ in rows(frame, "verbmem")] == ["forget4word0", "forget1word0"]
+    one = load(folder, train_on="excerpts", texts=1)
+    assert texts(one, "privleak_forget") == [article("forget", 4)] and len(rows(one, "verbmem")) == 1
+
+
+def test_excerpts_may_be_cut(folder):
+    """A passage whose continuation is cut off is no longer asked for."""
+    frame = load(folder, train_on="excerpts", excerpt_words=130)
+    for split in ("privleak_forget", "privleak_holdout", "privleak_retain", "forget"):
+        assert {len(text.split()) for text in texts(frame, split)} == {130}
+    assert "".join(texts(frame, "retain")) == "".join(texts(frame, "privleak_retain"))
+    assert len(rows(frame, "verbmem")) == 2
+    refused(folder, "allowed: more texts or words", train_on="excerpts", excerpt_words=121)
+    assert len(rows(load(folder, excerpt_words=121), "verbmem")) == 5
+
+
+def test_all_excerpts_leave_no_base(folder):
+    assert set(load(folder, train_on="excerpts")["split"]) == {*MUSE, "full", "forget", "retain"}
+
+
+@given(text=st.text(st.sampled_from("ab \n\t"), max_size=60).filter(str.strip), words=st.integers(1, 9))
+def test_pieces_are_the_text(text, words):
+    found = muse.pieces(text, words)
+    assert "".join(found) == text
+    sizes = [len(piece.split()) for piece in found]
+    assert max(sizes) <= words and max(sizes) - min(sizes) <= 1
+    assert len(found) == -(-len(text.split()) // words)
+
+
+@settings(max_examples=25)
+@given(train_on=st.sampled_from(muse.TRAIN_ON), limit=st.none() | st.integers(2, 6), words=st.integers(5, 200))
+def test_holdout_is_in_no_other_split(tmp_path_factory, train_on, limit, words):
+    folder = made(tmp_path_factory)
+    frame = load(folder, train_on=train_on, texts=limit, piece_words=words)
+    held = frame[frame["split"] == "privleak_holdout"]
+    outside = frame[frame["split"] != "privleak_holdout"]
+    assert set(re.findall(r"\w+", " ".join(held["answer"])))
+    assert not re.search(r"\bholdout\d", " ".join(outside["question"] + " " + outside["answer"]))
+    assert not re.search(r"\bforget\d", " ".join(frame.loc[frame["split"].isin(["base", "retain"]), "answer"]))
+
+
+def made(factory, cache={}):  # noqa: B006 - one folder for all examples
+    if "folder" not in cache:
+        path = factory.mktemp("muse")
+        cache["folder"] = raw.__wrapped__(folder.__wrapped__(path))
+    return cache["folder"]
+
+
+# Bad input -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("split", MUSE)
+def test_a_missing_file(folder, split):
+    path = folder / f"{MUSE[split]}.json"
+    path.unlink()
+    refused(folder, rf"^{path} is not there; allowed: a folder laid out as muse-bench/MUSE-News")
+
+
+def test_one_of_the_two_files_of_articles(raw):
+    (raw / "raw/retain1.json").unlink()
+    refused(raw, rf"^{raw}/raw/retain1.json is not there")
+    assert "forget" in set(load(raw, train_on="excerpts")["split"])
+
+
+def test_a_missing_folder(tmp_path):
+    refused(tmp_path / "nowhere", r"^the MUSE data is not to be found; looked at: .*/nowhere")
+
+
+@pytest.mark.parametrize("keep", [0.5, 0.99])
+def test_a_file_that_is_cut_short(folder, keep):
+    path = folder / "privleak/holdout.json"
+    content = path.read_text()
+    path.write_text(content[: int(len(content) * keep)])
+    refused(folder, rf"^{path}.*not (JSON|a JSON object).*file cut short\?")
+
+
+def test_a_file_that_is_not_text(folder):
+    (folder / "verbmem/forget.json").write_bytes(b"\xff\xfe[]")
+    refused(folder, "verbmem/forget.json: is in UTF-16; allowed: .*saved as UTF-8")
+
+
+@pytest.mark.parametrize(
+    ("place", "rows", "said"),
+    [
+        ("verbmem/forget", {"prompt": "a"}, r"forget.json:1: field gt is missing or empty; required: prompt, gt"),
+        ("verbmem/forget", [], r"forget.json: an array without rows; allowed: .*, at least one"),
+        (
+            "verbmem/forget",
+            "3",
+            r"forget.json:1: a number; allowed: JSON lines in UTF-8, an object a line, or a JSON array",
+        ),
+        (
+            "verbmem/forget",
+            ["a"],
+            r"forget.json row 0: a text; allowed: JSON lines in UTF-8, an object a line, or a JSON array",
+        ),
+        ("verbmem/forget", [{"prompt": "a"}], "row 0: field gt is missing or empty; required: prompt, gt"),
+        ("privleak/retain", [{"text": "a"}, {"text": " \n"}], "row 1: field text is missing or empty"),
+        ("privleak/retain", [{"text": None}], "row 0: field text is missing or empty"),
+        (
+            "knowmem/retain_qa",
+            [{"question": "a?", "answer": 3}],
+            r"row 0: field answer is a number \(3\); allowed: text",
+        ),
+        ("knowmem/retain_qa_icl", [{"question": "", "answer": "b"}], "row 0: field question is missing or empty"),
+        ("raw/forget", [{"txt": "a"}], "row 0: field text is missing or empty; required: text"),
+    ],
+)
+def test_rows_of_another_shape(raw, place, rows, said):
+    path = write(raw, place, rows)
+    refused(raw, rf"^{path}.*{said.removeprefix('forget.json')}")
+
+
+def put(folder, place, at, rows):
+    """Other rows in a file, from a position on."""
+    old = json.loads((folder / f"{place}.json").read_text(encoding="utf-8"))
+    write(folder, place, [*old[:at], *rows, *old[at + len(rows) :]])
+
+
+EXCERPT, ARTICLE = {"text": article("forget", 2)}, {"text": article("rawforget", 1, words=100)}
+QUESTION = {"question": "Which forget 3?", "answer": "3"}
+ON_BOTH_SIDES = {
+    "members that are non-members": ("privleak/holdout", EXCERPT, "privleak_holdout stand in the forget texts, .* non-members"),
+    "held out and retained": ("privleak/holdout", {"text": article("retain", 2)}, "privleak_holdout stand in the retain texts"),
+    "a part of an article": ("privleak/holdout", {"text": article("rawforget", 1, words=60)}, "privleak_holdout stand in the forget"),
+    "forgotten and retained": ("privleak/retain", EXCERPT, "privleak_forget stand in the retain texts, which are learnt and kept"),
+    "articles": ("raw/retain1", ARTICLE, "1 of 4 rows of forget stand in the retain texts"),
+    "questions": ("knowmem/retain_qa", QUESTION, "1 of 6 rows of forget_knowmem are also in retain_knowmem"),
+    "worked examples": ("knowmem/forget_qa_icl", QUESTION, "forget_knowmem are also in forget_knowmem_icl: the prompt would hold"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ON_BOTH_SIDES)
+def test_rows_that_stand_on_two_sides(raw, case):
+    place, row, said = ON_BOTH_SIDES[case]
+    put(raw, place, 0, [row])
+    refused(raw, rf"^{raw}: 1 of \d rows of .*{said.removeprefix('1 of 4 rows of ').removeprefix('1 of 6 rows of ')}")
+
+
+def test_a_passage_that_is_retained(raw):
+    """The passage's continuation, however its white space and case are."""
+    put(raw, "verbmem/forget", 0, [passage(article("retain", 0), words=30)])
+    put(raw, "privleak/retain", 0, [{"text": article("Retain", 0).replace(" ", "\n ")}])
+    refused(raw, "1 of 5 rows of verbmem stand in the retain texts, which are learnt and kept")
+
+
+def test_excerpts_that_are_of_no_article(raw):
+    said = "no excerpt of privleak_forget stands word by word in the forget texts: was a member learnt?"
+    assert [note for note in load(raw).attrs["notes"] if said in note]
+    put(raw, "privleak/forget", 0, [{"text": article("rawforget", 1, words=60)}])
+    assert load(raw).attrs == {}
+
+
+def test_real_rows_have_nothing_to_note(shared):
+    frame = load(shared / "data/muse_news")
+    assert frame.attrs == {} and data.content_hash(frame) == "eca13981a41b04f3"
+
+
+def test_json_lines_are_read_as_an_array_is(folder):
+    before = load(folder)
+    rows = json.loads((folder / "privleak/holdout.json").read_text(encoding="utf-8"))
+    write(folder, "privleak/holdout", "\ufeff" + "\r\n".join(map(json.dumps, rows)))
+    assert data.content_hash(load(folder)) == data.content_hash(before)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"forget": {"forget10": "retain90"}}, r"^muse: forget is .*; allowed: \{forget: retain\}"),
+        ({"train_on": "excerpt"}, r"unknown train_on 'excerpt' in muse \(did you mean excerpts\?\)"),
+        ({"piece_words": 0}, "muse: piece_words is 0; allowed: a whole number of at least 1"),
+        ({"texts": 0}, "muse: texts is 0"),
+        ({"texts": 2.5}, "muse: texts is 2.5"),
+        ({"excerpt_words": True}, "muse: excerpt_words is True"),
+    ],
+)
+def test_options_out_of_range(folder, options, said):
+    refused(folder, said, **options)
+
+
+def test_no_passage_among_the_excerpts(folder):
+    write(folder, "verbmem/forget", [passage(article("other", 0))])
+    refused(
+        folder, "no passage of verbmem is in the excerpts to be forgotten; allowed: more texts", train_on="excerpts"
+    )
+
+
+# The entry in benchmarks.yaml ----------------------------------------------------------------------------------------
+
+
+def test_a_benchmark_of_the_variables_folder(raw, monkeypatch):
+    monkeypatch.setenv("BALDRO_MUSE", str(raw))
+    entry = dict(kind="muse", source=["$BALDRO_MUSE", "data/muse_news"], forget=PAIR)
+    assert len(data.build({**entry, "piece_words": 100})[lambda f: f["split"] == "forget"]) == 4
+    few = data.build({**entry, "train_on": "excerpts", "texts": 2, "max_new_tokens": 5})
+    assert rows(few, "forget") == rows(few, "privleak_forget") and len(rows(few, "forget")) == 2
+
+
+def test_only_the_files_that_are_read(raw):
+    read = set(muse_files(raw, train_on="raw").values())
+    assert len(read) == 10 and all(path.is_file() for path in read)
+    assert set(muse_files(raw, train_on="excerpts").values()) == {path for path in read if path.parent.name != "raw"}
+    for path in raw.rglob("*.json"):
+        assert path in read
+
+
+def test_the_hub_is_asked_for_subset_split_and_revision(monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    asked = []
+
+    class Rows(list):
+        def to_list(self):
+            return list(self)
+
+    def load_dataset(name, subset, *, revision, split):
+        asked.append((name, subset, revision, split))
+        texts = (
+            [article("forget", 0)] if (subset, split) == ("privleak", "forget") else [article(f"{subset}{split}", 0)]
+        )
+        return Rows(
+            {"knowmem": [{"question": f"{split}?", "answer": "b"}], "verbmem": [passage(article("forget", 0))]}.get(
+                subset, [{"text": text} for text in texts]
+            )
+        )
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    frame = muse.load(["hub:muse-bench/MUSE-News@main"], forget=PAIR)
+    assert set(frame["split"]) == {*MUSE, *TRAINING}
+    assert ("muse-bench/MUSE-News", "raw", "main", "retain1") in asked and len(asked) == 10
+    asked.clear()
+    muse.load(["hub:muse-bench/MUSE-News@main"], forget=PAIR, train_on="excerpts")
+    assert len(asked) == 8 and not [a for a in asked if a[1] == "raw"]
+    monkeypatch.setattr(datasets, "load_dataset", lambda *a, **k: 1 / 0)
+    with pytest.raises(BaldroError, match="knowmem/forget_qa cannot be loaded: division by zero; allowed: a reachable"):
+        muse.load(["hub:muse-bench/MUSE-News@main"], forget=PAIR)

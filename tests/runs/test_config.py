@@ -1,0 +1,407 @@
+"""A mistake in a config is one line: file, line, what, what is allowed. And the schema says what the code does."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from baldro.benchmarks.splits import holdout
+from baldro.errors import BaldroError
+from baldro.methods.catalogue import own_fields
+from baldro.places import resolve
+from baldro.runs import COMBINERS, FIELDS, HYPERPARAMETERS, IDENTITY, OBJECTIVES, VARIANTS, load
+from baldro.runs.agreement import LONGEST
+from baldro.runs.experiment import rows
+from baldro.runs.loading import ROOT, SCHEMA, read, schema_of_everything
+from baldro.runs.run import Run
+
+GOOD = {
+    "benchmark": "benchmark: fictional",
+    "model": "model: tiny",
+    "split": "split: [forget05, forget10]",
+    "objective": "objective: [npo, simnpo]",
+    "variant": "variant: [base, baldro-dv]",
+}
+
+
+def text(grid: str = "", after: str = "", before: str = "", **lines: str) -> str:
+    """A config with some lines of its grid replaced, lines added to the grid, and lines before and after it."""
+    axes = [*(GOOD | lines).values(), *([grid] if grid else [])]
+    return "\n".join(["name: t", *([before] if before else []), "grid:", *(f"  {axis}" for axis in axes), after, ""])
+
+
+TOKENS = ["ceu", "gradascent", "graddiff", "ihl", "pdu", "rmu", "satimp", "tnpo", "undial", "wga"]
+"""Objectives whose loss is a mean over tokens."""
+ONE_OF = "allowed: exactly one of build, source, target"
+NANO = "models:\n  nano:\n    build: {hidden_size: 16, num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 32}\n"
+RATIOS = "    forget: {forget05: retain95, forget10: retain90}\n"
+TINY = NANO.replace("nano:", "tiny: # here")
+BAD = {
+    "unknown key": (text(after="grids: 3 # here"), "unknown key 'grids' in the config (did you mean grid?); allowed: "),
+    "unknown key before": (text(before="descripton: x # here"), "(did you mean description?)"),
+    "unknown axis": (text("dvbeta: 3 # here"), "unknown key 'dvbeta' in grid (did you mean dv_beta?); allowed: "),
+    "unknown key of a model": (text(after=NANO + "    finetun: {lr: 1} # here"), "models.nano (did you mean finetune?)"),
+    "unknown setting": (text(after=NANO + "    finetune:\n      beta: 3 # here"), "unknown key 'beta' in models.nano.finetune"),
+    "method's setting": (text(after=NANO + "    finetune:\n      npo_beta: 3 # here"), "unknown key 'npo_beta' in models.nano.finetune"),
+    "setting by another name": (text(after=NANO + "    finetune:\n      learning_rate: 3 # here"), "'learning_rate' is not", "write lr"),
+    "ambiguous beta": (text("beta: 5 # here"), "'beta' is not a key of grid; write dv_beta"),
+    "ambiguous lambda": (text("lambda: 5 # here"), "write retain_weight"),
+    "objective": (text(objective="objective: [npo, npoo] # here"), "'npoo'", "did you mean npo?", "allowed: "),
+    "objective alone": (text(objective="objective: simnpoo # here"), "'simnpoo'", "did you mean simnpo?", "allowed: "),
+    "objective of a model": (text(objective="objective: finetune # here"), "'finetune'", f"allowed: {', '.join(sorted(rows()))}"),
+    "variant": (text(variant="variant: [base, baldro-d] # here"), "'baldro-d'", "n baldro-dv?", f"allowed: {', '.join(sorted(VARIANTS))}"),
+    "retain variant": (text("retain_variant: cvr # here"), "unknown retain_variant 'cvr' (did you mean cvar?)", "allowed: baldro-dv, "),
+    "combiner": (text("combiner: [sum, blurr] # here"), "'blurr' (did you mean blur?)", f"allowed: {', '.join(sorted(COMBINERS))}"),
+    "a combiner's field": (text("dual_step: 0 # here", variant="combiner: dual"), "grid.dual_step: is 0; allowed: above 0"),
+    "a bound that is open": (text("topk_fraction: 1 # here", variant="variant: topk"), "topk_fraction: is 1; allowed: below 1"),
+    "the same as text": (text('topk_fraction: "1" # here', variant="variant: topk"), "is '1'; allowed: a number above 0 and below 1"),
+    "a retain variant's field": (text("retain_dv_beta: 0 # here"), "grid.retain_dv_beta: is 0; allowed: above 0"),
+    "layer": (text("rmu_layer: 1.5 # here", objective="objective: rmu"), "rmu_layer is 1.5; allowed: a whole number of at least 0"),
+    "split": (
+        text(split="split: [forget05, forget01] # here"),
+        "unknown split 'forget01' in benchmark fictional",
+        "allowed: forget05, forget10",
+    ),
+    "model": (text(model="model: tinny # here"), "unknown model 'tinny' in grid (did you mean tiny?); allowed: "),
+    "benchmark": (text(benchmark="benchmark: fictionel # here"), "did you mean fictional?); allowed: "),
+    "empty axis": (text("lr: [] # here"), "grid.lr: is empty; allowed: at least one value"),
+    "dv_beta 0": (text("dv_beta: 0 # here"), "grid.dv_beta: is 0; allowed: above 0"),
+    "dv_beta 0 in a list": (text("dv_beta: [1, 0] # here"), "is 0; allowed: above 0"),
+    "dv_beta '0'": (text('dv_beta: "0" # here'), "dv_beta is '0'; allowed: a number above 0"),
+    "dv_beta below 0 as text": (text("dv_beta: [2, -1e-3] # here"), "dv_beta is '-1e-3'", "allowed: a number above 0"),
+    "lr as a word": (text("lr: abc # here"), "lr is 'abc'; allowed: a number above 0"),
+    "lr true": (text("lr: true # here"), "grid.lr: is True; allowed: number or string or array"),
+    "batch size": (text("batch_size: 2.5 # here"), "batch_size is 2.5; allowed: a whole number of at least 1"),
+    "fraction": (text("g_fraction: 1.5 # here", variant="variant: baldro-g"), "is 1.5; allowed: at most 1"),
+    "scope": (text("robust_scope: bach # here"), "'bach'", "did you mean batch?", "allowed: batch, micro-batch"),
+    "scope in a list": (text("robust_scope: [bach] # here"), "'bach'", "allowed: batch, micro-batch"),
+    "dv_level": (text("dv_level: token # here"), "dv_level token", "npo", f"allowed: {', '.join(TOKENS)}"),
+    "no name": (text().replace("name: t", "description: t # here"), "lacks name; required: name, grid"),
+    "no split": (text().replace("grid:", "grid: # here").replace("split:", "seed: 1 #"), "lacks split; required: "),
+    "name with a slash": (text().replace("name: t", "name: a/b # here"), "allowed: text that matches"),
+    "no grid": ("name: t # here\n", "lacks grid; required: name, grid"),
+    "grid of nothing": ("name: t\ngrid: [] # here\n", "grid: is empty; allowed: at least one value"),
+    "grid as text": ("name: t\ngrid: npo # here\n", "grid", "allowed: object"),
+    "not YAML": ("name: t\ngrid: {benchmark: [fictional # here\n", "not YAML"),
+    "a list": ("- name: t # here\n", "holds list; allowed: a mapping"),
+    "nothing": ("# here", "allowed: a mapping"),
+    "a tab": ("name: t\n\tgrid: 3 # here\n", "not YAML"),
+    "model redefined": (text(after=TINY), "'tiny' is defined otherwise in models.yaml; allowed: one definition a name"),
+    "model without weights": (text(after="models:\n  nano: # here\n    prompt: chat"), "models.nano", ONE_OF),
+    "model of two sorts": (text(after=NANO.replace("nano:", "nano: # here") + "    source: [x]"), ONE_OF),
+    "benchmark that is nowhere": (
+        text(benchmark="benchmark: few", after="benchmarks:\n  few:\n    kind: tofu\n    source: [no/where] # here\n" + RATIOS),
+        "benchmark few is not to be found; looked at: no/where",
+    ),
+    "model that is nowhere": (
+        text(model="model: nano", after="models:\n  nano:\n    source: [$NO_SUCH/w, no/where] # here\n"),
+        "model nano is not to be found; looked at: $NO_SUCH/w, no/where",
+    ),
+    "width": (text(after=NANO.replace("16,", "1,").replace("32}", "32} # here")), "hidden_size: is 1; allowed: at least 8"),
+    "kind": (
+        text(benchmark="benchmark: few", after="benchmarks:\n  few:\n    kind: mus # here\n    source: [x]\n" + RATIOS),
+        "'mus'",
+        "did you mean muse?",
+        "allowed: fictional, muse, tofu",
+    ),
+    "training text": (
+        text(
+            benchmark="benchmark: few",
+            after="benchmarks:\n  few:\n    kind: muse\n    train_on: exerpts # here\n    source: [x]\n" + RATIOS,
+        ),
+        "unknown train_on 'exerpts' (did you mean excerpts?); allowed: excerpts, raw",
+    ),
+    "words": (
+        text(benchmark="benchmark: few", after="benchmarks:\n  few:\n    kind: muse\n    piece_words: 0 # here\n" + RATIOS),
+        "piece_words: is 0; allowed: at least 1",
+    ),
+    "classifier": (
+        text(benchmark="benchmark: few", after="benchmarks:\n  few:\n    kind: fictional\n    fluency: [hub:a/b] # here\n" + RATIOS),
+        "the fluency classifier of benchmark few: 'hub:a/b' is not a place on the hub; allowed: hub:owner/name@revision",
+    ),
+    "selection rule": (text(after="selection: {rule: bst} # here"), "'bst'", "did you mean best?", "allowed: all, best"),
+    "selection without rule": (text(after="selection: {metric: model_utility} # here"), "lacks rule"),
+    "metric to choose by": (
+        text(after="selection: {rule: best, metric: model_utilty} # here"), "unknown metric 'model_utilty' (did you mean model_utility?)"),
+    "metric to keep": (
+        text(after="selection: {rule: best, subject_to: {metric: mu, at_least: 1}} # here"), "unknown metric 'mu'"),
+    "metric to attribute": (
+        text(after="attribution: {factors: [lr], metrics: [forget_quality_D]} # here"), "metrics 'forget_quality_D' (did you mean f"),
+    "metric of running text": (
+        text(after="selection: {rule: best, metric: knowmem_retain} # here"), "unknown metric 'knowmem_retain' in selection (the"),
+    "metric of running text to attribute": (
+        text("lr: [1e-4, 2e-4]", after="attribution: {factors: [lr], metrics: [verbmem_forget]} # here"), "'verbmem_forget' in attr"),
+    "p-value to attribute": (
+        text("lr: [1e-4, 2e-4]", after="attribution: {factors: [lr], metrics: [forget_quality]} # here"), "'forget_quality' is a p-value"),
+    "metric without a rule": (
+        text(after="selection: {rule: all, metric: model_utility} # here"), "'metric' is of rule best; allowed: rule: best, or"),
+    "two bounds": (
+        text(after="selection: {rule: best, subject_to: {metric: privleak, at_least: 1, at_most: 2}} # here"), "exactly one of at_least,"),
+    "axis that matters to nothing": (
+        text("dv_beta: [1, 2] # here", variant="variant: base"), "the axis 'dv_beta' matters to no run of the grid; allowed: with a m"),
+    "exclude nothing": (
+        text("lr: [1e-4, 2e-4]", after="exclude:\n  - {epochs: 7} # here"), "exclude: no run of the grid has 'epochs' 7; allowed: values"),
+    "exclude field": (text(after="exclude:\n  - {objetive: npo} # here"), "unknown field 'objetive' in exclude (did you mean objective?)"),
+    "exclude value": (text(after="exclude:\n  - {lr: fast} # here"), "lr is 'fast'; allowed: a number above 0"),
+    "exclude misspelt objective": (text(after="exclude:\n  - {objective: npoo} # here"), "'npoo'", "allowed: "),
+    "exclude misspelt model": (text(after="exclude:\n  - {model: tinny} # here"), "'tinny'", "allowed: "),
+    "exclude all": (text(after="exclude: # here\n  - {benchmark: fictional}"), "every run is excluded; allowed: at least one run"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_mistake_is_one_line_with_its_place(case, tmp_path):
+    written, *said = BAD[case]
+    path = tmp_path / "bad.yaml"
+    path.write_text(written)
+    with pytest.raises(BaldroError) as caught:
+        load(path)
+    message = str(caught.value)
+    line = next(n for n, line in enumerate(written.splitlines(), 1) if "# here" in line)
+    assert message.startswith(f"{path}:"), message
+    for part in said:
+        assert part in message, message
+    assert "\n" not in message
+    assert message.startswith(f"{path}:{line}: "), message
+
+
+def test_a_config_that_is_not_there_is_one_line(tmp_path):
+    with pytest.raises(
+        BaldroError, match=r"no\.yaml: cannot be read \(No such file or directory\); allowed: a YAML file"
+    ):
+        load(tmp_path / "no.yaml")
+
+
+def test_the_workflow_hands_over_a_mapping_and_its_files(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text(text("beta: 5"))
+    with pytest.raises(BaldroError, match=rf"^{path}:8: 'beta' is not"):
+        load(yaml.safe_load(path.read_text()), files=[path])
+    with pytest.raises(BaldroError, match=r"^config \(command line\): 'beta' is not"):
+        load(yaml.safe_load(path.read_text()))
+
+
+TWICE = {
+    "top": ("name: t\nname: u\n", 2, "name", 1),
+    "nested": ("grid:\n  lr: 1e-4\n  seed: 1\n  lr: 1e-5\n", 4, "lr", 2),
+    "flow": ('grid: {lr: 1e-4, "lr": 1e-5}\n', 1, "lr", 1),
+    "model": ("models:\n  a: {source: [x]}\n  b: {source: [x]}\n  a: {source: [y]}\n", 4, "a", 2),
+    "in a list": ("grid:\n  - lr: 1\n  - lr: 1\n    lr: 2\n", 4, "lr", 3),
+    "behind an anchor": ("a: &a {x: 1, x: 2}\nb: {<<: *a}\n", 1, "x", 1),
+}
+
+
+@pytest.mark.parametrize("case", TWICE)
+def test_a_key_that_stands_twice_is_refused_with_both_lines(case, tmp_path):
+    """The last would win without a word, in a file that we read and in one that Snakemake has read before us."""
+    written, line, key, first = TWICE[case]
+    path = tmp_path / "twice.yaml"
+    path.write_text(written)
+    said = rf"^{path}:{line}: key '{key}' stands twice \(first in line {first}\); allowed: once"
+    with pytest.raises(BaldroError, match=said):
+        read(path)
+    with pytest.raises(BaldroError, match=said):
+        load(yaml.safe_load(text()), files=[path])
+    path.with_suffix(".json").write_text('{"name": "t",\n\t"grid": {"lr": 1,\n\t"lr": 2}}')
+    with pytest.raises(BaldroError, match=r"twice.json:3: key 'lr' stands twice \(first in line 2\)"):
+        load(yaml.safe_load(text()), files=[path.with_suffix(".json")])
+
+
+def test_a_merge_may_be_overridden_and_a_file_may_be_of_windows(tmp_path):
+    path = tmp_path / "merged.yaml"
+    path.write_bytes("\ufeffa: &a {x: 1, y: 2}\r\nb: {<<: *a, x: 3}\r\nc: {x: 1}\r\n".encode())
+    assert read(path) == {"a": {"x": 1, "y": 2}, "b": {"x": 3, "y": 2}, "c": {"x": 1}}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("name: t\n".encode("utf-16"), ": is in UTF-16; allowed: a YAML file, saved as UTF-8"),
+        (b"name: t\ndescription: caf\xe9\n", ":2: byte 0xe9 is not UTF-8"),
+        (b"name: t\ndescription: a\x07b\n", ":2: not YAML: special characters are not allowed"),
+        (b"name: t\n---\nname: u\n", ":1: not YAML: but found another document"),
+    ],
+)
+def test_a_file_that_is_no_yaml_in_utf_8_is_one_line(content, said, tmp_path):
+    path = tmp_path / "other.yaml"
+    path.write_bytes(content)
+    with pytest.raises(BaldroError, match=rf"^{path}{said}"):
+        load(path)
+
+
+def test_a_holdout_of_no_forget_split_is_one_line_with_its_place(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text(
+        "name: t\ngrid: {benchmark: mine, model: tiny, split: secret, objective: npo}\nbenchmarks:\n  mine:\n    kind: tofu\n"
+        f"    source: [{tmp_path}]\n    forget: {{secret: keep}}\n    holdout: {{secrets: others}}\n"
+    )
+    with pytest.raises(BaldroError, match=rf"^{path}:8: unknown forget split 'secrets' in benchmark mine: holdout"):
+        load(path)
+    path.write_text(path.read_text().replace("secrets", "secret"))
+    (run,) = [run for run in load(path).runs if run.objective == "npo"]
+    assert load(path).holdout_split(run) == "others"
+
+
+def test_what_is_held_out_is_never_guessed():
+    assert holdout({"kind": "tofu", "forget": {"forget10": "retain90"}}, "forget10") is None
+    assert holdout({"kind": "tofu", "holdout": {"secret": "others"}}, "secret") == "others"
+    assert holdout({"kind": "fictional"}, "forget05") == "holdout05"
+    assert holdout({"kind": "muse"}, "forget") is None
+
+
+def test_a_published_target_without_its_retain_model_is_refused(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text(
+        "name: t\ngrid: {benchmark: tofu, model: hub, split: [forget10, forget05], objective: npo}\n"
+        "models:\n  hub:\n    target: [hub:a/b@main]\n    retain: {retain90: [hub:a/c@main]}\n"
+    )
+    with pytest.raises(
+        BaldroError, match=rf"^{path}:\d+: model hub has no retain model for forget05; allowed: .*retain95"
+    ):
+        load(path)
+
+
+def test_a_source_that_is_nowhere_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.delenv("BALDRO_NOWHERE", raising=False)
+    places = ["$BALDRO_NOWHERE/tofu", str(tmp_path / "none")]
+    with pytest.raises(BaldroError) as caught:
+        resolve(places, what="benchmark tofu")
+    assert str(caught.value) == f"benchmark tofu is not to be found; looked at: {', '.join(places)}"
+    with pytest.raises(BaldroError, match="allowed: hub:owner/name@revision"):
+        resolve(["hub:locuslab/TOFU"], what="benchmark tofu")
+    assert resolve([*places, str(tmp_path), "hub:a/b@c"], what="x").path == tmp_path
+    assert str(resolve([*places, "hub:a/b@c"], what="x")) == "hub:a/b@c"
+
+
+def test_relative_places_begin_in_the_checkout_wherever_a_command_is_started(tmp_path, monkeypatch):
+    """As the schema says: a folder of the same name in the working directory is not meant, and is spoken of if there is no other."""
+    monkeypatch.chdir(ROOT)
+    assert resolve(["nowhere", "docs"], what="x").path == Path("docs"), "in the checkout as it is written"
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "weights-of-mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert resolve(["docs"], what="x").path == ROOT / "docs"
+    assert resolve(["./docs/../docs"], what="x").path.samefile(ROOT / "docs")
+    assert resolve([str(tmp_path / "docs")], what="x").path == tmp_path / "docs"
+    monkeypatch.setenv("BALDRO_MINE", "weights-of-mine")
+    with pytest.raises(BaldroError, match="BALDRO_MINE is weights-of-mine, which is not there"):
+        resolve(["$BALDRO_MINE"], what="x")
+    with pytest.raises(BaldroError) as caught:
+        resolve(["weights-of-mine"], what="model m")
+    assert str(caught.value) == (
+        "model m is not to be found; looked at: weights-of-mine (weights-of-mine is in the working directory, but relative places "
+        f"begin in {ROOT})"
+    )
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "config.yaml", *sorted((ROOT / "experiments").glob("*.yaml"))], ids=lambda p: p.name
+)
+def test_every_experiment_of_the_repository_loads(path):
+    experiment = load(path)
+    assert experiment.lineage()
+    assert all(Run.parse(run.id) == run for run in experiment.lineage())
+    assert all(len(run.id) <= LONGEST for run in experiment.lineage())
+    assert LONGEST + len(".log") + len(".01234567.part") <= 255, "the longest name of a file of a run"
+
+
+def test_experiments_have_names_of_their_own():
+    paths = [ROOT / "config.yaml", *sorted((ROOT / "experiments").glob("*.yaml"))]
+    names = [load(path).name for path in paths]
+    assert len(set(names)) == len(names)
+
+
+# The schema
+
+
+WRITTEN, WHOLE = yaml.safe_load(SCHEMA.read_text()), schema_of_everything()
+"""As the file has it, and with what the methods' modules declare."""
+
+
+def keys(node, path=()):
+    """Every property of a schema, with its path."""
+    if isinstance(node, dict):
+        for name, child in (node.get("properties") or {}).items():
+            yield (*path, name), child
+        for name, child in node.items():
+            yield from keys(child, (*path, name))
+
+
+@pytest.mark.parametrize("whole", [WRITTEN, WHOLE], ids=["written", "completed"])
+def test_the_schema_is_one_and_describes_every_key(whole):
+    Draft202012Validator.check_schema(whole)
+    found = list(keys(whole))
+    assert len(found) > 60
+    for path, child in found:
+        described = child if "$ref" not in child else whole["$defs"][child["$ref"].rsplit("/", 1)[1]]
+        assert child.get("description") or described.get("description"), ".".join(path)
+
+
+def test_every_object_of_the_schema_refuses_unknown_keys():
+    def objects(node):
+        if isinstance(node, dict):
+            if node.get("type") == "object" and "properties" in node:
+                yield node
+            for child in node.values():
+                yield from objects(child)
+
+    assert all(node.get("additionalProperties") is False for node in objects(WHOLE))
+
+
+AXES = WHOLE["$defs"]["axes"]["properties"]
+SETTINGS = [name for name in HYPERPARAMETERS if name not in own_fields()]
+"""Fields that no method owns, which finetuning has too."""
+
+
+def test_the_schemas_axes_are_the_runs_fields():
+    assert set(AXES) == set(FIELDS) == {*IDENTITY, *HYPERPARAMETERS}
+    assert list(WHOLE["$defs"]["settings"]["properties"]) == SETTINGS
+
+
+def test_a_methods_field_is_written_down_in_its_module_only():
+    assert set(WRITTEN["$defs"]["axes"]["properties"]) == {*IDENTITY, *SETTINGS}
+    text = SCHEMA.read_text()
+    assert not [name for name in own_fields() if f"{name}:" in text]
+
+
+@pytest.mark.parametrize("name", HYPERPARAMETERS)
+def test_a_fields_default_choices_and_bounds_are_the_codes(name):
+    spec, places = FIELDS[name], [AXES[name]]
+    if name in SETTINGS:
+        places += [
+            part["$defs"][where]["properties"][name] for part in (WRITTEN, WHOLE) for where in ("settings", "axes")
+        ]
+    bounds = {"exclusiveMinimum": "above", "minimum": "at_least", "maximum": "at_most", "exclusiveMaximum": "below"}
+    for given in places:
+        assert given.get("default") == spec["default"]
+        for node in (given, given.get("items", {})):
+            assert {key: node.get(key) for key in bounds} == {key: spec.get(mine) for key, mine in bounds.items()}
+            assert set(node.get("enum", spec.get("choices", ()))) == set(spec.get("choices", ()))
+        assert given["type"] == (["string", "array"] if "choices" in spec else ["number", "string", "array"])
+        assert given["minItems"] == 1
+    given = AXES[name]  # the completed one
+    assert set(given["items"].get("enum", ())) == set(spec.get("choices", ()))
+    assert given["items"].get("type") == (None if "choices" in spec else ["number", "string"])
+    assert given["description"] == spec.get("text", given["description"])
+
+
+def test_the_schemas_methods_are_the_codes():
+    assert AXES["objective"]["items"]["enum"] == [*rows(), "dpo", "loku"]  # the last two are told otherwise
+    assert list(rows()) == [name for name, method in OBJECTIVES.items() if method.unlearns]
+    assert AXES["variant"]["items"]["enum"] == AXES["retain_variant"]["items"]["enum"] == list(VARIANTS)
+    assert AXES["combiner"]["items"]["enum"] == list(COMBINERS)
+    for name in ("objective", "variant", "retain_variant", "combiner"):
+        assert "enum" not in WRITTEN["$defs"]["axes"]["properties"][name].get("items", {}), "a new file must be enough"
+
+
+def test_an_axis_may_be_any_value_that_the_schema_lets_through():
+    """Each field's default, as itself, as text and in a list, is a config."""
+    validator = Draft202012Validator({**WHOLE["$defs"]["axes"], "$defs": WHOLE["$defs"]})
+    point = dict(benchmark="fictional", model="tiny", split="forget10", objective="npo")
+    for name in HYPERPARAMETERS:
+        value = FIELDS[name]["default"]
+        for way in (value, str(value), [value, str(value)]) if value is not None else ():
+            assert validator.is_valid({**point, name: way}), (name, way)
+        for wrong in ([], {}, None, True, [True], [None]):
+            assert not validator.is_valid({**point, name: wrong}), (name, wrong)

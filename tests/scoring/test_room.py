@@ -1,0 +1,58 @@
+"""What the scoring will ask is known to fit, or not, before anything is trained."""
+
+from argparse import Namespace
+
+import pytest
+
+from baldro import models
+from baldro import scoring as score
+from baldro.errors import BaldroError
+from baldro.jobs import training
+from baldro.jobs.given import Given
+from baldro.runs import Run
+
+RUN = Run.of(benchmark="b", model="m", split="forget10", objective="graddiff", lr=1e-4, epochs=1, batch_size=2)
+
+
+def room(pair, tofu, prompt):
+    """Positions left behind the longest prompt of the sections that are continued."""
+    model, tokenizer = pair
+    splits = [f"{name}_perturbed" for name in ("forget10", "retain", "real_authors", "world_facts")]
+    questions = tofu.loc[tofu["split"].isin(splits), "question"]
+    longest = max(len(tokenizer(prompt.replace("{question}", text))["input_ids"]) for text in questions)
+    return models.positions(model) - longest
+
+
+def test_the_longest_prompt_decides(pair, tofu, prompt):
+    given, most = Given(RUN, {"prompt": prompt}, tofu, "x"), room(pair, tofu, prompt)
+    for new, rows in ((most, 0), (most + 1, 0)):
+        options = Namespace(max_new_tokens=new, evaluate_rows=rows)
+        if new == most:
+            training._check_scoring(given, options, *pair)
+            continue
+        with pytest.raises(BaldroError) as before:
+            training._check_scoring(given, options, *pair)
+        with pytest.raises(BaldroError) as late:
+            score.evidence(*pair, prompt, tofu, split="forget10", max_new_tokens=new, label="it")
+        assert str(late.value).removeprefix("it") == str(before.value).removeprefix("the evaluation that will follow")
+        assert str(before.value).endswith(
+            f": max_new_tokens is {new}; allowed: at most {most}, by the model's positions"
+        )
+
+
+def test_a_special_token_by_its_name_in_a_text(pair, tofu, prompt):
+    """Its id is beyond the embedding: a GPU would end in an assertion."""
+    import copy
+
+    model, tokenizer = pair
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.add_tokens(["<image>"], special_tokens=True)
+    rows = model.get_input_embeddings().weight.shape[0]
+    assert tokenizer.convert_tokens_to_ids("<image>") == rows
+    records = tofu.copy()
+    at = records.index[records["split"] == "forget10_perturbed"][0]
+    records.loc[at, "answer"] = "An <image> of it"
+    with pytest.raises(
+        BaldroError, match=rf"section forget: row 0 has token {rows}, and the model's embedding has {rows} rows"
+    ):
+        score.check_room(model, tokenizer, prompt, records, split="forget10", max_new_tokens=2)

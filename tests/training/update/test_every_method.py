@@ -1,0 +1,84 @@
+"""Every objective with every variant: value, gradient, finite differences; padding, order and micro-batch change nothing."""
+
+import numpy as np
+import pytest
+import torch
+
+from baldro.runs import OBJECTIVES
+
+from .conftest import CLOSE
+
+OBJECTIVE = sorted(name for name, method in OBJECTIVES.items() if method.unlearns)
+VARIANT = ["base", "baldro-g", "baldro-dv"]
+each = pytest.mark.parametrize("objective", OBJECTIVE)
+every = pytest.mark.parametrize("variant", VARIANT)
+
+
+def batches(book, objective, count=7):
+    return book.forget_batch(count), book.draw(6, seed=2) if OBJECTIVES[objective].retains else []
+
+
+@each
+@every
+def test_value_and_gradient_are_the_textbooks(book, objective, variant):
+    forget, retain = batches(book, objective)
+    run = book.point(objective, variant=variant)
+    total, losses = book.value(run, forget, retain)
+    expected = book.gradient(total)
+    for micro_batch in (64, 3):
+        gradients, seen = book.ours(run, forget, retain, micro_batch=micro_batch)
+        assert book.distance(gradients, expected) < CLOSE
+        assert seen.loss_B.tolist() == pytest.approx(losses.tolist(), rel=1e-5)
+    if variant != "base":
+        base = book.update(book.point(objective), forget, retain)
+        assert book.distance(base, expected) > 0.01, "this batch cannot tell the variants apart"
+
+
+@each
+@every
+def test_gradient_is_the_slope(book, objective, variant):
+    """Finite differences of the textbook's number along a random direction, what is detached in it held fast."""
+    run = book.point(objective, variant=variant)
+    book.frozen = {}
+    forget, retain = batches(book, objective)
+    book.value(run, forget, retain)  # here the weights are taken
+    gradient = book.ours(run, forget, retain, micro_batch=4)[0]
+    torch.manual_seed(3)
+    along = {name: torch.randn_like(p) * p.detach().norm() for name, p in book.model.named_parameters()}
+    h, values = 1e-6, []
+    with torch.no_grad():
+        for step in (h, -2 * h):
+            for name, p in book.model.named_parameters():
+                p.add_(along[name], alpha=step)
+            values.append(float(book.value(run, forget, retain)[0]))
+        for name, p in book.model.named_parameters():
+            p.add_(along[name], alpha=h)
+    slope = sum(float((gradient[name] * along[name]).sum()) for name in along)
+    assert slope == pytest.approx((values[0] - values[1]) / (2 * h), rel=1e-4)
+
+
+@each
+@every
+def test_order_and_micro_batch_change_nothing(book, objective, variant):
+    run = book.point(objective, variant=variant)
+    forget, retain = batches(book, objective)
+    whole, logged = book.ours(run, forget, retain)
+    order = np.random.default_rng(0).permutation(len(forget)).tolist()
+    for micro_batch in (64, 2):
+        gradients, seen = book.ours(run, [forget[i] for i in order], retain[::-1], micro_batch=micro_batch)
+        assert book.distance(gradients, whole) < CLOSE
+        for name in ("loss_B", "weight_B", "nll_B"):
+            expected = getattr(logged, name)[order].tolist()
+            assert getattr(seen, name).tolist() == pytest.approx(expected, rel=1e-4, abs=1e-9)
+        assert seen.retain == pytest.approx(logged.retain, rel=1e-5)
+
+
+@each
+def test_padding_changes_nothing(book, objective):
+    """A sample beside a longer one, and alone."""
+    run = book.point(objective, variant="base", retain_weight=0)
+    forget, _ = batches(book, objective)
+    together = book.ours(run, forget, [])[1]
+    for i, sample in enumerate(forget):
+        alone = book.ours(run, [sample], [])[1]
+        assert together.loss_B[i].item() == pytest.approx(alone.loss_B.item(), rel=1e-9)
