@@ -2,23 +2,43 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from baldro.durable.files import read_table, whole
 from baldro.errors import BaldroError, unknown
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 COLUMNS = ("split", "index", "question", "answer", "paraphrased_answer", "perturbed_answer", "alternate_answer")
 
 
-def write(frame: pd.DataFrame, path: Path) -> None:
+Rows = list[dict]
+"""question, answer and, where a row has them, the other texts of COLUMNS."""
+
+
+def frame_of(splits: Mapping[str, Rows]) -> "pd.DataFrame":
+    """Rows by split as one table, in order; a text that a row lacks is None."""
+    import pandas as pd
+
+    texts = COLUMNS[2:]
+    rows = [
+        {"split": name, "index": i, **{text: row.get(text) for text in texts}}
+        for name in splits
+        for i, row in enumerate(splits[name])
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS, dtype=object).astype({"index": int})  # object: None would become NaN
+
+
+def write(frame: "pd.DataFrame", path: Path) -> None:
     """Store a benchmark, whole or not at all."""
     with whole(path) as beside:
         frame[list(COLUMNS)].to_parquet(beside, index=False)
 
 
-def read(path: Path) -> pd.DataFrame:
+def read(path: Path) -> "pd.DataFrame":
     """A stored benchmark, every split of it."""
     if not path.is_file():
         raise BaldroError(f"{path} is not there; run `baldro benchmark` first")
@@ -41,7 +61,7 @@ def notes(path: Path) -> list[str]:
     return json.loads(stored.get(b"PANDAS_ATTRS", b"{}")).get("notes", [])
 
 
-def split(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+def split(frame: "pd.DataFrame", name: str) -> "pd.DataFrame":
     """The records of one split, in order."""
     rows = frame[frame["split"] == name].sort_values("index", ignore_index=True)
     if rows.empty:
@@ -49,7 +69,7 @@ def split(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     return rows
 
 
-def content_hash(frame: pd.DataFrame) -> str:
+def content_hash(frame: "pd.DataFrame") -> str:
     """A hash of the rows themselves; a folder's name says nothing about what is in it."""
     text = json.dumps(frame.astype(object).where(frame.notna(), None).to_dict("records"), default=list, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
