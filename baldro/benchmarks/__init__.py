@@ -77,10 +77,18 @@ def define(definition: Mapping[str, Any] | Definition, *, what: str = "the bench
 
 
 def _first(error: ValidationError, kind: type[Definition], what: str) -> BaldroError:
+    """The first error in one line; its `key` is the path of the key that it is about."""
     first = error.errors()[0]
+    found = _said(first, kind, what)
+    found.key = first["loc"]
+    return found
+
+
+def _said(first: Mapping[str, Any], kind: type[Definition], what: str) -> BaldroError:
     where = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
-        return unknown("key", where, kind.model_fields, where=f"{what} (kind {kind.__module__.rpartition('.')[2]})")
+        own = kind.__module__.rpartition(".")[2]
+        return unknown("key", where, kind.model_fields, where=f"{what}, which is of kind {own}")
     if first["type"] == "missing":
         return BaldroError(f"{what} lacks {where}; required: {where}")
     said = (

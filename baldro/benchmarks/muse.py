@@ -46,9 +46,9 @@ def load(
             all by default.
         excerpt_words: only the first so many words of each excerpt; all by default.
 
-    Returns: the splits of `baldro.benchmarks.kinds.muse` MUSE, and for training full (forget and retain), forget, retain, and base, for a model that
-        is built from scratch: the retained excerpts that `retain` does not have; never one to be forgotten or held out. `attrs["notes"]`
-        has a line for each kind of doubtful rows that are few enough to be let through.
+    Returns: the splits of `baldro.benchmarks.kinds.muse` MUSE, and for training full (forget and retain), forget, retain, and base, for a
+        model that is built from scratch: the retained excerpts that `retain` does not have; never one to be forgotten or held out.
+        `attrs["notes"]` has a line for each kind of doubtful rows that are few enough to be let through.
     """
     source = resolve(places, what="the MUSE data")
     splits = _read(source, train_on)

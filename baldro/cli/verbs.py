@@ -159,9 +159,9 @@ def _check_generates(given: Any, holdout: str | None) -> None:
 
     Not in `inputs`, whose code training depends on: what is asked in an evaluation must not train anew.
     """
-    from baldro.benchmarks.protocol import sections
+    from baldro.benchmarks import sections
 
-    asked = sections(set(given.records["split"]), given.run.split, holdout)
+    asked = sections(given.records, given.run.split, holdout)
     if not any(section.name == "forget" and section.generate for section in asked):
         raise BaldroError(
             f"--fluency: nothing is generated on {given.run.benchmark}'s forget split; allowed: benchmarks of questions"

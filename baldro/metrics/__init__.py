@@ -47,7 +47,7 @@ def evaluate(model: Evidence, retain: Evidence | None, *, alone: bool = False) -
         )
     values, absent = {}, {}
     for name, metric in METRICS.items():
-        if model.kind not in metric.kinds:
+        if name not in model.benchmark.metrics:
             continue
         try:
             values[name] = metric.define(model, None if alone else retain)

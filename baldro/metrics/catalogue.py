@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 
+from baldro.benchmarks import KINDS
 from baldro.metrics.definitions import (
     Metric,
     against_retain,
@@ -13,15 +14,17 @@ from baldro.metrics.definitions import (
     mean_truth_ratio,
     membership,
     memorised,
+    of_kind,
     utility,
 )
-from baldro.metrics.evidence import PARAPHRASED
 from baldro.metrics.forget_quality import forget_quality, forget_quality_d
 
 TOFU = "Maini et al. 2024, arXiv 2401.06121"
 MUSE = "Shi et al. 2024, arXiv 2407.06460"
 WELLECK = "Welleck et al. 2019, arXiv 1908.04319"
 
+_OPTIONS = ("real_authors", "world_facts")
+"""Sections of which an answer's probability is its share among options."""
 _NAMES = {
     "forget": ("forget", "F"),
     "retain": ("retain", "R"),
@@ -33,8 +36,8 @@ _NAMES = {
 def _of_sections() -> list[Metric]:
     found = []
     for section, (words, code) in _NAMES.items():
-        of, better = dict(kinds=("tofu",), statistic="mean"), "down" if section == "forget" else "up"
-        option = " among its options" if section not in PARAPHRASED else ""
+        of, better = dict(statistic="mean"), "down" if section == "forget" else "up"
+        option = " among its options" if section in _OPTIONS else ""
         found += [
             Metric(
                 name=f"{section}_probability", define=partial(mean_probability, section), source=f'{TOFU}, "Probability"',
@@ -56,7 +59,7 @@ def _further_rouges() -> list[Metric]:
     kinds = {"rouge1_recall": "ROUGE-1 recall", "rouge1_f1": "ROUGE-1 F1", "rougeL_f1": "ROUGE-L F1"}
     return [
         Metric(
-            name=f"{section}_{kind}", define=partial(mean_of, section, kind), statistic="mean", kinds=("tofu",),
+            name=f"{section}_{kind}", define=partial(mean_of, section, kind), statistic="mean",
             label=f"{words} {told}", short=f"{code}-{told.replace('ROUGE-', 'R').replace(' recall', 'r').replace(' F1', 'f')}",
             better="down" if section == "forget" else "up", source="Lin 2004 (ROUGE)",
         )
@@ -90,12 +93,12 @@ def _collapse() -> list[Metric]:
         found += [
             Metric(
                 name=f"{section}_repetition", define=partial(mean_of, section, "repetition"), statistic="mean",
-                label=f"repeated 4-grams, {words}", short=f"{code}-Rep", better="down", kinds=("tofu",),
+                label=f"repeated 4-grams, {words}", short=f"{code}-Rep", better="down",
                 source=WELLECK,
             ),
             Metric(
                 name=f"{section}_length", define=partial(mean_of, section, "length"), statistic="mean", high=np.inf,
-                label=f"words of a generation, {words}", short=f"{code}-Len", better="", unit="words", kinds=("tofu",),
+                label=f"words of a generation, {words}", short=f"{code}-Len", better="", unit="words",
                 source="ours: words between white space",
             ),
         ]  # fmt: skip
@@ -111,14 +114,14 @@ def _muse() -> list[Metric]:
     found = [
         Metric(
             name=name, define=partial(mean_of, section, "rougeL_f1"), statistic="mean", label=label, short=short,
-            better=better, source=MUSE, kinds=("muse",),
+            better=better, source=MUSE,
         )
         for name, (section, label, short, better) in told.items()
     ]  # fmt: skip
     for name, words in (("repetition", "repeated 4-grams"), ("length", "words of a generation")):
         found.append(
             Metric(
-                name=f"verbmem_{name}", define=partial(mean_of, "verbmem", name), statistic="mean", kinds=("muse",),
+                name=f"verbmem_{name}", define=partial(mean_of, "verbmem", name), statistic="mean",
                 label=f"{words}, verbatim", short=f"VM-{name[:3].capitalize()}",
                 source=WELLECK if name == "repetition" else "ours: words between white space",
                 better="down" if name == "repetition" else "", high=1.0 if name == "repetition" else np.inf,
@@ -130,15 +133,15 @@ def _muse() -> list[Metric]:
 
 _ALL = [
     Metric(
-        name="forget_quality", define=partial(against_retain, forget_quality), statistic="p", kinds=("tofu",),
+        name="forget_quality", define=partial(against_retain, forget_quality), statistic="p",
         label="forget quality (p)", short="FQ", better="up", source=f'{TOFU}, "Forget Quality"',
     ),
     Metric(
-        name="forget_quality_d", define=partial(against_retain, forget_quality_d), statistic="distance", kinds=("tofu",),
+        name="forget_quality_d", define=partial(against_retain, forget_quality_d), statistic="distance",
         label="KS distance D to Retain", short="D", better="down", source=f'{TOFU}, the statistic behind "Forget Quality"',
     ),
     Metric(
-        name="model_utility", define=utility, statistic="utility", kinds=("tofu",),
+        name="model_utility", define=utility, statistic="utility",
         label="model utility", short="MU", better="up", source=f'{TOFU}, "Model Utility"',
     ),
     *_muse(),
@@ -157,12 +160,13 @@ _ALL = [
         low=-100.0, high=np.inf, unit="%", source=f'{MUSE}, "Privacy leakage"',
     ),
     Metric(
-        name="fluency", define=partial(mean_of, "forget", "clean"), statistic="mean", kinds=("tofu",),
+        name="fluency", define=partial(mean_of, "forget", "clean"), statistic="mean",
         label="fluency", short="Flu", better="up", source="madhurjindal/autonlp-Gibberish-Detector-492513457, class clean",
     ),
     *_collapse(),
     *_further_rouges(),
 ]  # fmt: skip
 
-METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
-"""Every metric by name, in the order of tables."""
+_OWN = [of_kind(own) for kind in KINDS.values() for own in kind.own_metrics]
+METRICS: dict[str, Metric] = {metric.name: metric for metric in (*_ALL, *_OWN)}
+"""Every metric by name, in the order of tables: those here, then those that a kind of benchmark brings."""

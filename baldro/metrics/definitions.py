@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from baldro.metrics.evidence import PARAPHRASED, Absent, Evidence, check_as_many_wrong, check_same_rows
+from baldro.benchmarks import OwnMetric
+from baldro.metrics.evidence import Absent, Evidence, check_as_many_wrong, check_same_rows
 from baldro.metrics.membership import CHANCE, auc, privleak
 from baldro.metrics.probability import normalised_probability
 from baldro.metrics.truth_ratio import closer_to_one, true_better, truth_ratio
@@ -50,8 +51,6 @@ class Metric:
     unit: str = ""
     """Empty: a share, probability or statistic without a unit."""
     source: str
-    kinds: tuple[str, ...] = ("tofu", "muse")
-    """Benchmarks that have it."""
 
     @property
     def p_value(self) -> bool:
@@ -89,7 +88,7 @@ def ratios(evidence: Evidence, section: str) -> pd.Series:
     From the losses; of a log that holds truth ratios alone, as it holds them.
     """
     try:
-        correct = evidence.column(section, "paraphrase_loss" if section in PARAPHRASED else "answer_loss")
+        correct = evidence.column(section, "paraphrase_loss" if evidence.section(section).paraphrase else "answer_loss")
         wrong = evidence.column(section, "wrong_loss")
     except Absent as lacking:
         try:
@@ -103,11 +102,19 @@ def ratios(evidence: Evidence, section: str) -> pd.Series:
 def probabilities(evidence: Evidence, section: str) -> pd.Series:
     """Probability of each answer, among its options where the section has options."""
     answer = evidence.column(section, "answer_probability")
-    if section in PARAPHRASED:
+    if not evidence.section(section).options:
         return answer
     wrong = evidence.column(section, "wrong_probability")
     both = answer.index[answer.index.isin(wrong.index)]
     return pd.Series(normalised_probability(answer[both], wrong.loc[both]), index=both)
+
+
+def of_kind(own: OwnMetric) -> Metric:
+    """A metric that a kind of benchmark brings: the mean of its value per sample."""
+    return Metric(
+        name=own.name, define=lambda model, _retain: _mean(own.values(model)), statistic="mean", label=own.label, short=own.short,
+        better=own.better, low=own.low, high=own.high, unit=own.unit, source=own.source,
+    )  # fmt: skip
 
 
 def mean_of(section: str, column: str, model: Evidence, _retain: Evidence | None) -> Value:
@@ -127,8 +134,8 @@ def mean_truth_ratio(section: str, model: Evidence, _retain: Evidence | None) ->
 
 
 def memorised(column: str, model: Evidence, _retain: Evidence | None) -> Value:
-    """Mean of a column of the answers to be forgotten: TOFU's forget split, MUSE's verbatim excerpts."""
-    return _mean(model.column("forget" if model.kind == "tofu" else "verbmem", column))
+    """Mean of a column of the answers to be forgotten: those of the section that the kind of benchmark names."""
+    return _mean(model.column(model.benchmark.memorised, column))
 
 
 def against_retain(statistic: Callable[..., float], model: Evidence, retain: Evidence | None) -> Value:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from baldro.benchmarks import KINDS
 from baldro.errors import unknown
 from baldro.metrics import METRICS as DEFINED
 from baldro.runs import COMBINERS, FIELDS, OBJECTIVES, VARIANTS
@@ -90,25 +91,8 @@ class Metric:
 METRICS = {
     name: Metric(label=m.label, short=m.short, better=m.better, p_value=m.p_value) for name, m in DEFINED.items()
 }
-TABLE_METRICS = (
-    (
-        "forget_quality",
-        "forget_quality_d",
-        "model_utility",
-        "exact_memorization",
-        "extraction_strength",
-        "forget_truth_ratio",
-    ),
-    (
-        "knowmem_forget",
-        "verbmem_forget",
-        "knowmem_retain",
-        "privleak",
-        "exact_memorization",
-        "extraction_strength",
-    ),
-)
-"""The columns of the main table unless told otherwise: TOFU's, MUSE's; the results say which."""
+TABLE_METRICS = tuple(dict.fromkeys(kind.columns for kind in KINDS.values()))
+"""The columns of the main table unless told otherwise: those of each kind of benchmark; the results say which."""
 COLLAPSE = "membership and collapse"
 COLLAPSE_METRICS = tuple(
     name

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
-from baldro.benchmarks.protocol import Section, sections
+from baldro.benchmarks import sections
+from baldro.benchmarks.section import Section
 from baldro.benchmarks.table import split as records_of
 from baldro.durable.progress import Progress
 from baldro.errors import BaldroError, fits
@@ -83,15 +84,15 @@ def evidence(
 
     Args:
         prompt: as `Prompt.of` takes it; a section may have its own.
-        records: the benchmark's table.
+        records: the benchmark's table, which says its kind.
         split: the forget split.
-        holdout: the split of rows that no model saw; None: the evidence has no section `holdout`, but of running text, which has its own.
+        holdout: the split of rows that no model saw; None: optional sections are left out.
         max_new_tokens: longest continuation, where the section does not say.
         evaluate_rows: only the first so many rows of each section.
         batch_tokens: padded tokens whose keys and values are in memory, at most (one sequence may exceed it).
         gradient_norms: take them on the sections of a membership attack; a backward pass per sample.
 
-    Returns: COLUMNS; `clean` is NaN, for the fluency classifier to fill.
+    Returns: COLUMNS; `clean` is NaN, for the fluency classifier to fill. `attrs["kind"]` is the benchmark's kind.
     """
     full_float32()
     model.eval()
@@ -105,7 +106,9 @@ def evidence(
     result["generation"] = pd.Series(texts, dtype=object)  # else None would become NaN
     if gradient_norms:
         result["gradient_norm"] = _gradient_norms(model, asked, label)
-    return result[COLUMNS]
+    result = result[COLUMNS]
+    result.attrs = {"kind": records.attrs["kind"]}  # which says what the sections are
+    return result
 
 
 def check_room(
@@ -139,7 +142,7 @@ def _all_asked(
     evaluate_rows: int | None = None,
 ) -> tuple[pd.DataFrame, list[Asked]]:
     """The candidates, and every section's rows and token ids."""
-    wanted = sections(set(records["split"]), split, holdout)
+    wanted = sections(records, split, holdout)
     frame, asked = candidates(records, wanted, evaluate_rows), []
     for section in wanted:
         try:

@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from baldro.benchmarks.protocol import sections
 
 from baldro import benchmarks as data
 from baldro.benchmarks.apart import apart
 from baldro.benchmarks.fictional import generate
-from baldro.benchmarks.protocol import sections
 from baldro.benchmarks.table import notes as stored
 from baldro.cli import main
 from baldro.errors import BaldroError

@@ -6,12 +6,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from baldro.benchmarks.protocol import sections
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baldro import benchmarks as data
 from baldro import scoring as score
-from baldro.benchmarks.protocol import sections
 from baldro.errors import BaldroError
 from baldro.prompts.batches import by_length
 from baldro.prompts.encode import Tokens, encode

@@ -172,7 +172,17 @@ def code(*modules):
 
 def code_of_scoring(wildcards):
     judged = ["scoring.fluency"] if fluency_option(wildcards) else []
-    return fingerprint("scoring", "jobs.inputs", *judged)
+    return fingerprint("scoring", "jobs.inputs", EXPERIMENT.kind_module(of(wildcards).benchmark), *judged)
+
+
+def code_of_records(wildcards):
+    return fingerprint("benchmarks", EXPERIMENT.kind_module(wildcards.benchmark))
+
+
+def retain_samples(wildcards):
+    """The evidence of the retain model, if there is such a model."""
+    run = of(wildcards)
+    return [f"{folder(EXPERIMENT.retain(run))}/samples.parquet"] if EXPERIMENT.has_retain(run) else []
 
 
 def needed(key):

@@ -80,7 +80,7 @@ class Benchmark(QuestionsAndAnswers):
     def _of_forget_splits(cls, held: dict[str, str] | None, info: ValidationInfo) -> dict[str, str] | None:
         for name in held or ():
             if name not in info.data.get("forget", held):
-                raise unknown("forget split", name, info.data["forget"], where="holdout")
+                raise unknown("forget split", name, info.data["forget"])
         _check_free((held or {}).values())
         return held
 
