@@ -11,52 +11,10 @@ import pandas as pd
 
 from baldro.metrics.evidence import PARAPHRASED, Absent, Evidence, check_as_many_wrong, check_same_rows
 from baldro.metrics.membership import CHANCE, auc, privleak
+from baldro.metrics.metric import METRICS, Value
 from baldro.metrics.probability import normalised_probability
 from baldro.metrics.truth_ratio import closer_to_one, true_better, truth_ratio
 from baldro.metrics.utility import model_utility
-
-
-@dataclass(frozen=True, kw_only=True)
-class Value:
-    """A metric's value, and what it was made of."""
-
-    value: float
-    per_sample: pd.Series | None = None
-    """By sample index; `value` is their mean where the metric's statistic is a mean."""
-    parts: tuple[np.ndarray, ...] = ()
-    """What a redrawing of samples needs: (r, r of retain) of a distance, empty where their samples are not the same;
-    (members, others) of an AUC, of a leak with a row for the model and one for the retain model where there is one; one
-    (3, N) array a section of the utility."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Metric:
-    """What a number is."""
-
-    name: str
-    define: Callable[[Evidence, Evidence | None], Value]
-    statistic: str
-    """mean: of per-sample values. distance: KS statistic. p: a p-value. auc, leak: of members against others. utility:
-    harmonic mean of means."""
-    label: str
-    """In sentences and on axes."""
-    short: str
-    """At the head of a column."""
-    better: str
-    """up, down, or empty where neither direction is better."""
-    low: float = 0.0
-    high: float = 1.0
-    """Range."""
-    unit: str = ""
-    """Empty: a share, probability or statistic without a unit."""
-    source: str
-    kinds: tuple[str, ...] = ("tofu", "muse")
-    """Benchmarks that have it."""
-
-    @property
-    def p_value(self) -> bool:
-        return self.statistic == "p"
-
 
 RAW_RATIOS = "forget_truth_ratio_raw"
 """Per-sample truth ratios before they are folded at 1: what forget quality compares."""
@@ -73,10 +31,11 @@ class Results:
 
     def per_sample(self) -> pd.DataFrame:
         """All per-sample values as one table: metric, index, value."""
-        series = {name: value.per_sample for name, value in self.values.items() if value.per_sample is not None}
-        renamed = {RAW_RATIOS if name == "forget_quality_d" else name: s for name, s in series.items()}
-        renamed.pop("forget_quality", None)  # the same ratios again
-        parts = [pd.DataFrame({"metric": name, "index": s.index, "value": s.to_numpy()}) for name, s in renamed.items()]
+        series: dict[str, pd.Series] = {}
+        for name, value in self.values.items():
+            if value.per_sample is not None:
+                series.setdefault(METRICS[name].samples or name, value.per_sample)
+        parts = [pd.DataFrame({"metric": name, "index": s.index, "value": s.to_numpy()}) for name, s in series.items()]
         empty = pd.DataFrame(
             {"metric": pd.Series(dtype=str), "index": pd.Series(dtype=int), "value": pd.Series(dtype=float)}
         )

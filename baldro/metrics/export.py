@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from baldro.metrics.definitions import Results, Value, probabilities, ratios
+from baldro.metrics.definitions import Results, probabilities, ratios
 from baldro.metrics.evidence import PARAPHRASED, Absent, Evidence
+from baldro.metrics.metric import Value
 from baldro.metrics.published import ATTACKS, SHORT, names, places
 
 TEXTS = {"question": "input", "text": "ground_truth", "generation": "generation"}
