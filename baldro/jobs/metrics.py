@@ -25,9 +25,6 @@ from baldro.metrics.export import to_log
 from baldro.runs import Run, fingerprint
 from baldro.stats.samples import intervals
 
-DEFINITIONS = ("metrics", "stats.samples")
-"""Modules whose code is what metrics.json's `definitions` is a hash of."""
-
 
 def run(options: Namespace) -> None:
     """What the verb's options say."""
@@ -80,7 +77,7 @@ def record(options: Namespace, results: Results, ends: Mapping[str, tuple[float,
     """What metrics.json holds."""
     return {
         "run": Run.parse(options.run).id if options.run else str(options.samples),
-        "definitions": fingerprint(*DEFINITIONS),
+        "definitions": fingerprint("metrics"),
         "metrics": {name: value.value for name, value in results.values.items()},
         "intervals": {name: list(pair) for name, pair in ends.items()},
         "absent": results.absent,

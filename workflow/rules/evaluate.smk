@@ -54,7 +54,7 @@ rule metrics:
     conda:
         "../../envs/report.yaml"
     params:
-        code=code("metrics", "stats.samples"),
+        code=code("metrics"),
     shell:
         "baldro metrics --log {log} --run {wildcards.run} --samples {input.samples} "
         "--retain-samples {input.retain} --output {output.metrics} --per-sample {output.per_sample}"
