@@ -26,9 +26,6 @@ from baldro.metrics.export import to_log
 from baldro.metrics.intervals import of_auc, of_leak
 from baldro.runs import Run, fingerprint
 
-DEFINITIONS = ("metrics",)
-"""The room whose code is what metrics.json's `definitions` is a hash of."""
-
 
 def run(options: Namespace) -> None:
     """What the verb's options say."""
@@ -81,7 +78,7 @@ def record(options: Namespace, results: Results, ends: Mapping[str, tuple[float,
     """What metrics.json holds."""
     return {
         "run": Run.parse(options.run).id if options.run else str(options.samples),
-        "definitions": fingerprint(*DEFINITIONS),
+        "definitions": fingerprint("metrics"),
         "metrics": {name: value.value for name, value in results.values.items()},
         "intervals": {name: list(pair) for name, pair in ends.items()},
         "absent": results.absent,
