@@ -5,7 +5,7 @@ every benchmark of the kind a class variable. Nothing here loads pandas: the wor
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -45,6 +45,8 @@ class OwnMetric:
     high: float = 1.0
     """Range."""
     unit: str = ""
+    shown: Mapping[str, float] = field(default_factory=dict)
+    """Where it is shown beside the main table (roles of `baldro.metrics.metric`), and its place there."""
 
 
 class Definition(BaseModel):
@@ -90,6 +92,12 @@ class Definition(BaseModel):
         None,
         description="Mean tokens of prompt and answer, one number or by split; only `baldro plan` reads it.",
     )
+
+    @classmethod
+    def data_keys(cls) -> tuple[str, ...]:
+        """Keys that make its records: the kind's own, `kind` and `forget`. A change of another makes no row anew."""
+        shared = Definition.model_fields.keys() - {"kind", "forget"}
+        return tuple(name for name in cls.model_fields if name not in shared)
 
     @property
     def other_answers(self) -> tuple[str, ...]:

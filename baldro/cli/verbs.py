@@ -155,10 +155,7 @@ def _judge(option: str | None) -> str | None:
 
 
 def _check_generates(given: Any, holdout: str | None) -> None:
-    """A one-line error where the forget split is not continued, so that no text of it can be judged.
-
-    Not in `inputs`, whose code training depends on: what is asked in an evaluation must not train anew.
-    """
+    """A one-line error where the forget split is not continued, so that no text of it can be judged."""
     from baldro.benchmarks import sections
 
     asked = sections(given.records, given.run.split, holdout)

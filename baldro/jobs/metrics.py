@@ -18,15 +18,13 @@ from baldro.metrics import (
     evaluate,
     from_log,
     from_samples,
+    intervals,
     read_log,
     same_model,
 )
 from baldro.metrics.export import to_log
+from baldro.metrics.intervals import of_auc, of_leak
 from baldro.runs import Run, fingerprint
-from baldro.stats.samples import intervals
-
-DEFINITIONS = ("metrics", "stats.samples")
-"""Modules whose code is what metrics.json's `definitions` is a hash of."""
 
 
 def run(options: Namespace) -> None:
@@ -39,7 +37,7 @@ def run(options: Namespace) -> None:
     retain = read(options.retain_samples, kind=model.kind) if options.retain_samples else None
     results = evaluate(model, retain, alone=options.alone)
     _check(options, results, model, retain)
-    ends = intervals(results)
+    ends = intervals(results.values)
     if options.per_sample:
         with whole(options.per_sample) as beside:
             results.per_sample().to_parquet(beside, index=False)
@@ -80,7 +78,7 @@ def record(options: Namespace, results: Results, ends: Mapping[str, tuple[float,
     """What metrics.json holds."""
     return {
         "run": Run.parse(options.run).id if options.run else str(options.samples),
-        "definitions": fingerprint(*DEFINITIONS),
+        "definitions": fingerprint("metrics"),
         "metrics": {name: value.value for name, value in results.values.items()},
         "intervals": {name: list(pair) for name, pair in ends.items()},
         "absent": results.absent,
@@ -106,7 +104,7 @@ def table(results: Results, ends: Mapping[str, tuple[float, float]], recorded: M
 
 def _same(metric: Metric, ours: float, theirs: float) -> bool:
     """To rounding; areas and leaks are differences, whose rounding does not shrink with them."""
-    return bool(np.isclose(ours, theirs, rtol=1e-12, atol=1e-12 if metric.statistic in ("auc", "leak") else 0))
+    return bool(np.isclose(ours, theirs, rtol=1e-12, atol=1e-12 if metric.interval in (of_auc, of_leak) else 0))
 
 
 def _recorded(path: Path) -> dict[str, float]:

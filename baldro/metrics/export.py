@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from baldro.benchmarks.definition import ATTACKS
-from baldro.metrics.definitions import Results, Value, probabilities, ratios
+from baldro.metrics.definitions import Results, probabilities, ratios
 from baldro.metrics.evidence import Absent, Evidence
+from baldro.metrics.metric import Value
 from baldro.metrics.published import SHORT, names, places
 
 TEXTS = {"question": "input", "text": "ground_truth", "generation": "generation"}

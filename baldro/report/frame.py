@@ -14,9 +14,10 @@ from typing import Any
 import pandas as pd
 
 from baldro.errors import BaldroError
+from baldro.metrics import METRICS
 from baldro.report.evaluation import AGAIN, read_evaluation, read_json, same_run
 from baldro.report.samples import Samples, forget_rows, read_samples
-from baldro.report.style import METRICS, REFERENCES
+from baldro.report.style import REFERENCES
 from baldro.runs import HYPERPARAMETERS, IDENTITY
 
 COSTS = ("seconds", "steps", "tokens", "tokens_per_second", "peak_memory_bytes")

@@ -11,8 +11,8 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from baldro.metrics import METRICS, Metric
-from baldro.report.comparisons import COMPARED
+from baldro.metrics import METRICS, Metric, shown
+from baldro.metrics.metric import COMPARISON
 from baldro.report.formats import html
 from baldro.report.frame import is_method
 from baldro.report.style import DASH, counted, listed, metric, objective_label, objective_rank, plain
@@ -178,8 +178,7 @@ def _range(defined: Metric) -> str:
 
 
 def _compared(comparisons: list[Comparison]) -> list[str]:
-    there = {c.metric for c in comparisons}
-    return [name for name in COMPARED if name in there]
+    return shown(COMPARISON, {c.metric for c in comparisons})
 
 
 def _fragment(table: Table) -> dict[str, Any]:

@@ -7,27 +7,15 @@ import numpy as np
 import pandas as pd
 
 from baldro.errors import BaldroError
-from baldro.metrics import RAW_RATIOS
+from baldro.metrics import METRICS, RAW_RATIOS
 from baldro.report.evaluation import AGAIN
 from baldro.report.parquet import read_parquet
 
 RATIOS = RAW_RATIOS
 """Truth ratios of the forget samples, as D compares them."""
-PARTS = {
-    section: tuple(f"{section}_{part}" for part in ("probability", "rouge", "truth_ratio"))
-    for section in ("retain", "real_authors", "world_facts")
-}
-"""The nine parts of model utility: those of one section are of the same samples."""
-MEANS = (
-    "exact_memorization",
-    "forget_probability",
-    "retain_probability",
-    "knowmem_forget",
-    "verbmem_forget",
-    "knowmem_retain",
-)
-"""Means over samples in which runs are compared."""
-KEPT = {RATIOS, *MEANS, *(name for names in PARTS.values() for name in names)}
+KEPT = {RATIOS} | {name for m in METRICS.values() if m.paired for name in m.paired.names}
+KEPT |= {m.distribution.values or name for name, m in METRICS.items() if m.distribution}
+"""Values per sample that the report uses."""
 Samples = Mapping[str, pd.Series]
 """metric -> value by sample index."""
 

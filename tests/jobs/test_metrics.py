@@ -40,7 +40,7 @@ def test_files_of_a_published_log(tmp_path):
     options = ["--output", output, "--per-sample", per_sample, "--export", export]
     assert metrics("--samples", TARGET, "--retain-samples", RETAIN, *options) == 0
     stored = json.loads(output.read_text())
-    assert stored["definitions"] == fingerprint("metrics", "stats.samples")
+    assert stored["definitions"] == fingerprint("metrics")
     assert stored["metrics"]["forget_quality_d"] == 15 / 40
     low, high = stored["intervals"]["forget_probability"]
     assert low < stored["metrics"]["forget_probability"] < high

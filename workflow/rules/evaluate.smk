@@ -55,7 +55,7 @@ rule metrics:
         "../../envs/report.yaml"
     params:
         retain=lambda wildcards, input: f"--retain-samples {input.retain}" if input.retain else "--alone",
-        code=lambda wildcards: fingerprint("metrics", "stats.samples", EXPERIMENT.kind_module(of(wildcards).benchmark)),
+        code=code_of_metrics,
     shell:
         "baldro metrics --log {log} --run {wildcards.run} --samples {input.samples} "
         "{params.retain} --output {output.metrics} --per-sample {output.per_sample}"
