@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = """
-errors slurm places durable prompts models methods benchmarks runs plan training scoring stats metrics report jobs cli
+errors slurm places durable prompts records models methods benchmarks runs plan training scoring stats metrics report jobs cli
 """
 ROOMS = ORDER.split()
 MODULES = sorted((ROOT / "baldro").rglob("*.py"))

@@ -19,8 +19,8 @@ from pydantic import ValidationError
 
 from baldro.benchmarks.definition import Definition, OwnMetric
 from baldro.benchmarks.section import Section
-from baldro.benchmarks.table import COLUMNS, content_hash, read, split, write
 from baldro.errors import BaldroError, unknown
+from baldro.records.benchmark import COLUMNS, content_hash, read, split, write
 
 if TYPE_CHECKING:
     import pandas as pd

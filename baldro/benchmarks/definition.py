@@ -129,7 +129,7 @@ class Definition(BaseModel):
         return []
 
     def load(self) -> "pd.DataFrame":
-        """Its records, checked (`baldro.benchmarks.table`); splits `full`, `base` and those of `forget` are what models are trained on.
+        """Its records, checked (`baldro.records.benchmark`); splits `full`, `base` and those of `forget` are what models are trained on.
 
         Raises:
             BaldroError: data that are not there, cut short, or contradict each other.

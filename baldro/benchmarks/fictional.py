@@ -18,8 +18,8 @@ import pandas as pd
 
 from baldro.benchmarks import fictional_words as words
 from baldro.benchmarks.kinds.fictional import SAMPLED
-from baldro.benchmarks.table import frame_of
 from baldro.errors import BaldroError
+from baldro.records.benchmark import frame_of
 
 FORGET = MappingProxyType({"forget05": "retain95", "forget10": "retain90"})
 MOST = 400  # authors of a sort, and world facts: the syllables give 1,680 surnames

@@ -16,9 +16,9 @@ import pandas as pd
 from baldro.benchmarks import jsonlines
 from baldro.benchmarks.kinds.muse import MUSE, MUSE_RAW, PIECE_WORDS, muse_files
 from baldro.benchmarks.muse_doubts import doubts
-from baldro.benchmarks.table import frame_of
 from baldro.errors import BaldroError
 from baldro.places import Source, resolve
+from baldro.records.benchmark import frame_of
 
 FIELDS = {"knowmem": ("question", "answer"), "verbmem": ("prompt", "gt"), "privleak": ("text",), "raw": ("text",)}
 """Subset -> what a row must have: question and answer, or the answer alone."""

@@ -13,10 +13,10 @@ import pandas as pd
 from baldro.benchmarks import jsonlines
 from baldro.benchmarks.alternates import given
 from baldro.benchmarks.apart import Pair
-from baldro.benchmarks.table import frame_of
 from baldro.benchmarks.tofu_doubts import OPTIONS, doubts
 from baldro.errors import BaldroError
 from baldro.places import Source, resolve
+from baldro.records.benchmark import frame_of
 
 ALWAYS = ("full", "retain_perturbed", "real_authors_perturbed", "world_facts_perturbed")
 PERTURBED = {"retain_perturbed": 5, "real_authors_perturbed": 3, "world_facts_perturbed": 3}

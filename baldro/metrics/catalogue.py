@@ -12,8 +12,8 @@ from baldro.metrics.definitions import (
     mean_of,
     mean_probability,
     mean_truth_ratio,
-    membership,
     mean_value,
+    membership,
     memorised,
     utility,
 )

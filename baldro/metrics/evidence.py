@@ -19,8 +19,7 @@ import pandas as pd
 
 from baldro.benchmarks import KINDS, Definition, Section
 from baldro.errors import BaldroError, unknown
-
-ASKED = ("question", "text")
+from baldro.records.evidence import ASKED
 
 
 class Absent(Exception):

@@ -19,11 +19,11 @@ DATA = (".csv", ".j2")
 
 OPENED = (
     *("models.__init__", "models.checkpoint", "models.forward", "models.heads", "models.places", "models.scratch"),
-    *("benchmarks.table", "jobs.given", "jobs.inputs", "prompts"),
+    *("records.benchmark", "jobs.run_inputs", "jobs.inputs", "prompts"),
 )
 """From files to a model and token ids: what every stage begins with that holds a model."""
 MODULES: dict[str, tuple[str, ...]] = {
-    "benchmark": ("benchmarks.__init__", "benchmarks.definition", "benchmarks.section", "benchmarks.table", "places"),
+    "benchmark": ("benchmarks.__init__", "benchmarks.definition", "benchmarks.section", "records.benchmark", "places"),
     "model": (
         *("models.checkpoint", "models.description", "models.heads", "models.places", "models.scratch"),
         *("places", "prompts.encode", "prompts.prompt"),
@@ -44,7 +44,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "fluency": ("scoring.fluency",),
     "metrics": (
-        *("benchmarks.__init__", "benchmarks.definition", "benchmarks.section", "benchmarks.table"),
+        *("benchmarks.__init__", "benchmarks.definition", "benchmarks.section", "records.benchmark"),
         *("metrics", "stats.__init__", "stats.arrays", "stats.bootstrap", "stats.distance"),
         *("stats.intervals", "stats.redraws"),
     ),

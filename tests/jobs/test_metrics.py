@@ -45,7 +45,7 @@ def test_files_of_a_published_log(tmp_path):
     low, high = stored["intervals"]["forget_probability"]
     assert low < stored["metrics"]["forget_probability"] < high
     assert "forget_quality" not in stored["intervals"]
-    assert set(stored["metrics"]) | set(stored["absent"]) == {n for n, m in METRICS.items() if "tofu" in m.kinds}
+    assert set(stored["metrics"]) | set(stored["absent"]) == {n for n, m in METRICS.items() if m.of("tofu")}
     values = pd.read_parquet(per_sample)
     assert list(values) == ["metric", "index", "value"]
     means = values.groupby("metric")["value"].mean()

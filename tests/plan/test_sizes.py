@@ -122,7 +122,14 @@ def test_sequences_of_a_scoring_pass_are_the_scorings():
 def test_holdout_is_counted_where_it_is_named():
     known = {"forget10": 40, "retain_perturbed": 30, "real_authors_perturbed": 20, "world_facts_perturbed": 10}
     forget = {"forget10": "retain90"}
-    benchmark = {"kind": "tofu", "source": ["."], "forget": forget, "rows": known, "tokens_per_row": 50, "evaluate_rows": 25}
+    benchmark = {
+        "kind": "tofu",
+        "source": ["."],
+        "forget": forget,
+        "rows": known,
+        "tokens_per_row": 50,
+        "evaluate_rows": 25,
+    }
     assert {name: rows for name, (_, rows, _) in sizes.scored("b", benchmark, "forget10").items()} == dict(
         forget=25, retain=25, real_authors=20, world_facts=10
     )

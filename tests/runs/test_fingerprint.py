@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from baldro.benchmarks import KINDS
+from baldro.benchmarks import KINDS, module_of
 from baldro.methods.catalogue import COMBINERS, VARIANTS
 from baldro.runs import OBJECTIVES, Run, code_of, fingerprint
 
@@ -33,7 +33,7 @@ PLAIN = {name for name, run in RUNS.items() if "base" in (run.variant, run.retai
 NPO = {name for name in RUNS if name.startswith("npo")}
 STAGES = {stage: dict(stages=[stage]) for stage in ("model", "reference", "score", "metrics", "report")}
 STAGES |= {"reference idk": dict(stages=["reference", "refusals"])}
-STAGES |= {kind: dict(stages=["benchmark"], own=(f"benchmarks.{kind}",)) for kind in KINDS}
+STAGES |= {kind: dict(stages=["benchmark"], own=(module_of(kind),)) for kind in KINDS}
 SCORED = {"reference", "reference idk", "score"}
 
 NO_NUMBERS = {
@@ -56,7 +56,7 @@ ASIDE = {
     "benchmark": {"benchmarks.splits": "checks a definition's names"},
     "train": {
         **dict.fromkeys(("models.description", "places"), "what they find is in the description, which is an input"),
-        **dict.fromkeys(("scoring", "benchmarks.protocol"), "asked whether the scoring will fit the model"),
+        **dict.fromkeys(("scoring", "benchmarks"), "asked whether the scoring will fit the model"),
         "benchmarks.idk": "for runs that teach refusals",
     },
     "reference": {
@@ -92,7 +92,7 @@ BEGIN = {
 }
 """Stage -> modules that its verb calls."""
 OWN = {
-    **{f"benchmarks.{kind}": "benchmark" for kind in KINDS},
+    **{module_of(kind): "benchmark" for kind in KINDS},
     **{f"methods.objectives.{name}": "train" for name, method in OBJECTIVES.items() if method.unlearns},
     **{f"methods.variants.{name}": "train" for name in VARIANTS},
     **{f"methods.combiners.{name}": "train" for name in COMBINERS},
@@ -195,7 +195,7 @@ def test_the_same_code_elsewhere_has_the_same_fingerprint(changed):
         ("durable/files.py", "token_hex(4)", "token_hex(8)"),
         ("durable/lease.py", ">= 1:", ">= 2:"),
         ("jobs/training.py", "RANK", "OTHER_RANK"),
-        ("jobs/finished.py", "finished.json", "other.json"),
+        ("records/finished.py", "finished.json", "other.json"),
         ("cli/main.py", "default=64", "default=32"),
         ("runs/experiment.py", "found: dict[Run, None] = {}", "found: dict[Run, None] = dict()"),
     ],
