@@ -21,7 +21,6 @@ from baldro.places import parts, resolve
 from baldro.records import benchmark, evidence, finished, metrics, model, per_sample, reference, store
 from baldro.records import run as record
 from baldro.runs import OBJECTIVES, Experiment, Run, load
-
 from benchmarks.gpu.record import Context, OverBudget
 
 EXPERIMENT = Path(__file__).resolve().parents[2] / "experiments" / "smollm2-tofu.yaml"
