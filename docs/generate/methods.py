@@ -12,7 +12,7 @@ from baldro.durable.files import write_text
 from baldro.jobs.methods import ELSEWHERE, KINDS
 from baldro.plan import cost
 from baldro.plan.passes import CURVED, Passes, of_forget, of_retain
-from baldro.runs import OBJECTIVES, Run
+from baldro.runs import Run
 from baldro.runs.run import FIELDS, write
 
 PAGE = Path(__file__).resolve().parents[1] / "methods.md"
@@ -47,26 +47,13 @@ def allowed(spec: Mapping[str, Any]) -> str:
 
 def page() -> str:
     """The page of all methods."""
-    made = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters["value"] = lambda value: "none" if value is None else write(value)
-    made.filters["cell"] = lambda text: text.replace("|", "\\|")
-    nodes = ast.parse(LOSSES.read_text(encoding="utf-8")).body
-    said = {
-        node.name.replace("_", "-"): ast.get_docstring(node) or ""
-        for node in nodes
-        if isinstance(node, ast.FunctionDef)
-    }
-    losses = {name: said[name].partition("\n\n")[0] for name in FIELDS["retain_loss"]["choices"]}
-    facts = dict(
-        kinds=KINDS, costs=costs, allowed=allowed, losses=losses, elsewhere=ELSEWHERE, curved=CURVED, cost=cost
-    )
-    return made.get_template("methods.md.j2").render(**facts, objectives=OBJECTIVES)
+    options = dict(undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True)
+    template = Environment(loader=FileSystemLoader(PAGE.parent / "generate"), **options).get_template("methods.md.j2")
+    nodes = [node for node in ast.parse(LOSSES.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)]
+    said = {node.name.replace("_", "-"): (ast.get_docstring(node) or "").partition("\n\n")[0] for node in nodes}
+    losses = {name: said[name] for name in FIELDS["retain_loss"]["choices"]}
+    facts = dict(kinds=KINDS, costs=costs, allowed=allowed, write=write, losses=losses, elsewhere=ELSEWHERE)
+    return template.render(**facts, curved=CURVED, cost=cost)
 
 
 if __name__ == "__main__":
