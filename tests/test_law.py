@@ -45,7 +45,9 @@ def test_the_order_names_the_rooms_that_there_are():
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_a_room_imports_only_from_rooms_before_it(path):
     names = imported(path.read_text())
-    assert not [each for each in names if each.startswith(".")], "written out: fingerprints are held against what is imported"
+    assert not [each for each in names if each.startswith(".")], (
+        "written out: fingerprints are held against what is imported"
+    )
     assert not [each for each in names if each.split(".")[0].startswith("snakemake")]
     rooms = {each.split(".")[1] for each in names if each.startswith("baldro.")}
     here = room(path)
@@ -95,9 +97,7 @@ def is_text(call: ast.Call) -> bool:
     return called == "open" and not of_os and not any(re.fullmatch("[rwax+]*b[rwax+]*", mode) for mode in modes)
 
 
-@pytest.mark.parametrize(
-    "folder", ["baldro", "snakemake_logger_plugin_baldro", "snakemake_executor_plugin_baldro_slurm"]
-)
+@pytest.mark.parametrize("folder", ["baldro", "plugins"])
 def test_no_text_depends_on_the_locale(folder):
     found = []
     for path in sorted((ROOT / folder).rglob("*.py")):
