@@ -97,9 +97,7 @@ def is_text(call: ast.Call) -> bool:
     return called == "open" and not of_os and not any(re.fullmatch("[rwax+]*b[rwax+]*", mode) for mode in modes)
 
 
-@pytest.mark.parametrize(
-    "folder", ["baldro", "snakemake_logger_plugin_baldro", "snakemake_executor_plugin_baldro_slurm"]
-)
+@pytest.mark.parametrize("folder", ["baldro", "plugins"])
 def test_no_text_depends_on_the_locale(folder):
     found = []
     for path in sorted((ROOT / folder).rglob("*.py")):

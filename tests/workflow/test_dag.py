@@ -113,7 +113,11 @@ def test_words_and_what_makes_no_numbers_rerun_nothing(checkout):
     checkout.edit("baldro/scoring/likelihood.py", '"""Sequences per batch, at most."""', '"""At most."""')
     checkout.edit("baldro/cli/main.py", "default=64", "default=32")
     checkout.edit("baldro/durable/progress.py", "every: float = 5.0", "every: float = 9.0")
-    checkout.edit("snakemake_logger_plugin_baldro/__init__.py", "LOG_TAIL_LINES = 3", "LOG_TAIL_LINES = 4")
+    checkout.edit(
+        "plugins/snakemake-logger-plugin-baldro/snakemake_logger_plugin_baldro/__init__.py",
+        "LOG_TAIL_LINES = 3",
+        "LOG_TAIL_LINES = 4",
+    )
     checkout.edit("profiles/default/config.yaml", "cores: all", "cores: 2")
     checkout.edit("models.yaml", "tiny:", "tinier:")
     checkout.edit("benchmarks.yaml", "tofu-smoke:", "tofu-smokes:")

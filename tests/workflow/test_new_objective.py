@@ -41,7 +41,7 @@ RUNS = {
 
 def files(folder: Path) -> dict[str, bytes]:
     """Everything that is code or configuration."""
-    rooms = ("baldro", "workflow", "envs", "profiles")
+    rooms = ("baldro", "plugins", "workflow", "profiles")
     paths = [*folder.glob("*.yaml"), folder / "Snakefile", *(p for room in rooms for p in (folder / room).rglob("*"))]
     return {str(p.relative_to(folder)): p.read_bytes() for p in paths if p.is_file() and p.suffix != ".pyc"}
 

@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
@@ -29,7 +28,8 @@ from snakemake_logger_plugin_baldro.lines import read_job
 from snakemake_logger_plugin_baldro.logs import own_error
 from snakemake_logger_plugin_baldro.submissions import Asked, submissions_line
 
-ROOT = Path(__file__).resolve().parents[2]
+from .conftest import ROOT, python_path
+
 EXECUTOR = """
 import json, subprocess
 from pathlib import Path
@@ -123,7 +123,7 @@ def cluster(tmp_path_factory):
     (plugin / "__init__.py").write_text(EXECUTOR)
     (folder / "Snakefile").write_text(SNAKEFILE)
     (folder / "states.json").write_text(json.dumps(STATES))
-    env = os.environ | {"PYTHONPATH": f"{folder / 'plugins'}{os.pathsep}{ROOT}", "NO_COLOR": "1"}
+    env = os.environ | {"PYTHONPATH": f"{folder / 'plugins'}{os.pathsep}{python_path(ROOT)}", "NO_COLOR": "1"}
 
     def snakemake(*options: str, code: int = 0) -> list[str]:
         command = [sys.executable, "-m", "snakemake", *OPTIONS, *options]

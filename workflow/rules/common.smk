@@ -16,6 +16,8 @@ except BaldroError as error:
 
 # A signal then meets baldro itself, not a shell that dies and leaves it behind.
 shell.prefix("set -euo pipefail; exec ")
+OFFLINE = "env HF_HUB_OFFLINE=1"
+"""Before the verb of every job that computes, here or on a cluster: what comes from the hub, the local rules have downloaded."""
 
 
 def ids(wanted):

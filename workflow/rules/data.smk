@@ -12,8 +12,6 @@ rule benchmark:
     benchmark:
         "logs/benchmark/{benchmark}.tsv"
     localrule: True
-    conda:
-        "../../envs/data.yaml"
     params:
         definition=definition("benchmark"),
         contents=contents(data_files),

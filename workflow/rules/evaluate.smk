@@ -14,8 +14,6 @@ rule score:
         "logs/score/{run}.log",
     benchmark:
         "logs/score/{run}.tsv"
-    conda:
-        "../../envs/train.yaml"
     resources:
         gpu=needed("gpu"),
         mem_mb=needed("mem_mb"),
@@ -33,7 +31,7 @@ rule score:
         fluency=fluency_option,
         code=code_of_scoring,
     shell:
-        "baldro score --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
+        "{OFFLINE} baldro score --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} --max-new-tokens {params.max_new_tokens} {params.rows} {params.holdout} {params.gradient_norms} {params.fluency} "
         "--output {output} --batch-tokens {resources.batch_tokens} --threads {threads}"
 
@@ -51,8 +49,6 @@ rule metrics:
     benchmark:
         "logs/metrics/{run}.tsv"
     localrule: True
-    conda:
-        "../../envs/report.yaml"
     params:
         retain=lambda wildcards, input: f"--retain-samples {input.retain}" if input.retain else "--alone",
         code=code_of_metrics,

@@ -12,8 +12,6 @@ rule model:
     benchmark:
         "logs/model/{model}.tsv"
     localrule: True
-    conda:
-        "../../envs/train.yaml"
     resources:
         max_new_tokens=lambda wildcards: EXPERIMENT.most_new_tokens(wildcards.model),  # checked, and in no output
     params:
@@ -37,8 +35,6 @@ rule weights:
     benchmark:
         "logs/weights/{model}--{part}.tsv"
     localrule: True
-    conda:
-        "../../envs/train.yaml"
     params:
         contents=contents(part_files),
     shell:
@@ -56,8 +52,6 @@ rule classifier:
     benchmark:
         "logs/classifier/{benchmark}.tsv"
     localrule: True
-    conda:
-        "../../envs/train.yaml"
     params:
         place=lambda wildcards: EXPERIMENT.classifier(wildcards.benchmark),
         contents=contents(classifier_files),
@@ -83,8 +77,6 @@ rule finetune:
         "logs/finetune/{run}.tsv"
     wildcard_constraints:
         run=TRAINED,
-    conda:
-        "../../envs/train.yaml"
     threads: lambda wildcards: 2 if of(wildcards).objective == "pretrain" else 1  # a base model is trained alone
     resources:
         gpu=needed("gpu"),
@@ -97,7 +89,7 @@ rule finetune:
         run=lambda wildcards: of(wildcards).hyperparameters(),  # a changed default is a changed run
         code=lambda wildcards: code_of(of(wildcards)),
     shell:
-        "baldro train --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
+        "{OFFLINE} baldro train --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} --output results/runs/{wildcards.run} "
         "--micro-batch {resources.micro_batch} --gradient-checkpointing {resources.gradient_checkpointing} --threads {threads}"
 
@@ -117,8 +109,6 @@ rule reference:
         "logs/reference/{run}{kind}.tsv"
     wildcard_constraints:
         run=COMPARED,
-    conda:
-        "../../envs/train.yaml"
     resources:
         gpu=needed("gpu"),
         mem_mb=needed("mem_mb"),
@@ -129,5 +119,5 @@ rule reference:
         answers=answers_option,
         code=code_of_reference,
     shell:
-        "baldro reference --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
+        "{OFFLINE} baldro reference --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} {params.answers} --output {output} --batch-tokens {resources.batch_tokens} --threads {threads}"

@@ -38,11 +38,9 @@ from . import accounts, slurm
 from .earlier import PATIENCE, Earlier
 from .following import Following
 from .jobs import alike, asked, comment, member, parts
-from .submission import Submission, new_name
+from .submission import FOLDER, Submission, new_name
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
-
-FOLDER = Path(".snakemake/baldro-slurm")
 
 
 @dataclass

@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+FOLDER = Path(".snakemake/baldro-slurm")
+"""Of a workflow's submissions, in its working directory."""
 PREFIX = "baldro-"
 """Of the names of SLURM jobs."""
 
@@ -31,7 +33,6 @@ rm -f "$here/stopped" # of before a requeue
 turn=${{SLURM_RESTART_COUNT:-0}}
 echo "$turn" >"$here/turn.$turn" && mv "$here/turn.$turn" "$here/turn"
 mine() {{ [ "$(cat "$here/turn" 2>/dev/null)" = "$turn" ]; }} # or this is a node that was lost and is not dead: no word of it counts
-export HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 # what is downloaded is downloaded on the submitting machine
 
 stopping=
 stop() {{ # SIGNAL: let every process of this job know, this shell apart
