@@ -109,7 +109,7 @@ def _finish(
 
     with lease.whole(finished.place(options.output)) as made:
         models.save(network, tokenizer, made / "model", precision=given.run.precision)
-        done.log.save_rows(made)
+        done.state.save_rows(made)
         spec = {"run": given.run.id, "spec": given.run.asdict(), "start": given.start}
         write_json(made / "run.json", {**spec, **done.as_dict(), **provenance.provenance(given)})
         finished.seal(made, identity)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from baldro.runs import COMBINERS, OBJECTIVES, VARIANTS, Run
 
-CURVED = 3
+HESSIAN_COST = 3
 """What the product of a Hessian with a vector takes, in units of a forward and a backward pass: both once more, with the backward pass
 recorded (1), and a backward pass through the two, which takes twice what they take (2)."""
 
@@ -16,11 +16,11 @@ recorded (1), and a backward pass through the two, which takes twice what they t
 class Passes:
     """Of one sample of one half of the batch, on average; a sample's other answer is a sequence of its own."""
 
-    looks: float = 0.0
+    forward: float = 0.0
     """Forward passes without gradients that a step takes to find the weights."""
     trained: float = 0.0
     """Forward and backward passes of a step; where a sample's weight happens to be 0, fewer."""
-    curved: float = 0.0
+    hessian: float = 0.0
     """Products of a Hessian with a vector."""
     once: int = 0
     """Forward passes without gradients that the run takes before its first step, however often it draws the sample."""
@@ -31,7 +31,7 @@ class Passes:
         Args:
             both: what a forward and a backward pass take.
         """
-        return self.looks + both * (self.trained + CURVED * self.curved)
+        return self.forward + both * (self.trained + HESSIAN_COST * self.hessian)
 
 
 def share(variant: str) -> str | None:
@@ -53,11 +53,11 @@ def of_forget(run: Run, *, micro_batch: int | None = None) -> Passes:
     sequences = 2 if method.answers else 1
     scoped = run.robust_scope == "micro-batch"
     whole = _fits(run, sequences, micro_batch) or (scoped and run.dv_level == "token")
-    looks, kept = _weighed(run, run.variant, "", whole=whole or (VARIANTS[run.variant].online and not scoped))
+    forward, kept = _weighed(run, run.variant, "", whole=whole or (VARIANTS[run.variant].online and not scoped))
     return Passes(
-        looks=sequences * looks,
+        forward=sequences * forward,
         trained=sequences * kept,
-        curved=sequences * kept if _curves(run) else 0.0,
+        hessian=sequences * kept if _second_derivative(run) else 0.0,
         once=int("reference_logits" in method.needs),
     )
 
@@ -67,12 +67,14 @@ def of_retain(run: Run, *, micro_batch: int | None = None) -> Passes:
     if not OBJECTIVES[run.objective].retains:
         return Passes()
     whole = _fits(run, 1, micro_batch)
-    looks, kept = _weighed(run, run.retain_variant, "retain_", whole=whole)
+    forward, kept = _weighed(run, run.retain_variant, "retain_", whole=whole)
     field = share(run.variant)
     drawn = getattr(run, field) if field and run.g_retain == "cut" else 1.0
     trained = drawn * kept
     once = int(run.retain_loss in ("kl", "activations"))
-    return Passes(looks=drawn * looks, trained=trained, curved=trained if _curves(run) else 0.0, once=once)
+    return Passes(
+        forward=drawn * forward, trained=trained, hessian=trained if _second_derivative(run) else 0.0, once=once
+    )
 
 
 def _weighed(run: Run, variant: str, prefix: str, *, whole: bool) -> tuple[float, float]:
@@ -88,5 +90,5 @@ def _fits(run: Run, sequences: int, micro_batch: int | None) -> bool:
     return micro_batch is None or min(together, run.batch_size) <= max(1, micro_batch // sequences)
 
 
-def _curves(run: Run) -> bool:
+def _second_derivative(run: Run) -> bool:
     return run.combiner is not None and COMBINERS[run.combiner].kind == "penalty"

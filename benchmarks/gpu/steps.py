@@ -22,7 +22,7 @@ from baldro.prompts.encode import Tokens
 from baldro.runs import Run
 from baldro.scoring import reference
 from baldro.training.optimizer import adamw
-from baldro.training.update import Memory, Sample, Step
+from baldro.training.update import ReferenceCache, Sample, Step
 from benchmarks.gpu.planned import Planned
 from benchmarks.gpu.record import Context
 from benchmarks.gpu.work import Shape, build, free, gigabytes, sequences, timed
@@ -179,7 +179,7 @@ def _measured(
         from baldro.training.adapters import Adapters
 
         Adapters(model, rank=case.lora_rank, alpha=64)
-    step = Step(model, run, micro_batch=micro_batch, autocast=autocast, memory=Memory())
+    step = Step(model, run, micro_batch=micro_batch, autocast=autocast, cache=ReferenceCache())
     optimizer = adamw(model, run)
     for group in optimizer.param_groups:
         group["lr"] = 0.0  # so that every repetition has the same weights

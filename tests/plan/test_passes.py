@@ -8,7 +8,7 @@ from baldro.methods import variants as robust
 from baldro.plan import passes, sizes
 from baldro.prompts.encode import Tokens
 from baldro.runs import COMBINERS, OBJECTIVES, VARIANTS, Run
-from baldro.training.update import Sample, Step, remember
+from baldro.training.update import Sample, Step, cache_reference
 
 B = 8
 UNLEARN = [name for name, method in OBJECTIVES.items() if method.unlearns]
@@ -40,18 +40,18 @@ def of(objective="npo", **axes) -> Run:
 
 def counted(model, run: Run, micro_batch: int) -> dict[str, float]:
     """Sequences that went through the first layer: before the step, in it without gradients, in it with."""
-    rows = {"once": 0, "looks": 0, "trained": 0}
+    rows = {"once": 0, "forward": 0, "trained": 0}
     stage = ["once"]
 
     def count(_layer, arguments, _output):
-        key = stage[0] if stage[0] == "once" else ("trained" if torch.is_grad_enabled() else "looks")
+        key = stage[0] if stage[0] == "once" else ("trained" if torch.is_grad_enabled() else "forward")
         rows[key] += len(arguments[0])
 
     hook = model.model.layers[0].register_forward_hook(count)
     forget, retain = batch(run)
-    memory = remember(model, run, forget=[s.tokens for s in forget], retain=retain)
+    cache = cache_reference(model, run, forget=[s.tokens for s in forget], retain=retain)
     stage[0] = "step"
-    Step(model, run, micro_batch=micro_batch, memory=memory).accumulate(forget, retain)
+    Step(model, run, micro_batch=micro_batch, cache=cache).accumulate(forget, retain)
     hook.remove()
     return rows
 
@@ -60,8 +60,8 @@ def expected(run: Run, micro_batch: int) -> dict[str, float]:
     halves = [half(run, micro_batch=micro_batch) for half in (passes.of_forget, passes.of_retain)]
     return {
         "once": B * sum(half.once for half in halves),
-        "looks": B * sum(half.looks for half in halves),
-        "trained": B * sum(half.trained + half.curved for half in halves),
+        "forward": B * sum(half.forward for half in halves),
+        "trained": B * sum(half.trained + half.hessian for half in halves),
     }
 
 

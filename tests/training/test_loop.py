@@ -89,7 +89,7 @@ def fit(folder, run, *, model=None, identity="same", lease=None, **execution):
             lease=lease, stop=stop,
         )  # fmt: skip
     folder.mkdir(exist_ok=True)
-    done.log.save_rows(folder)
+    done.state.save_rows(folder)
     return model, done
 
 
@@ -282,9 +282,9 @@ def test_an_infinite_gradient_ends_the_run_before_the_update(tmp_path, monkeypat
     model, accumulate = llama(), Step.accumulate
 
     def poisoned(self, *batch, **when):
-        seen = accumulate(self, *batch, **when)
+        step_log = accumulate(self, *batch, **when)
         next(self.forward.model.parameters()).grad[0, 0] = math.inf
-        return seen
+        return step_log
 
     monkeypatch.setattr(Step, "accumulate", poisoned)
     with pytest.raises(Diverged, match=r"^gradient norm is inf at step 1$"):

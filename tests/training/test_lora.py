@@ -65,7 +65,7 @@ def fit(folder, run, model, stop=None, **execution):
         model, run, forget=forget, retain=RETAIN, output=folder, identity="same", execution=options, stop=stop or Stop()
     )
     folder.mkdir(exist_ok=True)
-    done.log.save_rows(folder)
+    done.state.save_rows(folder)
     return model
 
 

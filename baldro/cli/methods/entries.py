@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from baldro.methods.declared import PACKAGE, Declared
-from baldro.plan.passes import CURVED, Passes, of_forget, of_retain, share
+from baldro.plan.passes import HESSIAN_COST, Passes, of_forget, of_retain, share
 from baldro.runs import COMBINERS, FIELDS, OBJECTIVES, VARIANTS, Run
 from baldro.runs.loading import schema_of_everything
 from baldro.runs.run import check, write
@@ -136,9 +136,9 @@ def _run(objective: str, **values: Any) -> Run:
 def passes(found: Passes) -> str:
     """A sample's passes in words: *1 forward without gradients, 0.5 forward and backward*."""
     counted = {
-        "forward without gradients": found.looks,
+        "forward without gradients": found.forward,
         "forward and backward": found.trained,
-        f"with a second derivative (each about {CURVED} forward and backward)": found.curved,
+        f"with a second derivative (each about {HESSIAN_COST} forward and backward)": found.hessian,
         "forward without gradients once a run": found.once,
     }
     return ", ".join(f"{number:g} {what}" for what, number in counted.items() if number) or "none"

@@ -7,7 +7,7 @@ from baldro.cli.methods.names import NOT_HERE, OTHERWISE
 from baldro.cli.methods.text import TITLES
 from baldro.methods.catalogue import LORA, Objective
 from baldro.plan import cost
-from baldro.plan.passes import CURVED, of_retain
+from baldro.plan.passes import HESSIAN_COST, of_retain
 from baldro.runs import FIELDS, OBJECTIVES, Run
 
 
@@ -25,7 +25,7 @@ A run has one of each: an objective gives each sample of the forget batch a loss
 makes one update of the forget and the retain gradient. Any of the one goes with any of the others.
 
 **Cost** is counted in passes of a sample through the model, a step. A backward pass takes about twice the arithmetic of a
-forward pass, a product with the second derivative about {CURVED} times that of a forward and a backward pass. A batch has two
+forward pass, a product with the second derivative about {HESSIAN_COST} times that of a forward and a backward pass. A batch has two
 halves, its forget samples and as many retain samples. An objective's cost is that with variant base, a variant's that with an
 objective of 1 forward and backward, a combiner's that with both; together they multiply."""
 ABOUT = {

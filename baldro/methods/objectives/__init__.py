@@ -92,7 +92,7 @@ class TokenStats:
         return self.mean(-self.logp_BT)
 
     @torch.no_grad()
-    def seen_nll_B(self) -> Tensor:
+    def detached_nll_B(self) -> Tensor:
         """nll_B without gradients, for the logs: of what went through the head already, if anything did."""
         if "logp_BT" in self.__dict__ or self._logp_BT is not None:
             return self.nll_B

@@ -32,7 +32,7 @@ class Sample:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Peers:
+class DeviceGroup:
     """The devices that share a step: each knows the whole batch and computes every `size`-th sample of it."""
 
     rank: int = 0
@@ -51,7 +51,7 @@ class Peers:
         return list(range(self.rank, count, self.size))
 
 
-class Seen:
+class StepLog:
     """What a step saw, for the logs: per sample of one half, in the order they came in, (B,) in float64."""
 
     def __init__(self, count: int):
@@ -62,10 +62,10 @@ class Seen:
     def note(self, indices: Sequence[int], losses: Tensor, stats: TokenStats) -> None:
         """Keep the losses of some samples."""
         self.loss_B[indices] = losses.detach().double().cpu()
-        self.nll_B[indices] = stats.seen_nll_B().double().cpu()
+        self.nll_B[indices] = stats.detached_nll_B().double().cpu()
 
-    def share(self, peers: Peers) -> None:
+    def share(self, devices: DeviceGroup) -> None:
         """Every device's samples on every device."""
-        if peers.size > 1:
+        if devices.size > 1:
             for name in ("loss_B", "weight_B", "nll_B"):
-                setattr(self, name, peers.total(getattr(self, name)))
+                setattr(self, name, devices.total(getattr(self, name)))

@@ -26,9 +26,9 @@ def test_value_and_gradient_are_the_textbooks(book, objective, variant):
     total, losses = book.value(run, forget, retain)
     expected = book.gradient(total)
     for micro_batch in (64, 3):
-        gradients, seen = book.ours(run, forget, retain, micro_batch=micro_batch)
+        gradients, step_log = book.ours(run, forget, retain, micro_batch=micro_batch)
         assert book.distance(gradients, expected) < CLOSE
-        assert seen.loss_B.tolist() == pytest.approx(losses.tolist(), rel=1e-5)
+        assert step_log.loss_B.tolist() == pytest.approx(losses.tolist(), rel=1e-5)
     if variant != "base":
         base = book.update(book.point(objective), forget, retain)
         assert book.distance(base, expected) > 0.01, "this batch cannot tell the variants apart"
@@ -65,12 +65,12 @@ def test_order_and_micro_batch_change_nothing(book, objective, variant):
     whole, logged = book.ours(run, forget, retain)
     order = np.random.default_rng(0).permutation(len(forget)).tolist()
     for micro_batch in (64, 2):
-        gradients, seen = book.ours(run, [forget[i] for i in order], retain[::-1], micro_batch=micro_batch)
+        gradients, step_log = book.ours(run, [forget[i] for i in order], retain[::-1], micro_batch=micro_batch)
         assert book.distance(gradients, whole) < CLOSE
         for name in ("loss_B", "weight_B", "nll_B"):
             expected = getattr(logged, name)[order].tolist()
-            assert getattr(seen, name).tolist() == pytest.approx(expected, rel=1e-4, abs=1e-9)
-        assert seen.retain == pytest.approx(logged.retain, rel=1e-5)
+            assert getattr(step_log, name).tolist() == pytest.approx(expected, rel=1e-4, abs=1e-9)
+        assert step_log.retain == pytest.approx(logged.retain, rel=1e-5)
 
 
 @each

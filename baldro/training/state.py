@@ -14,7 +14,7 @@ from torch import nn
 
 from baldro.durable.lease import Lease
 from baldro.errors import BaldroError
-from baldro.training.update import Seen
+from baldro.training.update import StepLog
 
 ROWS = {
     "step": "int64",
@@ -27,7 +27,7 @@ ROWS = {
 """Columns of dynamics.parquet."""
 
 
-class Log:
+class TrainingState:
     """A run's rows, and the checkpoint that carries them with weights and optimiser over an interruption."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Log:
     def add(
         self,
         indices: Sequence[int],
-        seen: Seen,
+        log: StepLog,
         *,
         epoch: float,
         lr: float,
@@ -68,7 +68,7 @@ class Log:
         self.step += 1
         self.tokens += tokens
         self.seconds += seconds
-        retain = seen.retain if seen.retain else math.nan
+        retain = log.retain if log.retain else math.nan
         self.rows.append(
             dict(
                 step=self.step,
@@ -81,7 +81,7 @@ class Log:
                 seconds=self.seconds,
             )
         )
-        per_sample = zip(indices, seen.loss_B.tolist(), seen.weight_B.tolist(), seen.nll_B.tolist(), strict=True)
+        per_sample = zip(indices, log.loss_B.tolist(), log.weight_B.tolist(), log.nll_B.tolist(), strict=True)
         self.dynamics += [
             dict(step=self.step, epoch=epoch, index=i, loss=x, weight=w, nll=n) for i, x, w, n in per_sample
         ]

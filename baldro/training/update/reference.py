@@ -18,7 +18,7 @@ from baldro.runs import OBJECTIVES, Run
 
 
 @dataclass(frozen=True, kw_only=True)
-class Memory:
+class ReferenceCache:
     """The reference's side of a comparison; what no loss needs is empty."""
 
     head: heads.Head | None = None
@@ -30,7 +30,7 @@ class Memory:
 
 
 @torch.no_grad()
-def remember(
+def cache_reference(
     model: nn.Module,
     run: Run,
     *,
@@ -38,7 +38,7 @@ def remember(
     retain: Sequence[Tokens],
     tokens: int = 16384,
     autocast: Callable = torch.no_grad,
-) -> Memory:
+) -> ReferenceCache:
     """What a run compares with, of the model as it is now.
 
     Args:
@@ -49,7 +49,7 @@ def remember(
     by_head = list(forget) if "reference_logits" in OBJECTIVES[run.objective].needs else []
     by_head += list(retain) if run.retain_loss == "kl" else []
     by_layer = list(retain) if run.retain_loss == "activations" else []
-    found = Memory(head=heads.frozen(model) if by_head else None)
+    found = ReferenceCache(head=heads.frozen(model) if by_head else None)
     training = model.training
     model.eval()
     device = next(model.parameters()).device
