@@ -1,11 +1,14 @@
 """How often a sample goes through the model in a step, by method: what the plan and `baldro methods` count with.
 
-Everything follows from what the methods declare: which answers an objective looks at, whether a variant ranks, what a combiner gives.
+Everything follows from what the methods declare (which answers an objective compares, whether a variant ranks, what a combiner gives) and
+from what the training itself goes by: its schedule, and how it cuts a batch into forward passes.
 """
 
 from dataclasses import dataclass
 
 from baldro.runs import COMBINERS, OBJECTIVES, VARIANTS, Run
+from baldro.training import pieces
+from baldro.training.schedule import Schedule
 
 HESSIAN_COST = 3
 """What the product of a Hessian with a vector takes, in units of a forward and a backward pass: both once more, with the backward pass
@@ -50,10 +53,9 @@ def of_forget(run: Run, *, micro_batch: int | None = None) -> Passes:
     method = OBJECTIVES[run.objective]
     if not method.unlearns:
         return Passes(trained=1)
-    sequences = 2 if method.answers else 1
-    scoped = run.robust_scope == "micro-batch"
-    whole = _fits(run, sequences, micro_batch) or (scoped and run.dv_level == "token")
-    forward, kept = _weighed(run, run.variant, "", whole=whole or (VARIANTS[run.variant].online and not scoped))
+    sequences, count = pieces.sequences_per_sample(run), pieces.together(run, run.batch_size)
+    whole = micro_batch is None or count <= pieces.forget_samples(run, micro_batch, count)
+    forward, kept = _weighed(run, run.variant, "", whole=whole or pieces.online(run))
     return Passes(
         forward=sequences * forward,
         trained=sequences * kept,
@@ -66,7 +68,7 @@ def of_retain(run: Run, *, micro_batch: int | None = None) -> Passes:
     """Of a retain sample, of which a batch has as many; nothing where there are none."""
     if not OBJECTIVES[run.objective].retains:
         return Passes()
-    whole = _fits(run, 1, micro_batch)
+    whole = micro_batch is None or pieces.together(run, run.batch_size) <= micro_batch
     forward, kept = _weighed(run, run.retain_variant, "retain_", whole=whole)
     field = share(run.variant)
     drawn = getattr(run, field) if field and run.g_retain == "cut" else 1.0
@@ -84,10 +86,19 @@ def _weighed(run: Run, variant: str, prefix: str, *, whole: bool) -> tuple[float
     return float(method.ranks or not (method.uniform or whole)), kept
 
 
-def _fits(run: Run, sequences: int, micro_batch: int | None) -> bool:
-    """Whether the samples that are weighed together take one pass: the batch, or the run's own micro-batch."""
-    together = run.micro_batch_size if run.robust_scope == "micro-batch" else run.batch_size
-    return micro_batch is None or min(together, run.batch_size) <= max(1, micro_batch // sequences)
+def per_row(run: Run, both: float = 3.0, micro_batch: int | None = None) -> float:
+    """Arithmetic per row of the split, its retain sample included, in forward passes' worth.
+
+    Args:
+        both: what a forward and a backward pass take.
+        micro_batch: sequences in one pass; None: the whole batch.
+    """
+    return sum(half(run, micro_batch=micro_batch).work(both) for half in (of_forget, of_retain))
+
+
+def rows_once(run: Run, n: int) -> int:
+    """Rows that a run with a split of n rows passes over before its first step: all of them, and at most what it draws of the retain."""
+    return of_forget(run).once * n + of_retain(run).once * Schedule.of(run, n).drawn
 
 
 def _second_derivative(run: Run) -> bool:

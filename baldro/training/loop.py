@@ -28,7 +28,7 @@ from baldro.prompts.batches import draw
 from baldro.prompts.encode import Tokens
 from baldro.runs import Run
 from baldro.training.optimizer import adamw
-from baldro.training.schedule import Plan, lr_factor
+from baldro.training.schedule import Schedule, lr_factor
 from baldro.training.state import TrainingState
 from baldro.training.update import DeviceGroup, ReferenceCache, Sample, Step, cache_reference
 
@@ -36,11 +36,11 @@ FORGET, RETAIN, DROPOUT = 0, 1, 2
 """Streams of random draws under one seed."""
 
 
-__all__ = ["Diverged", "Execution", "Interrupted", "Plan", "Trained", "lr_factor", "train"]
+__all__ = ["Diverged", "Execution", "Interrupted", "Schedule", "Trained", "lr_factor", "train"]
 
 
 class Diverged(BaldroError):
-    """A loss or gradient that is no number: the run has failed, and says so in its row."""
+    """A loss or gradient is not finite: the run has failed, and its row shows that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class Execution:
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What a run was, for run.json."""
+    """The result of a training, for run.json."""
 
     steps: int
     tokens: int
@@ -69,7 +69,7 @@ class Trained:
     main: bool
     """True on the one process that writes files."""
     state: TrainingState
-    """Its rows, not yet in files."""
+    """With its rows, which are not in files yet."""
 
     def as_dict(self) -> dict[str, Any]:
         """What goes into run.json."""
@@ -92,13 +92,14 @@ def train(
     lease: Lease | None = None,
     stop: Stop | None = None,
 ) -> Trained:
-    """Train `model` in place; while it runs, a checkpoint is written into `output`/checkpoint, and stays there when it is done.
+    """Train `model` in place, and write checkpoints into `output`/checkpoint, the last of which stays.
 
     Args:
         forget: the forget split; empty in pretraining and finetuning.
         retain: what the retain batches are drawn from; in pretraining and finetuning the split that is learnt; may be empty for GradAscent.
         identity: what a checkpoint must have been made from to be continued (code, data and start of the run).
         every: seconds between lines of progress.
+        execution: how the run is carried out.
         lease: of `output`, which others may take over.
         stop: notes the signals that end training after the running step.
 
@@ -109,7 +110,9 @@ def train(
         OutOfMemory: a pass does not fit the device.
     """
     lease, stop = lease or Lease(), stop or Stop()
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1  # a launcher started us; without a GPU accelerate must be told
+    several = (
+        int(os.environ.get("WORLD_SIZE", "1")) > 1
+    )  # started by a launcher; accelerate does not see that there is no GPU
     accelerator = Accelerator(cpu=several and not torch.cuda.is_available())
     full_float32()  # after accelerate, which may have switched it off
     torch.manual_seed(run.seed)
@@ -117,11 +120,13 @@ def train(
     model.to(accelerator.device).train()
     if execution.gradient_checkpointing:
         recompute_activations(model)
-    plan = Plan.of(run, len(forget) or len(retain))
+    schedule = Schedule.of(run, len(forget) or len(retain))
     optimizer = adamw(model, run)
-    scheduler = LambdaLR(optimizer, lambda step: lr_factor(run.schedule, step, plan))
+    scheduler = LambdaLR(optimizer, lambda step: lr_factor(run.schedule, step, schedule))
     autocast = partial(torch.autocast, accelerator.device.type, dtype=torch.bfloat16, enabled=run.precision == "bf16")
-    cache = _reference_cache(model, run, plan, forget, retain, autocast)  # before a checkpoint's weights: of the start
+    cache = _reference_cache(
+        model, run, schedule, forget, retain, autocast
+    )  # before a checkpoint's weights: of the start
     step = Step(
         model, run, micro_batch=execution.micro_batch, devices=_devices(accelerator), autocast=autocast, cache=cache
     )
@@ -137,16 +142,16 @@ def train(
         main=accelerator.is_main_process,
         lease=lease,
     )
-    progress = Progress(f"{'unlearn' if forget else run.objective} {run.id}", plan.total, every=every)
+    progress = Progress(f"{'unlearn' if forget else run.objective} {run.id}", schedule.total, every=every)
     state.resume()
     progress.resume(state.step)
     _between_steps(state, stop, step.devices)
     if run.lora_start == "fila" and not state.step:
         _start_fila(adapters, run, forget, retain, autocast=autocast, devices=step.devices, stop=stop)
-    while state.step < plan.total:
+    while state.step < schedule.total:
         began = time.monotonic()
-        epoch = plan.at(state.step)[0] / plan.n
-        indices, *batch = _batch(plan, state.step, run.seed, forget, retain)
+        epoch = schedule.at(state.step)[0] / schedule.n
+        indices, *batch = _batch(schedule, state.step, run.seed, forget, retain)
         lr = scheduler.get_last_lr()[0]
         optimizer.zero_grad(set_to_none=True)
         _seed(run.seed, state.step, step.devices.rank)
@@ -173,7 +178,7 @@ def train(
     if adapters:
         adapters.merge()
     return Trained(
-        steps=plan.total,
+        steps=schedule.total,
         tokens=state.tokens,
         seconds=state.seconds,
         peak_memory_bytes=peak_memory(accelerator.device),
@@ -184,7 +189,7 @@ def train(
 
 
 def _between_steps(state: TrainingState, stop: Stop, devices: DeviceGroup) -> None:
-    """Writes the checkpoint that is due, and ends the run if a signal has asked for it: on all devices after the same step."""
+    """Write the checkpoint that is due, and end the run if a signal has asked for it: on all devices after the same step."""
     asked = devices.largest(float(bool(stop.asked))) > 0
     state.keep(now=asked)
     if asked:
@@ -196,11 +201,11 @@ def _between_steps(state: TrainingState, stop: Stop, devices: DeviceGroup) -> No
 
 
 def _batch(
-    plan: Plan, step: int, seed: int, forget: Sequence[Sample], retain: Sequence[Tokens]
+    schedule: Schedule, step: int, seed: int, forget: Sequence[Sample], retain: Sequence[Tokens]
 ) -> tuple[list[int], list[Sample], list[Tokens]]:
     """Positions of a step's samples in the split that sets the pace, its forget batch and its retain batch of the same size."""
-    start, count = plan.at(step)
-    indices = draw(plan.n, start=start, count=count, seed=seed, stream=FORGET)
+    start, count = schedule.at(step)
+    indices = draw(schedule.n, start=start, count=count, seed=seed, stream=FORGET)
     if not forget:
         return indices, [], [retain[i] for i in indices]
     drawn = draw(len(retain), start=start, count=count, seed=seed, stream=RETAIN) if retain else []
@@ -213,13 +218,12 @@ def _seed(seed: int, step: int, device: int) -> None:
 
 
 def _reference_cache(
-    model: nn.Module, run: Run, plan: Plan, forget: Sequence[Sample], retain: Sequence[Tokens], autocast: Any
+    model: nn.Module, run: Run, schedule: Schedule, forget: Sequence[Sample], retain: Sequence[Tokens], autocast: Any
 ) -> ReferenceCache:
-    """What the run compares with, of the samples that it will see."""
+    """The reference cache of the samples that the run will draw."""
     if not forget:
         return ReferenceCache()
-    first, size = plan.at(plan.total - 1)
-    drawn = draw(len(retain), start=0, count=first + size, seed=run.seed, stream=RETAIN) if retain else []
+    drawn = draw(len(retain), start=0, count=schedule.drawn, seed=run.seed, stream=RETAIN) if retain else []
     seen = [retain[i] for i in dict.fromkeys(drawn)]
     return cache_reference(model, run, forget=[s.tokens for s in forget], retain=seen, autocast=autocast)
 

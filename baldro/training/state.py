@@ -1,4 +1,4 @@
-"""A run's rows, and the checkpoint that carries them with weights and optimiser over an interruption."""
+"""Training state: a run's rows, and the checkpoint that carries them with weights and optimiser over an interruption."""
 
 import csv
 import errno
@@ -28,7 +28,15 @@ ROWS = {
 
 
 class TrainingState:
-    """A run's rows, and the checkpoint that carries them with weights and optimiser over an interruption."""
+    """Everything that an interrupted run needs to continue: weights, optimiser, scheduler, the update's own state, and the rows so far.
+
+    Args:
+        folder: of the checkpoint.
+        identity: code, data and start of the run; a checkpoint of another identity is not continued.
+        every_steps, every_minutes: when a checkpoint is due; None: never by this rule.
+        main: True on the one process that writes files.
+        lease: of the run's folder, without which nothing is written.
+    """
 
     def __init__(
         self,
@@ -64,7 +72,15 @@ class TrainingState:
         tokens: int,
         seconds: float,
     ) -> None:
-        """One step's rows."""
+        """Append the rows of one step.
+
+        Args:
+            indices: the forget samples' positions in their split; empty without a forget half.
+            lr: learning rate of the step.
+            norm: gradient norm before clipping.
+            tokens: tokens that the step read.
+            seconds: wall time of the step.
+        """
         self.step += 1
         self.tokens += tokens
         self.seconds += seconds
@@ -94,7 +110,11 @@ class TrainingState:
             self.write()
 
     def write(self) -> None:
-        """The checkpoint, whole or not at all."""
+        """Write the checkpoint, whole or not at all.
+
+        Raises:
+            BaldroError: it cannot be written.
+        """
         self.kept, self.written = self.step, time.monotonic()
         if not self.main:
             return
@@ -116,7 +136,7 @@ class TrainingState:
                 raise BaldroError(f"{self.path} cannot be written ({why}); is the disk full?") from None
 
     def resume(self) -> None:
-        """Go on from a checkpoint of the same run, code, data and start; of one that is of anything else, or broken, the log says so."""
+        """Continue from a checkpoint of the same identity; print a line if there is one of another identity, or a broken one."""
         if not self.path.is_file() or (state := self._read()) is None:
             return
         if state["identity"] != self.identity:
@@ -132,7 +152,7 @@ class TrainingState:
         print(f"continues {self.path} after step {self.step}", flush=True)
 
     def save_rows(self, folder: Path) -> None:
-        """train.csv, a row a step, and dynamics.parquet, a row a step and forget sample."""
+        """Write train.csv, a row per step, and dynamics.parquet, a row per step and forget sample."""
         with (folder / "train.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=list(self.rows[0]))
             writer.writeheader()
@@ -143,7 +163,7 @@ class TrainingState:
         frame.to_parquet(folder / "dynamics.parquet", index=False)
 
     def _read(self) -> dict[str, Any] | None:
-        """The stored state. None if the file is broken: it is put aside, since a job that always fails on it would never end."""
+        """Read the stored state; None if the file is broken, which is then put aside: a job that always fails on it would never end."""
         try:
             with ZipFile(self.path) as archive:
                 damage = archive.testzip()  # sums of all parts, at which torch does not look

@@ -5,7 +5,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from baldro.methods import variants as robust
-from baldro.plan import passes, sizes
+from baldro.plan import passes
 from baldro.prompts.encode import Tokens
 from baldro.runs import COMBINERS, OBJECTIVES, VARIANTS, Run
 from baldro.training.update import Sample, Step, cache_reference
@@ -108,7 +108,7 @@ def test_arithmetic_is_what_is_counted(tiny_model, axes):
         run = of(**{"objective": "graddiff", **axes, **more})
         with FlopCounterMode(display=False) as counter:
             Step(tiny_model, run, micro_batch=64).accumulate(*batch(run))
-        return counter.get_total_flops() / sizes.passes_per_row(run)
+        return counter.get_total_flops() / passes.per_row(run)
 
     first = arithmetic(variant="base", objective="graddiff")
     assert arithmetic() == pytest.approx(first, rel=0.05)
@@ -127,13 +127,13 @@ def test_a_share_is_that_of_the_weights(variant):
 
 def test_runs_that_unlearn_nothing_learn_each_row_once():
     for objective in ("pretrain", "finetune"):
-        assert sizes.passes_per_row(of(objective), micro_batch=1) == 3
-        assert sizes.rows_once(of(objective), 40) == 0
+        assert passes.per_row(of(objective), micro_batch=1) == 3
+        assert passes.rows_once(of(objective), 40) == 0
 
 
 def test_rows_before_the_first_step():
     """All of the forget split, whatever is drawn of it; of the retain split, what is drawn."""
-    assert sizes.rows_once(of("undial", epochs=3), 40) == 40
-    assert sizes.rows_once(of("undial", epochs=3, retain_loss="kl"), 40) == 40 + 3 * 40
-    assert sizes.rows_once(of("undial", max_steps=2, retain_loss="kl"), 40) == 40 + 2 * 8
-    assert sizes.rows_once(of("npo"), 40) == 0
+    assert passes.rows_once(of("undial", epochs=3), 40) == 40
+    assert passes.rows_once(of("undial", epochs=3, retain_loss="kl"), 40) == 40 + 3 * 40
+    assert passes.rows_once(of("undial", max_steps=2, retain_loss="kl"), 40) == 40 + 2 * 8
+    assert passes.rows_once(of("npo"), 40) == 0

@@ -165,7 +165,7 @@ def test_the_online_softmax_belongs_to_the_loop_so_finetuning_is_done_again_too(
 
 def test_what_scores_reruns_no_finetune(checkout):
     """Unlearning is done again all the same: its models were deleted after the first scoring."""
-    checkout.edit("baldro/scoring/likelihood.py", "SEQUENCES = 256", "SEQUENCES = 128")
+    checkout.edit("baldro/scoring/likelihood.py", "CPU_ELEMENTS = 2**21", "CPU_ELEMENTS = 2**20")
     assert checkout.rules() == {"reference": 1, "unlearn": 2, "score": 4, "metrics": 4, "report": 1}
 
 

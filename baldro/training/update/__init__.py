@@ -2,9 +2,9 @@
 
 The losses of the whole effective batch give the weights of its samples (`baldro.methods.variants`), and both halves' gradients one update
 (`baldro.methods.combiners`). Dropout, where there is any, is drawn by piece and device; where a pass without gradients finds the
-weights, it is without dropout too. A file a part: what a step is given and says (`parts`), what the reference made of the sequences
-(`reference`), the forward pass (`forward`), what a retained token costs (`losses`), how a half of the batch is weighed (`half`), the two
-halves (`halves`), their gradients (`gradients`), the step (`step`).
+weights, it is without dropout too. Each part has a file: inputs, device group and step log (`parts`), the
+reference cache (`reference`), the forward pass (`forward`), the retain losses (`losses`), the weights of a half of the batch (`half`), the
+two halves (`halves`), what is weighed together (`scopes`), gradients (`gradients`), the step (`step`).
 """
 
 from baldro.training.update.parts import DeviceGroup, Sample, StepLog

@@ -37,7 +37,7 @@ class Half(ABC):
     def __init__(
         self, *, lengths: Sequence[int], variant: str, fields: dict[str, Any], room: int, devices: DeviceGroup
     ):
-        self.lengths, self.count, self.room, self.devices = lengths, len(lengths), max(1, room), devices
+        self.lengths, self.count, self.room, self.devices = lengths, len(lengths), room, devices
         self.variant, self.fields = VARIANTS[variant], fields
         self.weigh: Callable[..., Tensor] = robust.weights(variant)
         self.log = StepLog(self.count)
@@ -56,7 +56,7 @@ class Half(ABC):
         """The losses that are weighted: of samples (B,), or of all answer tokens, row by row (U,)."""
 
     def ranks(self, losses_B: Tensor, stats: TokenStats) -> Tensor:
-        """What the weights are taken from: the losses, unless the run says otherwise."""
+        """The numbers that weights are computed from: the losses, unless the run ranks by another quantity."""
         return losses_B
 
     # Weights ---------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from torch import Tensor
 from baldro.methods.objectives import TokenStats, loss_function
 from baldro.prompts.encode import Tokens
 from baldro.runs import OBJECTIVES, VARIANTS, Run
+from baldro.training import pieces
 from baldro.training.update import losses as retain_losses
 from baldro.training.update.forward import Forward
 from baldro.training.update.half import Half
@@ -33,13 +34,12 @@ class ForgetHalf(Half):
             level = "token" if self.by_token or self.token_mean else "sample"
             self.loss_of = loss_function(run.objective, level=level)
         self.own = {name: getattr(run, name) for name in method.fields}
-        scoped = run.robust_scope == "micro-batch"
-        self.online = variant.online and not scoped  # else the gradients of other micro-batches would be scaled too
+        self.online = pieces.online(run)
         super().__init__(
             lengths=[max(len(tokens.ids) for tokens in sample.sequences) for sample in samples],
             variant=run.variant,
             fields={name: getattr(run, name) for name in variant.fields},
-            room=len(samples) if scoped and self.by_token else micro_batch // (2 if method.answers else 1),
+            room=pieces.forget_samples(run, micro_batch, len(samples)),
             devices=devices,
         )
 

@@ -12,6 +12,7 @@ import torch
 
 from baldro.prompts.encode import Tokens
 from baldro.runs import Run
+from baldro.training.pieces import scoped
 from baldro.training.update.forward import Forward
 from baldro.training.update.halves import ForgetHalf, RetainHalf
 from baldro.training.update.parts import DeviceGroup, Sample, StepLog
@@ -54,7 +55,7 @@ def scopes(
         micro_batch: sequences in one forward pass.
         devices: the devices that share the batch.
     """
-    found, whole = [], run.robust_scope != "micro-batch"
+    found, whole = [], not scoped(run)
     size = max(1, len(forget), len(retain)) if whole else run.micro_batch_size
     starts = [range(0, len(half), size) for half in (forget, retain)]
     shares = tuple(1 / max(1, len(of_half)) for of_half in starts)
@@ -77,7 +78,7 @@ def gathered(found: Sequence[Scope], run: Run, count: int, devices: DeviceGroup)
         log.weight_B[scope.rows] = scope.forget.log.weight_B * scope.shares[0]
         log.nll_B[scope.rows] = scope.forget.log.nll_B
         log.retain += scope.shares[1] * float((scope.retain.log.weight_B * scope.retain.log.loss_B).sum())
-    if run.robust_scope == "micro-batch":  # else each half is shared already
+    if scoped(run):  # else each half is shared already
         log.share(devices)
         log.retain = float(devices.total(torch.tensor([log.retain], dtype=torch.float64)))
     return log
