@@ -29,7 +29,7 @@ CHECKPOINT = {"fp32": 12, "bf16": 12, "bf16-only": 6}
 ACTIVATION = 34
 """Bytes per token, layer and unit of width kept for the backward pass in 16 bits (Korthikanti et al. 2022, without attention scores)."""
 INPUT = 2
-"""The same with gradient checkpointing: a layer's input; its other activations are there for one layer at a time."""
+"""The same with gradient checkpointing: a layer's input; other activations are kept for one layer at a time."""
 PADDING = 1.5
 """Assumed ratio of padded to real tokens in a batch of mixed lengths."""
 OVERHEAD = 2e9
@@ -42,7 +42,7 @@ EVIDENCE = 12
 
 @dataclass(frozen=True, kw_only=True)
 class GPU:
-    """A GPU as its data sheet has it (dense arithmetic, without sparsity)."""
+    """A GPU's data sheet (dense arithmetic, without sparsity)."""
 
     bf16: float
     """FLOP/s in bf16 with fp32 accumulation."""

@@ -38,7 +38,7 @@ class Passes:
 
 
 def share(variant: str) -> str | None:
-    """The field that says how much of the batch a ranking variant keeps: its one field above 0 and at most 1. None: it says nowhere."""
+    """The field that says how much of the batch a ranking variant keeps: its one field above 0 and at most 1. None: no field does."""
     fields = VARIANTS[variant].fields if VARIANTS[variant].ranks else {}
     found = [name for name, spec in fields.items() if (spec.get("above"), spec.get("at_most")) == (0, 1)]
     return found[0] if len(found) == 1 else None

@@ -111,8 +111,7 @@ class TokenStats:
             function: (logits_NV in float32, target_N) -> (N,); with `reference` (logits_NV, target_N, reference_logits_NV), of which the
                 last has no gradient. Rows are independent: it is called on some of them at a time.
 
-        Returns:
-            (B, T), 0 where mask is False.
+        Returns: (B, T), 0 where mask is False.
 
         Raises:
             BaldroError: the reference's logits were not given.
