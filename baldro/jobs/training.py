@@ -114,7 +114,7 @@ def _finish(
 
     with lease.whole(kept.place(options.output)) as made:
         models.save(network, tokenizer, made / kept.MODEL, precision=given.run.precision)
-        done.log.save_rows(made)
+        done.state.save_rows(made)
         said = dict(**done.as_dict(), **provenance.provenance(given))
         trained = record.Trained(run=given.run.id, spec=given.run.asdict(), start=given.start, **said)
         record.write(made / record.NAME, trained)

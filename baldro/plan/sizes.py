@@ -1,4 +1,4 @@
-"""How large models, benchmarks and trainings are: from their definitions alone, nothing is loaded."""
+"""How large models and benchmarks are: from their definitions alone, nothing is loaded."""
 
 import math
 from collections.abc import Mapping
@@ -6,8 +6,6 @@ from typing import Any
 
 from baldro.benchmarks import Section, define
 from baldro.errors import BaldroError
-from baldro.plan import passes
-from baldro.runs import Run
 
 
 class Unknown(BaldroError):
@@ -100,28 +98,3 @@ def scored(name: str, benchmark: Mapping[str, Any], split: str) -> dict[str, tup
             count = min(definition.evaluate_rows or math.inf, rows_of(name, benchmark, of))
             result[section.name] = (section, int(count), tokens_per_row(name, benchmark, of))
     return result
-
-
-def training(run: Run, n: int) -> tuple[int, float]:
-    """Optimiser steps of a run, and how many rows of its split of n rows they take (an epoch's last batch may be smaller)."""
-    per_epoch = math.ceil(n / run.batch_size)
-    steps = max(1, round(run.epochs * per_epoch))
-    steps = min(steps, run.max_steps or steps)
-    return steps, steps * n / per_epoch
-
-
-def passes_per_row(run: Run, both: float = 3.0, micro_batch: int | None = None) -> float:
-    """Forward passes' worth of arithmetic per row of the split, its retain sample included (`baldro.plan.passes`).
-
-    Args:
-        both: what a forward and a backward pass take.
-        micro_batch: sequences in one pass; None: the whole batch.
-    """
-    halves = (passes.of_forget, passes.of_retain)
-    return sum(half(run, micro_batch=micro_batch).work(both) for half in halves)
-
-
-def rows_once(run: Run, n: int) -> float:
-    """Rows that a run with a split of n rows passes over before its first step: all of them, and at most what it draws of the retain."""
-    _, taken = training(run, n)
-    return passes.of_forget(run).once * n + passes.of_retain(run).once * taken

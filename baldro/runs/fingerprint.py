@@ -32,7 +32,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         *OPENED,
         *("methods.objectives.__init__", "methods.combiners.__init__"),
         *("methods.variants.__init__", "methods.variants.online"),
-        *("training.loop", "training.journal", "training.optimizer", "training.schedule", "training.update"),
+        *("training.loop", "training.state", "training.optimizer", "training.schedule", "training.update"),
     ),
     "adapters": ("training.adapters",),
     "reference": (*OPENED, "scoring.cache", "scoring.likelihood"),

@@ -182,7 +182,7 @@ def test_the_same_code_elsewhere_has_the_same_fingerprint(changed):
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("training/journal.py", "import csv\n", "# a comment\nimport csv\n"),
+        ("training/state.py", "import csv\n", "# a comment\nimport csv\n"),
         ("training/loop.py", '"""The loop that', '"""A loop that'),
         ("training/loop.py", "DROPOUT = 0, 1, 2", "DROPOUT = (\n    0,\n    1,\n    2,\n)"),
         ("methods/variants/base.py", '    """1/n each."""\n', ""),

@@ -26,7 +26,7 @@ from snakemake_logger_plugin_baldro.failures import Failure, failure_lines, summ
 from snakemake_logger_plugin_baldro.jobs import Jobs, in_order
 from snakemake_logger_plugin_baldro.lines import read_job
 from snakemake_logger_plugin_baldro.logs import own_error
-from snakemake_logger_plugin_baldro.submissions import Asked, submissions_line
+from snakemake_logger_plugin_baldro.submissions import JobRequest, submissions_line
 
 from .conftest import ROOT, python_path
 
@@ -299,8 +299,8 @@ def test_the_time_left_counts_a_groups_time_once():
     assert jobs.seconds_left(20.0) == pytest.approx(10.0)
 
 
-def asked(rule: str, what: str = "", runs_per_job: int = 1) -> Asked:
-    return Asked(rule=rule, what=(("mem_mb", what),), runs_per_job=runs_per_job)
+def asked(rule: str, what: str = "", runs_per_job: int = 1) -> JobRequest:
+    return JobRequest(rule=rule, what=(("mem_mb", what),), runs_per_job=runs_per_job)
 
 
 def test_submissions_of_the_example():

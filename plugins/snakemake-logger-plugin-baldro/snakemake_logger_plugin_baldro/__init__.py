@@ -34,7 +34,7 @@ from .failures import read_failure, summary
 from .jobs import Jobs
 from .lines import Job, duration, read_job
 from .logs import log_lines
-from .submissions import local_rules, read_asked, submissions
+from .submissions import local_rules, read_request, submissions
 
 LOG_TAIL_LINES = 3
 REASON_WIDTH = 240  # a target of a thousand files has a reason of a thousand paths
@@ -118,7 +118,7 @@ class LogHandler(LogHandlerBase):
         job, jobid = read_job(record), getattr(record, "jobid", None)
         is_whole = self.jobs.start(jobid, job)
         if self.common_settings.dryrun:
-            self.asked[jobid] = read_asked(record)
+            self.asked[jobid] = read_request(record)
             self.say_planned(job, getattr(record, "reason", ""))
         elif is_whole:
             self.say_started(self.jobs.group(jobid))

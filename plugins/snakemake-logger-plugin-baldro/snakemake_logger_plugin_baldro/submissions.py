@@ -13,8 +13,8 @@ NOT_ASKED = ("_nodes", "tmpdir")  # resources in which jobs of one submission ma
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """A job as its executor sees it."""
+class JobRequest:
+    """The resources that a job requests of its executor."""
 
     rule: str
     what: tuple[tuple[str, str], ...]
@@ -22,16 +22,16 @@ class Asked:
     runs_per_job: int
 
 
-def read_asked(record: LogRecord) -> Asked:
-    """What the job of a JOB_INFO record asks for."""
+def read_request(record: LogRecord) -> JobRequest:
+    """Read the request of a JOB_INFO record."""
     resources = dict(getattr(record, "resources", None) or {})
     told = {name: str(value) for name, value in resources.items() if name not in NOT_ASKED}
     told["threads"] = str(getattr(record, "threads", 1))
     packed = int(resources.get("runs_per_job") or 1)
-    return Asked(rule=read_job(record).rule, what=tuple(sorted(told.items())), runs_per_job=packed)
+    return JobRequest(rule=read_job(record).rule, what=tuple(sorted(told.items())), runs_per_job=packed)
 
 
-def submissions(jobs: Jobs, asked: Mapping[object, Asked], local: set[str] | None) -> list[str]:
+def submissions(jobs: Jobs, asked: Mapping[object, JobRequest], local: set[str] | None) -> list[str]:
     """What a dry run would hand to SLURM, in a line; none without groups, which only the SLURM profile makes.
 
     local: rules whose jobs stay on this machine; None if it is not known.
@@ -51,7 +51,7 @@ def local_rules(members: Sequence[Any]) -> set[str] | None:
     return getattr(workflow, "_localrules", None)
 
 
-def submissions_line(groups: Sequence[Sequence[Asked]], singles: Sequence[Asked], local: int) -> str:
+def submissions_line(groups: Sequence[Sequence[JobRequest]], singles: Sequence[JobRequest], local: int) -> str:
     """`41 submissions to SLURM: 32 of unlearn+score (8 runs each), 9 others; 12 jobs stay on this machine`.
 
     Args:

@@ -19,10 +19,10 @@ from baldro.methods.objectives import TokenStats
 from baldro.methods.variants.online import OnlineSoftmax
 from baldro.runs import VARIANTS
 from baldro.training.update.gradients import Gradients
-from baldro.training.update.parts import Peers, Seen
+from baldro.training.update.parts import DeviceGroup, StepLog
 
 
-class Side(ABC):
+class Half(ABC):
     """Samples of one half of the batch, or of one micro-batch, and their weights.
 
     Args:
@@ -34,12 +34,14 @@ class Side(ABC):
     online: bool
     """Whether weights may be found on the way: the variant's may, and nothing else is in the gradient that is scaled."""
 
-    def __init__(self, *, lengths: Sequence[int], variant: str, fields: dict[str, Any], room: int, peers: Peers):
-        self.lengths, self.count, self.room, self.peers = lengths, len(lengths), max(1, room), peers
+    def __init__(
+        self, *, lengths: Sequence[int], variant: str, fields: dict[str, Any], room: int, devices: DeviceGroup
+    ):
+        self.lengths, self.count, self.room, self.devices = lengths, len(lengths), room, devices
         self.variant, self.fields = VARIANTS[variant], fields
         self.weigh: Callable[..., Tensor] = robust.weights(variant)
-        self.seen = Seen(self.count)
-        self.mine = peers.share(self.count)
+        self.log = StepLog(self.count)
+        self.mine = devices.share(self.count)
         self.weights_B: Tensor | None = None
         """Once they are known."""
 
@@ -54,7 +56,7 @@ class Side(ABC):
         """The losses that are weighted: of samples (B,), or of all answer tokens, row by row (U,)."""
 
     def ranks(self, losses_B: Tensor, stats: TokenStats) -> Tensor:
-        """What the weights are taken from: the losses, unless the run says otherwise."""
+        """The numbers that weights are computed from: the losses, unless the run ranks by another quantity."""
         return losses_B
 
     # Weights ---------------------------------------------------------------------------------------------------------
@@ -80,9 +82,9 @@ class Side(ABC):
             with self.forward.measuring():
                 stats = self.stats(piece)
                 losses_B = self.units(stats, piece)
-                self.seen.note(piece, losses_B, stats)
+                self.log.note(piece, losses_B, stats)
                 ranks_B[piece] = self.ranks(losses_B, stats).double().cpu()
-        return self.peers.total(ranks_B)
+        return self.devices.total(ranks_B)
 
     def pieces(self, indices: Sequence[int]) -> list[list[int]]:
         """Pieces of similar length, as many samples as one forward pass takes."""
@@ -108,12 +110,12 @@ class Side(ABC):
         return self.weigh(units_U, **self.fields)
 
     def _note(self, units_U: Tensor, weights_U: Tensor, piece: Sequence[int], stats: TokenStats) -> None:
-        self.seen.note(piece, units_U, stats)
-        self.seen.weight_B[list(piece)] = weights_U.double().cpu()
+        self.log.note(piece, units_U, stats)
+        self.log.weight_B[list(piece)] = weights_U.double().cpu()
 
     def backward(self, factor: float, gradients: Gradients) -> None:
         """Leaves factor * the gradient of this half; `prepare` was called before."""
-        if self.weights_B is None and not (self.peers.size == 1 and len(self.mine) <= self.room):
+        if self.weights_B is None and not (self.devices.size == 1 and len(self.mine) <= self.room):
             if self.online:
                 return self._online(factor, gradients)
             self._know(self.weigh(self._without_gradients(), **self.fields))
@@ -127,7 +129,7 @@ class Side(ABC):
 
         def scale(by: float) -> None:
             if by != 1:
-                self.seen.weight_B *= by
+                self.log.weight_B *= by
                 gradients.scale(by)
 
         def admit(units_U: Tensor) -> Tensor:
@@ -138,11 +140,11 @@ class Side(ABC):
         for piece in self.pieces(self.mine):
             (factor * self.loss(self.stats(piece), piece, admit)).backward()
             gradients.collect()
-        scale(softmax.raise_to(self.peers.largest(softmax.m)))
-        scale(1 / float(self.peers.total(torch.tensor([softmax.Z], dtype=torch.float64))))
+        scale(softmax.raise_to(self.devices.largest(softmax.m)))
+        scale(1 / float(self.devices.total(torch.tensor([softmax.Z], dtype=torch.float64))))
 
     def share(self) -> None:
         """Every device's samples on every device; from now on the weights are known."""
-        self.seen.share(self.peers)
+        self.log.share(self.devices)
         if self.weights_B is None:
-            self.weights_B = self.seen.weight_B
+            self.weights_B = self.log.weight_B

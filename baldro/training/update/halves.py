@@ -13,16 +13,19 @@ from torch import Tensor
 from baldro.methods.objectives import TokenStats, loss_function
 from baldro.prompts.encode import Tokens
 from baldro.runs import OBJECTIVES, VARIANTS, Run
+from baldro.training import pieces
 from baldro.training.update import losses as retain_losses
 from baldro.training.update.forward import Forward
-from baldro.training.update.parts import Peers, Sample
-from baldro.training.update.side import Side
+from baldro.training.update.half import Half
+from baldro.training.update.parts import DeviceGroup, Sample
 
 
-class ForgetSide(Side):
+class ForgetHalf(Half):
     """The forget half: the run's objective and variant."""
 
-    def __init__(self, forward: Forward, run: Run, samples: Sequence[Sample], *, micro_batch: int, peers: Peers):
+    def __init__(
+        self, forward: Forward, run: Run, samples: Sequence[Sample], *, micro_batch: int, devices: DeviceGroup
+    ):
         self.forward, self.run, self.samples = forward, run, samples
         method, variant = OBJECTIVES[run.objective], VARIANTS[run.variant]
         self.by_token = run.dv_level == "token"
@@ -31,14 +34,13 @@ class ForgetSide(Side):
             level = "token" if self.by_token or self.token_mean else "sample"
             self.loss_of = loss_function(run.objective, level=level)
         self.own = {name: getattr(run, name) for name in method.fields}
-        scoped = run.robust_scope == "micro-batch"
-        self.online = variant.online and not scoped  # else the gradients of other micro-batches would be scaled too
+        self.online = pieces.online(run)
         super().__init__(
             lengths=[max(len(tokens.ids) for tokens in sample.sequences) for sample in samples],
             variant=run.variant,
             fields={name: getattr(run, name) for name in variant.fields},
-            room=len(samples) if scoped and self.by_token else micro_batch // (2 if method.answers else 1),
-            peers=peers,
+            room=pieces.forget_samples(run, micro_batch, len(samples)),
+            devices=devices,
         )
 
     def stats(self, piece: Sequence[int]) -> TokenStats:
@@ -62,7 +64,7 @@ class ForgetSide(Side):
         super()._know(weights_B)
 
     def ranks(self, losses_B: Tensor, stats: TokenStats) -> Tensor:
-        return losses_B if self.run.g_rank in (None, "loss") else -stats.seen_nll_B()
+        return losses_B if self.run.g_rank in (None, "loss") else -stats.detached_nll_B()
 
     def _note(self, units_U: Tensor, weights_U: Tensor, piece: Sequence[int], stats: TokenStats) -> None:
         if self.by_token:  # the mean as its tokens weigh: then weight times loss is what descends
@@ -75,12 +77,14 @@ class ForgetSide(Side):
         super()._note(units_U, weights_U, piece, stats)
 
 
-class RetainSide(Side):
+class RetainHalf(Half):
     """The retain half: the run's retain loss, by default its plain mean."""
 
     online = False  # the forget half may be in the gradient that would be scaled
 
-    def __init__(self, forward: Forward, run: Run, samples: Sequence[Tokens], *, micro_batch: int, peers: Peers):
+    def __init__(
+        self, forward: Forward, run: Run, samples: Sequence[Tokens], *, micro_batch: int, devices: DeviceGroup
+    ):
         self.forward, self.run, self.samples = forward, run, samples
         variant = run.retain_variant or "base"
         self.values = retain_losses.VALUES[run.retain_loss or "cross-entropy"]
@@ -90,7 +94,7 @@ class RetainSide(Side):
             variant=variant,
             fields={name: getattr(run, f"retain_{name}") for name in VARIANTS[variant].fields},
             room=micro_batch,
-            peers=peers,
+            devices=devices,
         )
 
     def stats(self, piece: Sequence[int]) -> TokenStats:

@@ -1,4 +1,4 @@
-"""A run's rows, and the checkpoint that carries them with weights and optimiser over an interruption."""
+"""Training state: a run's rows, and the checkpoint that carries them with weights and optimiser over an interruption."""
 
 import errno
 import math
@@ -14,11 +14,19 @@ from torch import nn
 from baldro.durable.lease import Lease
 from baldro.errors import BaldroError
 from baldro.records import dynamics, steps
-from baldro.training.update import Seen
+from baldro.training.update import StepLog
 
 
-class Log:
-    """A run's rows, and the checkpoint that carries them with weights and optimiser over an interruption."""
+class TrainingState:
+    """Everything that an interrupted run needs to continue: weights, optimiser, scheduler, the update's own state, and the rows so far.
+
+    Args:
+        folder: of the checkpoint.
+        identity: code, data and start of the run; a checkpoint of another identity is not continued.
+        every_steps, every_minutes: when a checkpoint is due; None: never by this rule.
+        main: True on the one process that writes files.
+        lease: of the run's folder, without which nothing is written.
+    """
 
     def __init__(
         self,
@@ -45,7 +53,7 @@ class Log:
     def add(
         self,
         indices: Sequence[int],
-        seen: Seen,
+        log: StepLog,
         *,
         epoch: float,
         lr: float,
@@ -54,11 +62,19 @@ class Log:
         tokens: int,
         seconds: float,
     ) -> None:
-        """One step's rows."""
+        """Append the rows of one step.
+
+        Args:
+            indices: the forget samples' positions in their split; empty without a forget half.
+            lr: learning rate of the step.
+            norm: gradient norm before clipping.
+            tokens: tokens that the step read.
+            seconds: wall time of the step.
+        """
         self.step += 1
         self.tokens += tokens
         self.seconds += seconds
-        retain = seen.retain if seen.retain else math.nan
+        retain = log.retain if log.retain else math.nan
         self.rows.append(
             dict(
                 step=self.step,
@@ -71,7 +87,7 @@ class Log:
                 seconds=self.seconds,
             )
         )
-        per_sample = zip(indices, seen.loss_B.tolist(), seen.weight_B.tolist(), seen.nll_B.tolist(), strict=True)
+        per_sample = zip(indices, log.loss_B.tolist(), log.weight_B.tolist(), log.nll_B.tolist(), strict=True)
         self.dynamics += [
             dict(step=self.step, epoch=epoch, index=i, loss=x, weight=w, nll=n) for i, x, w, n in per_sample
         ]
@@ -84,7 +100,11 @@ class Log:
             self.write()
 
     def write(self) -> None:
-        """The checkpoint, whole or not at all."""
+        """Write the checkpoint, whole or not at all.
+
+        Raises:
+            BaldroError: it cannot be written.
+        """
         self.kept, self.written = self.step, time.monotonic()
         if not self.main:
             return
@@ -106,7 +126,7 @@ class Log:
                 raise BaldroError(f"{self.path} cannot be written ({why}); is the disk full?") from None
 
     def resume(self) -> None:
-        """Go on from a checkpoint of the same run, code, data and start; of one that is of anything else, or broken, the log says so."""
+        """Continue from a checkpoint of the same identity; print a line if there is one of another identity, or a broken one."""
         if not self.path.is_file() or (state := self._read()) is None:
             return
         if state["identity"] != self.identity:
@@ -127,7 +147,7 @@ class Log:
         dynamics.write(folder / dynamics.NAME, self.dynamics)
 
     def _read(self) -> dict[str, Any] | None:
-        """The stored state. None if the file is broken: it is put aside, since a job that always fails on it would never end."""
+        """Read the stored state; None if the file is broken, which is then put aside: a job that always fails on it would never end."""
         try:
             with ZipFile(self.path) as archive:
                 damage = archive.testzip()  # sums of all parts, at which torch does not look

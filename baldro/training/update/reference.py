@@ -1,4 +1,4 @@
-"""What the model was before its first step, as far as a loss compares with it: hidden states of the sequences, and its output head.
+"""The reference cache: hidden states and output head of the model before its first step, where a loss compares with them.
 
 No second model is held. Hidden states take H numbers an answer token, in the memory of the node, and give the reference's logits through
 a copy of the output head (V x H), on the device. They are taken by one forward pass over what the run will draw, which for a 7B model is
@@ -18,19 +18,19 @@ from baldro.runs import OBJECTIVES, Run
 
 
 @dataclass(frozen=True, kw_only=True)
-class Memory:
-    """The reference's side of a comparison; what no loss needs is empty."""
+class ReferenceCache:
+    """Hidden states and output head of the reference; what no loss of the run needs is empty."""
 
     head: heads.Head | None = None
     """Hidden states -> logits of the reference."""
     hidden: dict[Tokens, Tensor] = field(default_factory=dict)
-    """What predicts each answer token of a sequence, (T, H), in the node's memory."""
+    """Sequence -> hidden states that predict its answer tokens, (T, H), in the node's memory."""
     activation: dict[Tokens, Tensor] = field(default_factory=dict)
-    """Behind the run's layer, at each answer token, (T, H), in the node's memory."""
+    """Sequence -> hidden states behind the run's layer at its answer tokens, (T, H), in the node's memory."""
 
 
 @torch.no_grad()
-def remember(
+def cache_reference(
     model: nn.Module,
     run: Run,
     *,
@@ -38,18 +38,18 @@ def remember(
     retain: Sequence[Tokens],
     tokens: int = 16384,
     autocast: Callable = torch.no_grad,
-) -> Memory:
-    """What a run compares with, of the model as it is now.
+) -> ReferenceCache:
+    """Fill the reference cache of a run with the model as it is now.
 
     Args:
         forget, retain: the sequences that the run will see.
-        tokens: padded ones in one forward pass.
+        tokens: padded tokens in one forward pass.
         autocast: makes the context of a forward pass.
     """
     by_head = list(forget) if "reference_logits" in OBJECTIVES[run.objective].needs else []
     by_head += list(retain) if run.retain_loss == "kl" else []
     by_layer = list(retain) if run.retain_loss == "activations" else []
-    found = Memory(head=heads.frozen(model) if by_head else None)
+    found = ReferenceCache(head=heads.frozen(model) if by_head else None)
     training = model.training
     model.eval()
     device = next(model.parameters()).device
