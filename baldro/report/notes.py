@@ -5,19 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from baldro.report.frame import absent_of, is_method, places, values_of
-from baldro.report.rows import Row, methods, outcome
-from baldro.report.selection import Selected, point, varying
-from baldro.report.style import (
-    REFERENCES,
-    counted,
-    hyperparameter_label,
-    listed,
-    method_label,
-    metric,
-    number,
-    plain,
-)
+from baldro.analysis.frame import absent_of, is_method, places, values_of
+from baldro.analysis.labels import REFERENCES, hyperparameter_label, method_label, metric, plain
+from baldro.analysis.rows import Row, methods, outcome
+from baldro.analysis.selection import Selected, point, varying
+from baldro.report.style import counted, listed, number
 from baldro.stats import ks_step, ks_values
 
 SMALL = 40 * 40

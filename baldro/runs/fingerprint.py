@@ -47,7 +47,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         *("benchmarks.protocol", "metrics", "stats.__init__", "stats.arrays", "stats.bootstrap", "stats.distance"),
         *("stats.intervals", "stats.redraws"),
     ),
-    "report": ("benchmarks.protocol", "metrics", "report", "slurm", "stats"),
+    "report": ("analysis", "benchmarks.protocol", "metrics", "report", "slurm", "stats"),
 }
 """Stage, or an addition that some of its jobs have -> modules of baldro that make its numbers."""
 

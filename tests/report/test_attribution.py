@@ -12,10 +12,10 @@ import pytest
 import yaml
 from scipy import stats
 
+from baldro.analysis.attribution import CHANGES, DOUBTFUL, NOT_SHOWN, attribute, attribution_frame
 from baldro.cli import main
 from baldro.errors import BaldroError
 from baldro.report import read_frame, tables_text
-from baldro.report.attribution import CHANGES, DOUBTFUL, NOT_SHOWN, attribute, attribution_frame
 from baldro.report.attribution_text import attribution_cautions, attribution_findings, attribution_tables, signed
 from baldro.report.figures.attribution import draw_attribution
 from baldro.report.figures.canvas import house_style

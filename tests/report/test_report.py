@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from baldro.analysis.comparisons import compare
+from baldro.analysis.labels import metric
 from baldro.errors import BaldroError
 from baldro.report import main_table_text, read_frame, tables_text, write_report
-from baldro.report.comparisons import compare
-from baldro.report.style import metric
 
 from .conftest import write_study
 

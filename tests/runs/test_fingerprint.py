@@ -240,7 +240,7 @@ def test_words_layout_and_what_makes_no_numbers_change_nothing(changed, file, ol
         ("benchmarks/idk.py", "I do not know.", "I know.", {"idkdpo", "reference idk"}),
         ("benchmarks/muse_doubts.py", '"forget"', '"retain"', {"muse"}),
         ("places.py", "raw", "row", {*KINDS, "model"}),
-        ("report/page.html.j2", "</body>", "<hr></body>", {"report"}),
+        ("report/templates/page.html.j2", "</body>", "<hr></body>", {"report"}),
         ("metrics/utility.py", "import ", "import math as _m\nimport ", {"metrics", "report"}),
         ("stats/paired.py", "import numpy", "import math as _m\nimport numpy", {"report"}),
         ("report/figures/tradeoff.py", "import ", "import math as _m\nimport ", {"report"}),

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from baldro.report.attribution import CHANGES, INTERACTION, MAIN, TOTAL, Attributed
+from baldro.analysis.attribution import CHANGES, INTERACTION, MAIN, TOTAL, Attributed
+from baldro.analysis.labels import level_label, metric
 from baldro.report.attribution_text import effect_text
 from baldro.report.figures.canvas import Sketch, legend_below, panels
-from baldro.report.style import POINTS, level_label, look, metric
+from baldro.report.style import POINTS, look
 
 SPACE = 0.17
 """Inches between the points of two methods in one row."""
