@@ -117,7 +117,7 @@ def attribution_frame(effects: Sequence[Attributed]) -> pd.DataFrame:
             "p": e.effect.p,
             "p_holm": e.p_holm,
         }
-        counted = {"seeds": d.n if d else 0, "of": e.effect.there, "missing": e.effect.missing, "runs": e.runs}
+        counted = {"seeds": d.n if d else 0, "of": e.effect.present, "missing": e.effect.missing, "runs": e.runs}
         rows.append(names | moved | {"metric": e.metric} | ends | counted | {"verdict": e.verdict})
     return pd.DataFrame(rows)
 

@@ -163,13 +163,13 @@ def _pairs(
 def _tested(comparisons: list[Comparison], sides: Sequence[tuple[Any, Any, Any]]) -> list[Comparison]:
     """Each with its test over samples, or with why there is none. sides: robust, base and retain model of each."""
     can = [can_test(c.metric, *side) for c, side in zip(comparisons, sides, strict=True)]
-    among = Counter(_family(c) for c, there in zip(comparisons, can, strict=True) if there)
+    among = Counter(_family(c) for c, testable in zip(comparisons, can, strict=True) if testable)
     tested = []
-    for c, side, there in zip(comparisons, sides, can, strict=True):
+    for c, side, testable in zip(comparisons, sides, can, strict=True):
         count = among[_family(c)]
-        if there and too_many(count):
+        if testable and too_many(count):
             c = replace(c, untested=f"{count:,} comparisons need more than {MOST:,} relabellings")
-        elif there:
+        elif testable:
             c = replace(c, test=paired_test(c.metric, *side, draws=draws_for(count)))
         tested.append(c)
     return tested

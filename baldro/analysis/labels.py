@@ -113,10 +113,10 @@ def _setting(name: str, value: Any) -> str:
 def method_label(objective: str, variant: str, hyperparameters: Mapping[str, Any] | None = None) -> str:
     """*NPO + BalDRO-DV (beta_dv 5)*; *NPO (BLUR)*, and the usual combiner goes without saying."""
     name = " + ".join(part for part in (objective_label(objective), variant_label(variant)) if part)
-    told = {
+    named = {
         name: value for name, value in (hyperparameters or {}).items() if (name, value) != ("combiner", USUAL_COMBINER)
     }
-    tail = hyperparameter_label(told)
+    tail = hyperparameter_label(named)
     return f"{name} ({tail})" if tail else name
 
 

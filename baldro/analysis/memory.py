@@ -1,4 +1,4 @@
-"""Is there something to unlearn: what Original and Retain know of each forget split, and whether their forget quality tells them apart."""
+"""Is there something to unlearn: what Original and Retain know of each forget split, and whether they are distinguishable."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ class Memory:
 
     @property
     def distinguishable(self) -> bool | None:
-        """Whether the models are told apart; None where no p-value says so."""
+        """Whether the models are distinguishable; None where no p-value says so."""
         return None if self.p is None else self.p < DISTINGUISHABLE
 
 

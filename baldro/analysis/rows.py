@@ -86,10 +86,10 @@ def _rows(part, whole, selected: Selected, method: tuple[str, str], names: tuple
     for values in sorted(keys, key=lambda key: _natural(fields, key)) or [()]:
         rows = own.iloc[keys.get(values, [])]  # none where the rule rejected them all
         cells, instead = {}, {r["split"]: r["reason"] for r in of_method}
-        for split, there in rows.groupby("split", sort=False):
-            done = there[there["status"] == "ok"]
+        for split, own_split in rows.groupby("split", sort=False):
+            done = own_split[own_split["status"] == "ok"]
             if done.empty:
-                instead[split] = outcome(there.iloc[0])
+                instead[split] = outcome(own_split.iloc[0])
             present = [name for name in names if name in done and done[name].notna().any()]
             cells |= {(split, name): _cell(done[done[name].notna()], name, level) for name in present}
         shown = {name: value for name, value in zip(fields, values, strict=False) if value is not None}
@@ -126,7 +126,7 @@ def _cell(rows: pd.DataFrame, name: str, level: float) -> Cell:
 
 
 def mark_best(rows: list[Row], splits: tuple[str, ...], names: tuple[str, ...]) -> list[Row]:
-    """Mark, per split and metric with a direction, the methods that cannot be told from the best one, and what is bold of them.
+    """Mark, per split and metric with a direction, the methods not distinguishable from the best one, and what is bold of them.
 
     Bold says something: it is at most half of the methods. A p-value is bold where its statistic is, whose interval it lacks.
     """

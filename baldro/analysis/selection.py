@@ -139,10 +139,10 @@ def _limit(frame: pd.DataFrame, cell: pd.Series, bound: Mapping[str, Any]) -> fl
     factor = bound.get("at_least", bound.get("at_most"))
     if bound.get("of") is None:
         return factor
-    there = (frame["objective"] == bound["of"]) & (frame["status"] == "ok")
+    same = (frame["objective"] == bound["of"]) & (frame["status"] == "ok")
     for name in ("benchmark", "model", "split"):
-        there &= frame[name] == cell[name]
-    value = frame.loc[there, bound["metric"]].mean()
+        same &= frame[name] == cell[name]
+    value = frame.loc[same, bound["metric"]].mean()
     return None if pd.isna(value) else factor * value
 
 

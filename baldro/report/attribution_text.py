@@ -27,18 +27,18 @@ class EffectRow(Row):
 
 def attribution_tables(effects: Sequence[Attributed]) -> list[Table]:
     """A table of each (benchmark, model): methods and their factors down, splits and metrics across; no interactions."""
-    told = [e for e in effects if e.kind != INTERACTION]
-    keys = dict.fromkeys((e.benchmark, e.model) for e in told)
-    return [_table([e for e in told if (e.benchmark, e.model) == key]) for key in keys]
+    kept = [e for e in effects if e.kind != INTERACTION]
+    keys = dict.fromkeys((e.benchmark, e.model) for e in kept)
+    return [_table([e for e in kept if (e.benchmark, e.model) == key]) for key in keys]
 
 
 def attribution_findings(effects: Sequence[Attributed]) -> dict[str, list[str]]:
     """Metric (and where, if there are several splits or models) -> a sentence a factor: what it changes, of which methods."""
-    told = [e for e in effects if e.kind != INTERACTION]
-    places = list(dict.fromkeys((e.benchmark, e.model) for e in told))
-    splits = list(dict.fromkeys(e.split for e in told))
+    kept = [e for e in effects if e.kind != INTERACTION]
+    places = list(dict.fromkeys((e.benchmark, e.model) for e in kept))
+    splits = list(dict.fromkeys(e.split for e in kept))
     found: dict[str, dict[str, list[Attributed]]] = {}
-    for e in told:
+    for e in kept:
         direction = {"up": ", higher is better", "down": ", lower is better", "": ""}[metric(e.metric).better]
         where = [e.split] * (len(splits) > 1) + [e.benchmark, e.model] * (len(places) > 1)
         heading = f"{metric(e.metric).label}{direction}" + (f" ({', '.join(where)})" if where else "")
@@ -158,7 +158,7 @@ def _by_split(effects: Sequence[Attributed]) -> list[list[Attributed]]:
 
 def _missing(own: Sequence[Attributed]) -> str:
     worst = max(own, key=lambda e: e.effect.missing)
-    of = worst.effect.missing + worst.effect.there
+    of = worst.effect.missing + worst.effect.present
     return f"{worst.method}: {worst.label}, {worst.split}: {worst.effect.missing} of {counted(of, 'pair')} of runs lack a result."
 
 

@@ -74,7 +74,7 @@ def test_effects_are_differences_of_paired_means():
         interval = test.confidence_interval(0.95)
         d = e.effect.difference
         assert (d.mean, d.low, d.high) == pytest.approx(((means[level] - means[reference]).mean(), *interval))
-        assert e.effect.p == pytest.approx(test.pvalue) and (d.n, e.effect.there, e.runs) == (3, 24, 48)
+        assert e.effect.p == pytest.approx(test.pvalue) and (d.n, e.effect.present, e.runs) == (3, 24, 48)
         if e.metric == "forget_quality_d":
             assert d.mean == pytest.approx(TRUTH[name], abs=0.003)
 
