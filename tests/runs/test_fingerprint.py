@@ -49,6 +49,25 @@ NO_NUMBERS = {
     "jobs.finished": "keeps a trained model until it is scored",
     "jobs.provenance": "what a result was made from",
     "jobs.metrics": "reads, writes and prints",
+    **dict.fromkeys(
+        (
+            "records.dynamics",
+            "records.evidence",
+            "records.failure",
+            "records.finished",
+            "records.metrics",
+            "records.model",
+            "records.per_sample",
+            "records.reference",
+            "records.report",
+            "records.run",
+            "records.slurm",
+            "records.steps",
+            "records.store",
+            "records.weights",
+        ),
+        "writes and reads a file of results",
+    ),
 }
 """Imported, and listed nowhere: modules, or rooms, and why."""
 SAMPLES = "jobs.inputs makes training's samples with it"
