@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = """
-errors slurm places durable prompts records models methods benchmarks runs training scoring plan stats metrics report jobs cli
+errors slurm places durable prompts records models methods benchmarks runs training scoring plan stats metrics analysis report jobs cli
 """
 ROOMS = ORDER.split()
 MODULES = sorted((ROOT / "baldro").rglob("*.py"))
@@ -65,7 +65,7 @@ def test_rules_are_calls_of_verbs_without_python_of_their_own():
 
 
 def test_what_needs_no_model_loads_none():
-    modules = ["runs", "plan", "benchmarks", "metrics", "stats", "report", "cli.main"]
+    modules = ["runs", "plan", "benchmarks", "metrics", "stats", "analysis", "report", "cli.main"]
     heavy = "{'torch', 'transformers', 'matplotlib', 'datasets', 'snakemake'}"
     code = f"""
 import sys

@@ -5,9 +5,9 @@ import json
 import pandas as pd
 import pytest
 
+from baldro.analysis.frame import COSTS, absent_of, hyperparameter_names, interval_of, metric_names, read_results
 from baldro.errors import BaldroError
 from baldro.report import read_frame
-from baldro.report.frame import COSTS, absent_of, hyperparameter_names, interval_of, metric_names, read_results
 
 EVALUATED = '{"run": "ID", "definitions": "x", "metrics": {%s}, "intervals": {%s}, "absent": {}}'
 

@@ -49,6 +49,25 @@ NO_NUMBERS = {
     "jobs.finished": "keeps a trained model until it is scored",
     "jobs.provenance": "what a result was made from",
     "jobs.metrics": "reads, writes and prints",
+    **dict.fromkeys(
+        (
+            "records.dynamics",
+            "records.evidence",
+            "records.failure",
+            "records.finished",
+            "records.metrics",
+            "records.model",
+            "records.per_sample",
+            "records.reference",
+            "records.report",
+            "records.run",
+            "records.slurm",
+            "records.steps",
+            "records.store",
+            "records.weights",
+        ),
+        "writes and reads a file of results",
+    ),
 }
 """Imported, and listed nowhere: modules, or rooms, and why."""
 SAMPLES = "jobs.inputs makes training's samples with it"
@@ -240,7 +259,7 @@ def test_words_layout_and_what_makes_no_numbers_change_nothing(changed, file, ol
         ("benchmarks/idk.py", "I do not know.", "I know.", {"idkdpo", "reference idk"}),
         ("benchmarks/muse_doubts.py", '"forget"', '"retain"', {"muse"}),
         ("places.py", "raw", "row", {*KINDS, "model"}),
-        ("report/page.html.j2", "</body>", "<hr></body>", {"report"}),
+        ("report/templates/page.html.j2", "</body>", "<hr></body>", {"report"}),
         ("metrics/utility.py", "import ", "import math as _m\nimport ", {"metrics", "report"}),
         ("stats/paired.py", "import numpy", "import math as _m\nimport numpy", {"report"}),
         ("report/figures/tradeoff.py", "import ", "import math as _m\nimport ", {"report"}),
