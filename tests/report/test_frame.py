@@ -122,7 +122,7 @@ def test_a_failure_beside_an_older_result_counts(study):
         ("metrics.json", EVALUATED % ('"a": 1', '"b": [1, 2]'), "the interval of b"),
         ("metrics.json", EVALUATED % ('"a": 1', '"a": [NaN, 2]'), "the interval of a"),
         ("run.json", '{"run": "ID", "seconds": 1}', "lacks spec"),
-        ("failed.json", '{"run": "ID"}', "gives no reason"),
+        ("failed.json", '{"run": "ID", "stage": "train", "reason": ""}', "gives no reason"),
     ],
 )
 def test_broken_files_are_one_line_errors(study, file, content, message):
