@@ -6,10 +6,6 @@ from baldro.runs import READ
 from baldro.runs.loading import SCHEMA
 
 ELSEWHERE = {
-    "benchmark": {
-        **dict.fromkeys(("max_new_tokens", "evaluate_rows", "gradient_norms", "fluency"), "score"),
-        **dict.fromkeys(("rows", "tokens_per_row"), "baldro plan"),
-    },
     "model": {
         **dict.fromkeys(("pretrain", "finetune"), "train: in the id of the run that makes the model"),
         **dict.fromkeys(("parameters", "layers"), "baldro plan and the checks of a config"),

@@ -124,9 +124,9 @@ def judge(wildcards):
     return [f"results/classifiers/{benchmark}.json"] if EXPERIMENT.classifier(benchmark) else []
 
 
-def setting(key, default=None):
-    """A key of the definition of a run's benchmark."""
-    return lambda wildcards: EXPERIMENT.benchmarks[of(wildcards).benchmark].get(key, default)
+def setting(key, otherwise=None):
+    """A key of the definition of a run's benchmark; where that has none, another value."""
+    return lambda wildcards: getattr(EXPERIMENT.definition(of(wildcards).benchmark), key) or otherwise
 
 
 def rows_option(wildcards):
