@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = """
-errors slurm places durable prompts models methods benchmarks runs training scoring plan metrics stats report jobs cli
+errors slurm places durable prompts records models methods benchmarks runs training scoring plan metrics stats report jobs cli
 """
 ROOMS = ORDER.split()
 MODULES = sorted((ROOT / "baldro").rglob("*.py"))

@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 
 from baldro.benchmarks.splits import check_splits
-from baldro.benchmarks.table import COLUMNS, content_hash, read, split, write
 from baldro.errors import unknown
 from baldro.places import alternate_files
+from baldro.records.benchmark import COLUMNS, content_hash, read, split, write
 
 KINDS = ("fictional", "muse", "tofu")
 GENERATOR_KEYS = ("authors", "questions", "known_authors", "background_authors", "world_facts", "forget", "seed")

@@ -19,8 +19,8 @@ import pandas as pd
 
 from baldro.benchmarks.protocol import MUSE, TOFU
 from baldro.errors import BaldroError, unknown
+from baldro.records.evidence import ASKED
 
-ASKED = ("question", "text")
 PARAPHRASED = ("forget", "retain")
 """TOFU's sections that are judged on a paraphrase; the others on the answer itself, against its options."""
 PROTOCOLS = {kind: {s.name: s for s in asked} for kind, asked in (("tofu", TOFU), ("muse", MUSE))}

@@ -8,17 +8,13 @@ import pandas as pd
 
 from baldro.errors import BaldroError, unknown
 from baldro.metrics.collapse import length, repetition
-from baldro.metrics.evidence import ASKED, PARAPHRASED, PROTOCOLS, Absent, Evidence, place
+from baldro.metrics.evidence import PARAPHRASED, PROTOCOLS, Absent, Evidence, place
 from baldro.metrics.membership import min_k, min_k_plus_plus, zlib_ratio
 from baldro.metrics.memorization import exact_memorization, extraction_strength
 from baldro.metrics.probability import probability
 from baldro.metrics.rouge import KINDS, rouge
+from baldro.records.evidence import ASKED, KEY, REQUIRED
 
-COLUMNS = (
-    *("section", "index", "candidate", "question", "text", "tokens", "end", "avg_loss"),
-    *("logp", "hit", "mu", "sigma", "gradient_norm", "generation", "clean"),
-)
-KEY = ["section", "index", "candidate"]
 CANDIDATE = r"answer|paraphrase|wrong_(?:0|[1-9][0-9]*)"
 ROUNDING = 1e-6  # how far below 0 an average loss may fall by rounding alone
 SIGNS = {"logp": lambda v: (v <= 1e-3).all(), "sigma": lambda v: (v >= 0).all()}  # 1e-3: rounding in single precision
@@ -170,9 +166,9 @@ _COMPUTE: Mapping[str, Callable[[_Rows], pd.Series | pd.DataFrame]] = {
 
 
 def _check_columns(samples: pd.DataFrame, where: str) -> None:
-    missing = [name for name in COLUMNS if name not in samples.columns]
+    missing = [name for name in REQUIRED if name not in samples.columns]
     if missing:
-        raise BaldroError(f"{where}: no column {', '.join(missing)}; needs: {', '.join(COLUMNS)}")
+        raise BaldroError(f"{where}: no column {', '.join(missing)}; needs: {', '.join(REQUIRED)}")
     if samples.empty:
         raise BaldroError(f"{where}: no rows; needs one per section, index and candidate")
     if not pd.api.types.is_integer_dtype(samples["index"]) or samples["index"].isna().any():
@@ -185,7 +181,7 @@ def _check_rows(samples: pd.DataFrame, kind: str, where: str) -> None:
         raise unknown("section", name, asked, where=where)
     strange = ~samples["candidate"].astype(str).str.fullmatch(CANDIDATE)
     _refuse(samples, strange, where, "candidate must be answer, paraphrase, wrong_0, wrong_1, ...")
-    _refuse(samples, samples.duplicated(KEY), where, "appears twice; needs one row each")
+    _refuse(samples, samples.duplicated(list(KEY)), where, "appears twice; needs one row each")
     for column in ASKED:
         told = samples[column].map(lambda value: isinstance(value, str)).astype(bool)
         _refuse(samples, ~told, where, f"has no {column}; needs a text")
@@ -209,4 +205,4 @@ def _check_rows(samples: pd.DataFrame, kind: str, where: str) -> None:
 def _refuse(rows: pd.DataFrame, bad: pd.Series | np.ndarray, where: str, problem: str) -> None:
     bad = np.asarray(bad)
     if bad.any():
-        raise BaldroError(f"{where}: {place(*rows.iloc[int(bad.argmax())][KEY])}: {problem}")
+        raise BaldroError(f"{where}: {place(*rows.iloc[int(bad.argmax())][list(KEY)])}: {problem}")

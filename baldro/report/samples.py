@@ -8,8 +8,8 @@ import pandas as pd
 
 from baldro.errors import BaldroError
 from baldro.metrics import RAW_RATIOS
-from baldro.report.evaluation import AGAIN
-from baldro.report.parquet import read_parquet
+from baldro.records import per_sample
+from baldro.records.metrics import AGAIN
 
 RATIOS = RAW_RATIOS
 """Truth ratios of the forget samples, as D compares them."""
@@ -38,7 +38,7 @@ def read_samples(path: Path, metrics: Mapping[str, float]) -> Samples:
     metrics: of the same run. Errors: no such file, broken, values that are not finite, an index twice, or a mean that
     is not the metric.
     """
-    table = read_parquet(path, ("metric", "index", "value"))
+    table = per_sample.read(path)
     table = table[table["metric"].isin(KEPT)]
     if not np.isfinite(table["value"].to_numpy(dtype=float)).all() or table.duplicated(["metric", "index"]).any():
         raise BaldroError(f"{path} has a value that is not finite, or an index twice; allowed: one number a sample")

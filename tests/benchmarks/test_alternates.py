@@ -72,7 +72,7 @@ def test_nothing_else_depends_on_them(shared, real, tmp_path):
 
 def test_stored_and_read_again(shared, real, tmp_path):
     frame = data.build(definition(shared, write(tmp_path / "others.jsonl", real)))
-    data.write(frame, tmp_path / "tofu.parquet")
+    data.write(tmp_path / "tofu.parquet", frame)
     back = data.read(tmp_path / "tofu.parquet")
     assert given_to(back, "forget05") == given_to(frame, "forget05")
     assert back["alternate_answer"].isna().equals(frame["alternate_answer"].isna())

@@ -9,10 +9,10 @@ from baldro import benchmarks as data
 from baldro.benchmarks.apart import apart
 from baldro.benchmarks.fictional import generate
 from baldro.benchmarks.protocol import sections
-from baldro.benchmarks.table import notes as stored
 from baldro.cli import main
 from baldro.errors import BaldroError
 from baldro.metrics import evaluate, from_samples
+from baldro.records.benchmark import notes as stored
 from baldro.scoring import candidates
 
 FORGET, HELD = {"secret": "keep"}, {"secret": "others"}
@@ -189,7 +189,7 @@ def test_what_is_noted_whatever_its_number(rows, build, tmp_path):
 
 def test_a_few_are_noted_and_stored_with_the_table(rows, build, tmp_path, capsys):
     clean = build(rows)
-    data.write(clean, tmp_path / "clean.parquet")
+    data.write(tmp_path / "clean.parquet", clean)
     assert clean.attrs == {} and stored(tmp_path / "clean.parquet") == []
     rows["others"][0] = {"question": "what is  SECRET 0?", "answer": "secret is 0. "}
     rows["others"][1:3] = rows["others"][3:5]
@@ -201,7 +201,7 @@ def test_a_few_are_noted_and_stored_with_the_table(rows, build, tmp_path, capsys
         "2 of 40 rows of others stand there already, and weigh more",
         "1 of 20 rows of retain_perturbed are not in full, so never learnt",
     ]
-    data.write(frame, tmp_path / "out.parquet")
+    data.write(tmp_path / "out.parquet", frame)
     back = data.read(tmp_path / "out.parquet")
     assert back.attrs["notes"] == stored(tmp_path / "out.parquet") == notes
     assert data.content_hash(back) == data.content_hash(frame.assign()) != data.content_hash(clean)
@@ -244,14 +244,13 @@ def test_fictional_has_nothing_to_note(tmp_path):
 def test_the_report_says_what_was_noted(rows, build, tmp_path, monkeypatch):
     from types import SimpleNamespace
 
-    from baldro import report
-    from baldro.cli import verbs
+    from baldro.jobs import report
 
     rows["retain_perturbed"][0]["question"] = "Another?"
-    data.write(build(rows), tmp_path / "data/mine.parquet")
+    data.write(tmp_path / "data/mine.parquet", build(rows))
     config = {"name": "t", "benchmarks": {"mine": {"kind": "tofu", "source": [str(tmp_path)], "forget": FORGET}}}
     config["grid"] = {"benchmark": "mine", "model": "tiny", "split": "secret", "objective": "npo"}
     said = {}
     monkeypatch.setattr(report, "write_report", lambda **options: said.update(options["notes"]))
-    verbs.report(SimpleNamespace(config=json.dumps(config), results=tmp_path, allow_missing=True))
+    report.run(SimpleNamespace(config=json.dumps(config), results=tmp_path, allow_missing=True))
     assert said == {"Data of mine": f"{tmp_path}: 1 of 20 rows of retain_perturbed are not in full, so never learnt."}

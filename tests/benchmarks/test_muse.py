@@ -127,7 +127,7 @@ def test_the_protocol_finds_its_splits(raw):
 
 def test_stored_rows_are_the_rows(raw, tmp_path):
     frame = load(raw)
-    data.write(frame, tmp_path / "muse.parquet")
+    data.write(tmp_path / "muse.parquet", frame)
     back = data.read(tmp_path / "muse.parquet")
     assert data.content_hash(back) == data.content_hash(frame)
     assert rows(back, "forget") == rows(frame, "forget")

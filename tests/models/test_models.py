@@ -14,6 +14,7 @@ from baldro import scoring as score
 from baldro.errors import BaldroError
 from baldro.prompts.batches import collate
 from baldro.prompts.encode import Tokens
+from baldro.records.model import Description
 from tests.conftest import absent
 
 SHAPE = dict(vocab_size=300, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2)
@@ -213,14 +214,14 @@ def test_token_logp_is_that_of_the_whole_logits(monkeypatch):
 
 def test_described_from_scratch():
     found = models.describe("tiny", {"build": SHAPE, "prompt": "{question}\n"})
-    assert found == {"name": "tiny", "prompt": "{question}\n", "build": SHAPE, "starts": {}}
-    json.dumps(found)
+    assert found == Description(name="tiny", prompt="{question}\n", build=SHAPE, starts={})
+    assert json.loads(json.dumps(found.as_dict())) == dict(name="tiny", prompt="{question}\n", build=SHAPE, starts={})
 
 
 def test_described_from_places(tmp_path, folder):
     places = [str(tmp_path / "nowhere"), "$BALDRO_UNSET_VARIABLE/x", str(folder)]
     found = models.describe("m", {"target": places, "retain": {"retain90": [str(folder)]}, "prompt": "{question} "})
-    assert found["starts"] == {"target": str(folder), "retain90": str(folder)} and found["build"] is None
+    assert found.starts == {"target": str(folder), "retain90": str(folder)} and found.build is None
 
 
 @pytest.mark.parametrize("prompt", ["Q\n", "chat"])
@@ -258,8 +259,8 @@ def apart(tmp_path):
 def test_a_tokenizer_of_its_own_place(apart, folder):
     weights, coder = apart
     found = models.describe("m", {"target": [weights], "tokenizer": [f"{coder}-nowhere", coder]})
-    assert found["tokenizer"] == coder and found["starts"] == {"target": weights}
-    assert found["rendered"] == models.describe("m", {"target": [str(folder)]})["rendered"]
+    assert found.tokenizer == coder and found.starts == {"target": weights}
+    assert found.rendered == models.describe("m", {"target": [str(folder)]}).rendered
     assert models.tokenizer(coder)(TEXTS)["input_ids"] == models.tokenizer(str(folder))(TEXTS)["input_ids"]
     with refused(rf"^model m \({weights}\): .*cannot be loaded: .*; allowed: .*`tokenizer` in the model"):
         models.describe("m", {"target": [weights]})
@@ -279,7 +280,7 @@ def test_what_a_chat_reads_is_described_or_refused(folder, tmp_path, key):
     models.load(str(folder)).save_pretrained(tmp_path / "chatty")
     coder.save_pretrained(tmp_path / "chatty")
     found = models.describe("m", {"target": [str(tmp_path / "chatty")], "prompt": "chat", key: value})
-    assert found[key] == value and list(found["rendered"]) == ["target"]
+    assert getattr(found, key) == value and list(found.rendered) == ["target"]
 
 
 def test_a_source_that_is_nowhere(tmp_path):

@@ -78,7 +78,7 @@ def test_the_same_code_elsewhere_has_the_same_fingerprint(changed):
         ("durable/files.py", "token_hex(4)", "token_hex(8)"),
         ("durable/lease.py", ">= 1:", ">= 2:"),
         ("jobs/training.py", "RANK", "OTHER_RANK"),
-        ("jobs/finished.py", "finished.json", "other.json"),
+        ("records/finished.py", "finished.json", "other.json"),
         ("cli/main.py", "default=64", "default=32"),
         ("runs/experiment.py", "found: dict[Run, None] = {}", "found: dict[Run, None] = dict()"),
     ],

@@ -1,4 +1,4 @@
-"""The table of records: reading, writing, one split of it. A frame's `attrs["notes"]`, if there are any, are stored beside its rows."""
+"""data/{benchmark}.parquet, by `baldro benchmark`: a benchmark's rows, and the frame's `attrs["notes"]`."""
 
 import hashlib
 import json
@@ -6,27 +6,31 @@ from pathlib import Path
 
 import pandas as pd
 
-from baldro.durable.files import read_table, whole
 from baldro.errors import BaldroError, unknown
+from baldro.records.store import read_columns, write_table
 
 COLUMNS = ("split", "index", "question", "answer", "paraphrased_answer", "perturbed_answer", "alternate_answer")
 
 
-def write(frame: pd.DataFrame, path: Path) -> None:
+def place(results: Path, benchmark: str) -> Path:
+    """Where it is."""
+    return results / "data" / f"{benchmark}.parquet"
+
+
+def write(path: Path, frame: pd.DataFrame) -> None:
     """Store a benchmark, whole or not at all."""
-    with whole(path) as beside:
-        frame[list(COLUMNS)].to_parquet(beside, index=False)
+    write_table(path, frame, COLUMNS)
 
 
 def read(path: Path) -> pd.DataFrame:
-    """A stored benchmark, every split of it."""
+    """A stored benchmark, every split of it.
+
+    Raises:
+        BaldroError: a file that is not there, or that is none of `baldro benchmark`.
+    """
     if not path.is_file():
         raise BaldroError(f"{path} is not there; run `baldro benchmark` first")
-    frame = read_table(path)
-    lacking = [column for column in COLUMNS if column not in frame]
-    if lacking:
-        raise BaldroError(f"{path} lacks the column {lacking[0]}; allowed: a file that this `baldro benchmark` wrote")
-    return frame
+    return read_columns(path, COLUMNS, made_by="this `baldro benchmark`")
 
 
 def notes(path: Path) -> list[str]:
