@@ -368,7 +368,7 @@ def total(gpu="a100", **axes):
     return sum(hours(small(**axes), gpu=gpu).values())
 
 
-@settings(max_examples=12)
+@settings(max_examples=4)
 @given(
     epochs=st.integers(1, 20),
     parameters=st.floats(1e6, 1e11),
