@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = """
-errors slurm places durable prompts models methods benchmarks runs plan training scoring metrics stats report jobs cli
+errors slurm places durable prompts models methods benchmarks metrics stats runs config plan training scoring report jobs cli
 """
 ROOMS = ORDER.split()
 MODULES = sorted((ROOT / "baldro").rglob("*.py"))
@@ -58,11 +58,11 @@ def test_every_module_can_be_found_by_its_fingerprint():
     assert not [name(path) for path in MODULES if path.with_suffix("").is_dir()]
 
 
-def test_the_workflow_imports_the_runs_only():
+def test_the_workflow_imports_the_config_and_the_runs_only():
     pattern = re.compile(r"^\s*(?:from|import)\s+(baldro[\w.]*)", re.MULTILINE)
     files = [ROOT / "Snakefile", *(ROOT / "workflow").rglob("*.smk")]
     found = {module for path in files for module in pattern.findall(path.read_text())}
-    assert found == {"baldro.runs", "baldro.errors"}
+    assert found == {"baldro.config", "baldro.runs", "baldro.errors"}
 
 
 def test_rules_are_calls_of_verbs_without_python_of_their_own():
@@ -70,7 +70,7 @@ def test_rules_are_calls_of_verbs_without_python_of_their_own():
         assert not re.search(r"^ +(run|script|notebook|wrapper):", path.read_text(), re.MULTILINE), path
 
 
-@pytest.mark.parametrize("module", ["runs", "plan", "benchmarks", "metrics", "stats", "report", "cli.main"])
+@pytest.mark.parametrize("module", ["config", "runs", "plan", "benchmarks", "metrics", "stats", "report", "cli.main"])
 def test_what_needs_no_model_loads_none(module):
     heavy = "{'torch', 'transformers', 'matplotlib', 'datasets', 'snakemake'}"
     code = f"import sys, baldro.{module}; print(sorted({heavy} & set(sys.modules)))"
@@ -80,7 +80,7 @@ def test_what_needs_no_model_loads_none(module):
 
 def test_a_run_needs_nothing_that_only_configs_need():
     """So that a checkout trains and scores where little is installed."""
-    absent = "sys.modules.update(dict.fromkeys(['jsonschema', 'pyarrow', 'scipy', 'datasets']))"
+    absent = "sys.modules.update(dict.fromkeys(['pyarrow', 'scipy', 'datasets']))"
     code = f"import sys; {absent}; import baldro.runs, baldro.benchmarks"
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert process.returncode == 0, process.stderr

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from baldro.config import load
 from baldro.durable.files import parse_json, read_json, read_text, remove, write_json
 from baldro.durable.lease import Lease, Stop
 from baldro.errors import BaldroError
-from baldro.runs import Experiment, load
+from baldro.runs import Experiment
 
 if TYPE_CHECKING:
     import pandas as pd

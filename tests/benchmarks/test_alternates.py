@@ -7,8 +7,8 @@ import pytest
 
 from baldro import benchmarks as data
 from baldro.benchmarks import alternates
+from baldro.config import load
 from baldro.errors import BaldroError
-from baldro.runs import load
 
 FORGET = {"forget01": "retain99", "forget05": "retain95"}
 

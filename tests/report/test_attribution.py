@@ -13,6 +13,7 @@ import yaml
 from scipy import stats
 
 from baldro.cli import main
+from baldro.config import load
 from baldro.errors import BaldroError
 from baldro.report import read_frame, tables_text
 from baldro.report.attribution import CHANGES, DOUBTFUL, NOT_SHOWN, attribute, attribution_frame
@@ -21,7 +22,7 @@ from baldro.report.figures.attribution import draw_attribution
 from baldro.report.figures.canvas import house_style
 from baldro.report.formats import html, markdown
 from baldro.report.latex import latex
-from baldro.runs import Run, load
+from baldro.runs import Run
 from baldro.stats import holm
 
 FACTORS = ["dv_direction", "retain_normalisation", "robust_scope", "precision"]

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from baldro.config import load
 from baldro.errors import BaldroError
 from baldro.places import MUSE, MUSE_RAW
-from baldro.runs import OBJECTIVES, Run, load
+from baldro.runs import OBJECTIVES, Run
 from baldro.runs.agreement import answers
 from baldro.runs.experiment import expand
 

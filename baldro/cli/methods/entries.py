@@ -7,13 +7,11 @@ import ast
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from baldro.methods.declared import PACKAGE, Declared
 from baldro.plan.passes import CURVED, Passes, of_forget, of_retain, share
 from baldro.runs import COMBINERS, FIELDS, OBJECTIVES, VARIANTS, Run
-from baldro.runs.loading import schema_of_everything
 from baldro.runs.run import check, write
 
 NEEDS = {
@@ -161,12 +159,6 @@ def default(name: str) -> str:
 def written(name: str, value: Any) -> str:
     """A value of a field, as an id would have it."""
     return "none" if value is None else write(check(name, value))
-
-
-@cache
-def texts() -> Mapping[str, str]:
-    """Field -> what it means: the methods' own from their modules, the others from the config's schema."""
-    return {name: spec["description"] for name, spec in schema_of_everything()["$defs"]["axes"]["properties"].items()}
 
 
 def retain_losses() -> dict[str, str]:

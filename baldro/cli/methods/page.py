@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from baldro.cli.methods.entries import NEEDS, Entry, allowed, default, passes, retain_losses, texts, written
+from baldro.cli.methods.entries import NEEDS, Entry, allowed, default, passes, retain_losses, written
 from baldro.cli.methods.names import NOT_HERE, OTHERWISE
 from baldro.cli.methods.text import TITLES
+from baldro.config.keys import texts
 from baldro.methods.catalogue import LORA, Objective
 from baldro.plan import cost
 from baldro.plan.passes import CURVED, of_retain

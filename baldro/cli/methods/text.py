@@ -3,8 +3,9 @@
 import textwrap
 from collections.abc import Iterable, Mapping
 
-from baldro.cli.methods.entries import NEEDS, Entry, allowed, default, texts, written
+from baldro.cli.methods.entries import NEEDS, Entry, allowed, default, written
 from baldro.cli.methods.names import NOT_HERE, OTHERWISE
+from baldro.config.keys import texts
 from baldro.runs import FIELDS
 
 WIDTH = 120
