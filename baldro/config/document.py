@@ -1,15 +1,19 @@
 """A config, whole: config.yaml, experiments/*.yaml."""
 
+from functools import reduce
+from operator import or_
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from baldro.config.benchmark import Benchmark
+from baldro.benchmarks import KINDS
 from baldro.config.fields import Axes
 from baldro.config.model import Model
 from baldro.config.part import Maybe, Part
 from baldro.config.selection import Attribution, Selection
 
+Benchmark = Annotated[reduce(or_, KINDS.values()), Field(discriminator="kind")]
+"""An entry of benchmarks.yaml, by its kind."""
 Blocks = Annotated[list[Axes], Field(min_length=1)]
 Grid = Annotated[
     Blocks,

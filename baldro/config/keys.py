@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from itertools import pairwise
@@ -25,7 +26,9 @@ WORDS = {"gt": "exclusiveMinimum", "ge": "minimum", "le": "maximum", "lt": "excl
 """Bounds as pydantic leaves them behind a validator -> their names in a schema."""
 BOUNDS = {"above": "exclusiveMinimum", "at_least": "minimum", "at_most": "maximum", "below": "exclusiveMaximum"}
 """Bounds of a run's field -> their names in a schema."""
-ORDER = ("Axes", "Selection", "Bound", "Attribution", "Model", "Build", "Needs", "Settings", "Benchmark")
+KIND = r"baldro__benchmarks__kinds__(\w+?)__Benchmark"
+"""The class of a kind of benchmark, as pydantic names it."""
+ORDER = ("Axes", "Selection", "Bound", "Attribution", "Model", "Build", "Needs", "Settings")
 """Sections of the page; others follow."""
 
 
@@ -68,7 +71,7 @@ def schema() -> dict[str, Any]:
     for name in ("Axes", "Settings"):
         properties = found["$defs"][name]["properties"]
         properties.update({field: _property(field, several=name == "Axes") for field in properties})
-    found = _tidy(found)
+    found = json.loads(re.sub(KIND, r"Benchmark-\1", json.dumps(_tidy(found))))
     sections = found.pop("$defs")
     return {"$schema": GenerateJsonSchema.schema_dialect, **found, "$defs": sections}
 

@@ -4,15 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from baldro.benchmarks.splits import check_splits
-from baldro.config.benchmark import Benchmark
-from baldro.config.document import Config
+from baldro.benchmarks import define
+from baldro.config.document import Benchmark, Config
 from baldro.config.mistakes import checked
 from baldro.config.model import Model
-from baldro.config.selection import check_metrics, metrics
+from baldro.config.selection import check_metrics
 from baldro.config.yamlfile import Places, check_once, read
 from baldro.errors import BaldroError
-from baldro.places import alternate_files, resolve
+from baldro.places import resolve
 from baldro.runs.experiment import Experiment, classifier, experiment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +43,7 @@ def load(source: Mapping[str, Any] | str | Path, *, files: Sequence[str | Path] 
         raise BaldroError(f"{place.near(str(error))}: {error}") from None
     kinds = [benchmark["kind"] for benchmark in result.benchmarks.values()]
     asked = [name for part in (config.selection, config.attribution) if part for name in part.named()]
-    check_metrics(asked, metrics(kinds) if asked else (), place)
+    check_metrics(asked, kinds, place)
     for kind in ENTRIES:
         for name, definition in getattr(result, kind).items():
             own = name in source.get(kind, {})
@@ -85,5 +84,4 @@ def _looks(kind: str, name: str, definition: Mapping[str, Any]) -> Iterator[tupl
         yield key, lambda those=those: resolve(those, what=what)
     if kind == "benchmarks":
         yield ["fluency"], lambda: classifier(name, definition)
-        yield ["alternates"], lambda: alternate_files(definition, what=what)
-        yield ["holdout"], lambda: check_splits(definition, what=what)
+        yield ["alternates"], lambda: define(definition).files(what=what)

@@ -43,7 +43,7 @@ def checked(kind: Any, value: Any, place: Places) -> Any:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
         first = min(error.errors(include_url=False), key=lambda one: one["type"] not in UNKNOWN)
-    path = _path(value, first["loc"])
+    path = _path(value, [*first["loc"], *_quoted(first.get("ctx", {}).get("discriminator", ""))])
     raise BaldroError(f"{place.at(path)}: {_words(kind, first, path)}")
 
 
@@ -54,17 +54,17 @@ def _words(kind: Any, error: Mapping[str, Any], path: Sequence[Any]) -> str:
     if what in UNKNOWN:
         return _unknown_key(path, _fields(kind, error["loc"][:-1]))
     if what == "value_error":
-        inner = facts["error"]
-        return str(inner) if isinstance(inner, BaldroError) else f"{shown}: {inner}"
+        said = str(facts["error"])
+        return said if said.startswith(f"{name} ") else f"{shown}: {said}"
     if what == "missing":
         needed = [key for key, field in _fields(kind, error["loc"][:-1]).items() if field.is_required()]
         return f"{shown}: lacks {error['loc'][-1]}; required: {', '.join(needed)}"
     if what == "literal_error":
         return str(unknown(name, given, _quoted(facts["expected"])))
     if what == "union_tag_invalid":
-        return str(unknown(facts["discriminator"].strip("'"), facts["tag"], _quoted(facts["expected_tags"])))
+        return str(unknown(name, facts["tag"], _quoted(facts["expected_tags"])))
     if what == "union_tag_not_found":
-        return f"{shown}: lacks {facts['discriminator'].strip(chr(39))}"
+        return f"{shown}: lacks {_quoted(facts['discriminator'])[0]}"
     if what == "too_short":
         return f"{shown}: is empty; allowed: at least one value"
     if what in BOUNDS:

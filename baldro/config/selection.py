@@ -1,11 +1,12 @@
 """What a config says of its report: which runs the tables show, and which factors' effects are told."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 from typing_extensions import TypeAliasType
 
+from baldro.benchmarks import KINDS
 from baldro.config.part import Maybe, Number, Once, Part
 from baldro.config.yamlfile import Places
 from baldro.errors import BaldroError, unknown
@@ -14,17 +15,16 @@ P_VALUE = "forget_quality"
 """The metric that is one (a test compares)."""
 
 
-def metrics(kinds: Iterable[str] = ("tofu", "muse")) -> list[str]:
-    """Names of the metrics that benchmarks of these kinds have; by default all."""
-    from baldro.metrics.catalogue import METRICS
+def metrics(kinds: Iterable[str]) -> list[str]:
+    """Names of the metrics that benchmarks of these kinds have."""
+    from baldro.metrics import METRICS  # here: it takes a second
 
-    like = {"tofu" if kind == "fictional" else kind for kind in kinds}
-    return [name for name, metric in METRICS.items() if like & set(metric.kinds)]
+    return [name for name, metric in METRICS.items() if any(metric.of(kind) for kind in kinds)]
 
 
 def _listed(schema: dict[str, Any]) -> None:
     """A schema has the names; a config's are looked up among those of its benchmarks."""
-    schema["enum"] = metrics()
+    schema["enum"] = metrics(KINDS)
 
 
 Metric = TypeAliasType(
@@ -67,7 +67,7 @@ class Selection(Part):
     def _alone(self) -> "Selection":
         more = next((name for name in type(self).model_fields if name in self.model_fields_set - {"rule"}), None)
         if self.rule == "all" and more:
-            raise BaldroError(f"selection: {more!r} is of rule best; allowed: rule: best, or rule: all by itself")
+            raise ValueError(f"{more!r} is of rule best; allowed: rule: best, or rule: all by itself")
         return self
 
     def settled(self) -> dict[str, Any]:
@@ -107,19 +107,20 @@ class Attribution(Part):
             yield ["attribution", "metrics", at], name
 
 
-def check_metrics(named: Iterable[tuple[list[Any], str]], there: Collection[str], place: Places) -> None:
+def check_metrics(named: Iterable[tuple[list[Any], str]], kinds: Sequence[str], place: Places) -> None:
     """Whether the metrics that a config names are there, and those whose effects it asks for no p-values.
 
     Args:
         named: (path of keys, metric).
-        there: metrics that the benchmarks of the grid have.
+        kinds: of the benchmarks of the grid.
         place: where the config comes from.
 
     Raises:
         BaldroError: otherwise, with the place.
     """
+    usual = {name for kind in kinds for name in KINDS[kind].metrics}
     for path, name in named:
-        if name not in there:
+        if name not in usual and name not in (there := metrics(kinds)):
             where = f"{path[0]} (of the benchmarks of the grid)"
             raise BaldroError(f"{place.at(path)}: {unknown('metric', name, there, where=where)}")
         if path[0] == "attribution" and name == P_VALUE:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from baldro.benchmarks import Section
 from baldro.plan import sizes
 from baldro.runs import COMBINERS, OBJECTIVES, Experiment, Run
 
@@ -138,8 +139,8 @@ def generation_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
     usual = experiment.benchmarks[run.benchmark].get("max_new_tokens", 200)
     asked_for: dict[int, list[tuple[int, float]]] = {}
     for asked, rows, tokens in _scored(experiment, run):
-        if asked.generates:
-            asked_for.setdefault(asked.longest or usual, []).append((rows, tokens))
+        if asked.generate:
+            asked_for.setdefault(asked.max_new_tokens or usual, []).append((rows, tokens))
     at_once = experiment.needs(run.model).batch_tokens
     steps = sum(_batches(sections, longest, at_once) * longest for longest, sections in asked_for.items())
     reading = P * STORED[precision(experiment, run)] / (BANDWIDTH_SHARE * gpu.bandwidth)
@@ -256,7 +257,7 @@ def _tokens(experiment: Experiment, run: Run) -> float:
     return sizes.tokens_per_row(run.benchmark, experiment.benchmarks[run.benchmark], run.split)
 
 
-def _scored(experiment: Experiment, run: Run) -> list[tuple[sizes.Asked, int, float]]:
+def _scored(experiment: Experiment, run: Run) -> list[tuple[Section, int, float]]:
     return list(sizes.scored(run.benchmark, experiment.benchmarks[run.benchmark], run.split).values())
 
 

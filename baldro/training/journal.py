@@ -1,6 +1,5 @@
 """A run's rows, and the checkpoint that carries them with weights and optimiser over an interruption."""
 
-import csv
 import errno
 import math
 import time
@@ -14,17 +13,8 @@ from torch import nn
 
 from baldro.durable.lease import Lease
 from baldro.errors import BaldroError
+from baldro.records import dynamics, steps
 from baldro.training.update import Seen
-
-ROWS = {
-    "step": "int64",
-    "epoch": "float64",
-    "index": "int64",
-    "loss": "float64",
-    "weight": "float64",
-    "nll": "float64",
-}
-"""Columns of dynamics.parquet."""
 
 
 class Log:
@@ -132,15 +122,9 @@ class Log:
         print(f"continues {self.path} after step {self.step}", flush=True)
 
     def save_rows(self, folder: Path) -> None:
-        """train.csv, a row a step, and dynamics.parquet, a row a step and forget sample."""
-        with (folder / "train.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(self.rows[0]))
-            writer.writeheader()
-            writer.writerows(self.rows)
-        import pandas as pd
-
-        frame = pd.DataFrame(self.dynamics, columns=list(ROWS)).astype(ROWS)
-        frame.to_parquet(folder / "dynamics.parquet", index=False)
+        """A row a step, and a row a step and forget sample."""
+        steps.write(folder / steps.NAME, self.rows)
+        dynamics.write(folder / dynamics.NAME, self.dynamics)
 
     def _read(self) -> dict[str, Any] | None:
         """The stored state. None if the file is broken: it is put aside, since a job that always fails on it would never end."""

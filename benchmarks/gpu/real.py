@@ -16,9 +16,10 @@ from typing import Any
 import yaml
 
 from baldro.cli.main import main as baldro
+from baldro.config import load
 from baldro.errors import BaldroError
 from baldro.places import resolve
-from baldro.runs import OBJECTIVES, Experiment, Run, load
+from baldro.runs import OBJECTIVES, Experiment, Run
 from baldro.runs.experiment import parts
 from benchmarks.gpu.record import Context, OverBudget
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from baldro.benchmarks.splits import holdout
+from baldro.benchmarks import define
 from baldro.config import load
 from baldro.config.loading import ROOT
 from baldro.config.yamlfile import read
@@ -94,7 +94,8 @@ BAD = {
     "a factor that stands twice": (text(after="attribution: {factors: [lr, lr]} # here"), "factors: has 'lr' twice; allowed: once"),
     "several values of a setting": (text(after=NANO + "    finetune:\n      lr: [1, 2] # here"), "lr is [1, 2]; allowed: a number above 0"),
     "the second value of an axis": (text("lr:\n    - 1e-4\n    - 0 # here"), "lr is 0; allowed: a number above 0"),
-    "the second block": ("name: t\ngrid:\n  - {benchmark: fictional, model: tiny, split: forget10, objective: npo}\n  - split: forget05 # here\n",
+    "the second block": (
+        "name: t\ngrid:\n  - {benchmark: fictional, model: tiny, split: forget10, objective: npo}\n  - split: forget05 # here\n",
         "grid.1: lacks benchmark; required: "),
     "benchmark that is nowhere": (
         text(benchmark="benchmark: few", after="benchmarks:\n  few:\n    kind: tofu\n    source: [no/where] # here\n" + RATIOS),
@@ -114,12 +115,15 @@ BAD = {
     "training text": (
         text(
             benchmark="benchmark: few",
-            after="benchmarks:\n  few:\n    kind: muse\n    train_on: exerpts # here\n    source: [x]\n" + RATIOS,
+            after="benchmarks:\n  few:\n    kind: muse\n    train_on: exerpts # here\n    source: [x]\n    forget: {forget: retain}",
         ),
         "unknown train_on 'exerpts' (did you mean excerpts?); allowed: excerpts, raw",
     ),
     "words": (
-        text(benchmark="benchmark: few", after="benchmarks:\n  few:\n    kind: muse\n    piece_words: 0 # here\n" + RATIOS),
+        text(
+            benchmark="benchmark: few",
+            after="benchmarks:\n  few:\n    kind: muse\n    piece_words: 0 # here\n    source: [x]\n    forget: {forget: retain}",
+        ),
         "piece_words: is 0; allowed: at least 1",
     ),
     "classifier": (
@@ -129,13 +133,15 @@ BAD = {
     "selection rule": (text(after="selection: {rule: bst} # here"), "'bst'", "did you mean best?", "allowed: all, best"),
     "selection without rule": (text(after="selection: {metric: model_utility} # here"), "lacks rule"),
     "metric to choose by": (
-        text(after="selection: {rule: best, metric: model_utilty} # here"), "unknown metric 'model_utilty' in selection", "did you mean model_utility?"),
+        text(after="selection: {rule: best, metric: model_utilty} # here"),
+        "unknown metric 'model_utilty' in selection", "did you mean model_utility?"),
     "metric to keep": (
         text(after="selection: {rule: best, subject_to: {metric: mu, at_least: 1}} # here"), "unknown metric 'mu'"),
     "metric to attribute": (
-        text("lr: [1e-4, 2e-4]", after="attribution: {factors: [lr], metrics: [forget_quality_D]} # here"), "unknown metric 'forget_quality_D' in attr", "did you mean forget_quality_d?"),
+        text("lr: [1e-4, 2e-4]", after="attribution: {factors: [lr], metrics: [forget_quality_D]} # here"),
+        "unknown metric 'forget_quality_D' in attr", "did you mean forget_quality_d?"),
     "metric of running text": (
-        text(after="selection: {rule: best, metric: knowmem_retain} # here"), "unknown metric 'knowmem_retain' in selection (the"),
+        text(after="selection: {rule: best, metric: knowmem_retain} # here"), "unknown metric 'knowmem_retain' in selection (of"),
     "metric of running text to attribute": (
         text("lr: [1e-4, 2e-4]", after="attribution: {factors: [lr], metrics: [verbmem_forget]} # here"), "'verbmem_forget' in attr"),
     "p-value to attribute": (
@@ -242,7 +248,7 @@ def test_a_holdout_of_no_forget_split_is_one_line_with_its_place(tmp_path):
         "name: t\ngrid: {benchmark: mine, model: tiny, split: secret, objective: npo}\nbenchmarks:\n  mine:\n    kind: tofu\n"
         f"    source: [{tmp_path}]\n    forget: {{secret: keep}}\n    holdout: {{secrets: others}}\n"
     )
-    with pytest.raises(BaldroError, match=rf"^{path}:8: unknown forget split 'secrets' in benchmark mine: holdout"):
+    with pytest.raises(BaldroError, match=rf"^{path}:8: benchmarks.mine.holdout: unknown forget split 'secrets'"):
         load(path)
     path.write_text(path.read_text().replace("secrets", "secret"))
     (run,) = [run for run in load(path).runs if run.objective == "npo"]
@@ -250,10 +256,11 @@ def test_a_holdout_of_no_forget_split_is_one_line_with_its_place(tmp_path):
 
 
 def test_what_is_held_out_is_never_guessed():
-    assert holdout({"kind": "tofu", "forget": {"forget10": "retain90"}}, "forget10") is None
-    assert holdout({"kind": "tofu", "holdout": {"secret": "others"}}, "secret") == "others"
-    assert holdout({"kind": "fictional"}, "forget05") == "holdout05"
-    assert holdout({"kind": "muse"}, "forget") is None
+    tofu = {"kind": "tofu", "source": ["."], "forget": {"forget10": "retain90", "secret": "keep"}}
+    assert define(tofu).held_out("forget10") is None
+    assert define({**tofu, "holdout": {"secret": "others"}}).held_out("secret") == "others"
+    assert define({"kind": "fictional", "forget": {"forget05": "retain95"}}).held_out("forget05") == "holdout05"
+    assert define({"kind": "muse", "source": ["."], "forget": {"forget": "retain"}}).held_out("forget") is None
 
 
 def test_a_published_target_without_its_retain_model_is_refused(tmp_path):

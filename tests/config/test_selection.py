@@ -4,7 +4,7 @@ import pytest
 
 from baldro.config import load
 from baldro.config.selection import P_VALUE
-from baldro.metrics.catalogue import METRICS
+from baldro.metrics import METRICS
 
 GRID = dict(benchmark="fictional", model="tiny", split="forget10", objective="npo", variant="base")
 

@@ -261,7 +261,7 @@ def test_what_is_in_the_cache_is_not_downloaded_again(filled, repositories, home
 def files(tmp_path_factory):
     """A benchmark and the models' descriptions, by name."""
     root = tmp_path_factory.mktemp("files")
-    data.write(data.build(BENCHMARK), root / "small.parquet")
+    data.write(root / "small.parquet", data.build(BENCHMARK))
 
     def describe(start: str) -> dict:
         path = root / f"{sha1(start.encode()).hexdigest()}.json"
@@ -388,7 +388,7 @@ def test_a_branch_that_moves_is_told_and_runs_stay_where_they_began(offline, tmp
     (snapshot,) = offline.glob("models--lab--nano/snapshots/*")
     first, second = snapshot.name, "c" * 40
     found = models.describe("nano", {"target": [NANO], "prompt": "{question}\n"})
-    assert found["starts"] == {"target": f"hub:lab/nano@{first}"} and "contents" not in found
+    assert found.starts == {"target": f"hub:lab/nano@{first}"} and found.contents is None
     described, out = tmp_path / "m.json", tmp_path / "w.json"
     described.write_text(json.dumps(found))
     assert main(["download", "--model", str(described), "--part", "target", "--output", str(out)]) == 0
@@ -408,7 +408,7 @@ def test_a_branch_that_moves_is_told_and_runs_stay_where_they_began(offline, tmp
 
     assert hub.ready(Source(hub="lab/nano", revision=first), weights=True) == snapshot, "without the hub"
     assert hub.ready(Source(hub="lab/nano", revision="main"), weights=True) is None
-    loaded = {place: models.load(place).state_dict() for place in (NANO, str(snapshot), found["starts"]["target"])}
+    loaded = {place: models.load(place).state_dict() for place in (NANO, str(snapshot), found.starts["target"])}
     here, folder, there = ([value.tolist() for value in state.values()] for state in loaded.values())
     assert there == folder != here
     assert main(["download", "--model", str(described), "--part", "target", "--output", str(out)]) == 0

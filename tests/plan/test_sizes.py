@@ -8,11 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baldro import benchmarks as data
-from baldro.benchmarks import protocol
 from baldro.benchmarks.fictional import generate
 from baldro.plan import cost, sizes
 from baldro.runs import Run
-from baldro.runs.experiment import MUSE_NEW_TOKENS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -105,25 +103,14 @@ def test_rows_of_muse_in_benchmarks_yaml_are_the_datas(shared, monkeypatch):
         assert len(known) == len(definition["rows"]) or name == "muse-news"
 
 
-@pytest.mark.parametrize(("kind", "asked"), [("tofu", protocol.TOFU), ("muse", protocol.MUSE)])
-def test_sections_are_the_protocols(kind, asked):
-    assert list(sizes.SECTIONS[kind]) == [section.name for section in asked]
-    for section, mine in zip(asked, sizes.SECTIONS[kind].values(), strict=True):
-        assert (mine.split, mine.generates, mine.membership, mine.optional) == (
-            section.split.replace("{split}_perturbed", "{split}"), section.generate, section.membership, section.optional,
-        )  # fmt: skip
-        assert kind != "muse" or (section.max_new_tokens or 0) <= MUSE_NEW_TOKENS
-        assert mine.longest == section.max_new_tokens and bool(mine.candidates) == section.likelihood
-
-
 @pytest.mark.parametrize("kind", ["fictional", "tofu"])
 def test_candidates_are_the_datas(kind, shared, monkeypatch):
     monkeypatch.setenv("BALDRO_TOFU", str(shared / "data" / "tofu"))
     frame = data.build(yaml.safe_load((ROOT / "benchmarks.yaml").read_text())[kind])
-    for section in protocol.sections(set(frame["split"]), "forget10", "holdout10"):
+    for section in data.sections(frame, "forget10", "holdout10"):
         row = data.split(frame, section.split).iloc[0]
         count = 1 + isinstance(row["paraphrased_answer"], str) + len(row["perturbed_answer"] or [])
-        assert sizes.SECTIONS["tofu"][section.name].candidates == count
+        assert section.candidates == count
 
 
 def test_sequences_of_a_scoring_pass_are_the_scorings():
@@ -134,7 +121,15 @@ def test_sequences_of_a_scoring_pass_are_the_scorings():
 
 def test_holdout_is_counted_where_it_is_named():
     known = {"forget10": 40, "retain_perturbed": 30, "real_authors_perturbed": 20, "world_facts_perturbed": 10}
-    benchmark = {"kind": "tofu", "rows": known, "tokens_per_row": 50, "evaluate_rows": 25}
+    forget = {"forget10": "retain90"}
+    benchmark = {
+        "kind": "tofu",
+        "source": ["."],
+        "forget": forget,
+        "rows": known,
+        "tokens_per_row": 50,
+        "evaluate_rows": 25,
+    }
     assert {name: rows for name, (_, rows, _) in sizes.scored("b", benchmark, "forget10").items()} == dict(
         forget=25, retain=25, real_authors=20, world_facts=10
     )

@@ -17,6 +17,6 @@ rule benchmark:
     params:
         definition=definition("benchmark"),
         contents=contents(data_files),
-        code=code("benchmarks"),
+        code=code_of_benchmark,
     shell:
         "baldro benchmark --log {log} --definition {params.definition:q} --output {output}"

@@ -42,7 +42,7 @@ rule metrics:
     """Numbers with intervals from evidence; needs no model."""
     input:
         samples=f"{RUN}/samples.parquet",
-        retain=lambda wildcards: f"{folder(EXPERIMENT.retain(of(wildcards)))}/samples.parquet",
+        retain=retain_samples,
     output:
         metrics=f"{RUN}/metrics.json",
         per_sample=f"{RUN}/per_sample.parquet",
@@ -54,7 +54,8 @@ rule metrics:
     conda:
         "../../envs/report.yaml"
     params:
-        code=code("metrics", "stats.samples"),
+        retain=lambda wildcards, input: f"--retain-samples {input.retain}" if input.retain else "--alone",
+        code=code_of_metrics,
     shell:
         "baldro metrics --log {log} --run {wildcards.run} --samples {input.samples} "
-        "--retain-samples {input.retain} --output {output.metrics} --per-sample {output.per_sample}"
+        "{params.retain} --output {output.metrics} --per-sample {output.per_sample}"

@@ -19,6 +19,7 @@ rule model:
     params:
         definition=definition("model"),
         contents=contents(description_files),
+        code=code("model"),
     shell:
         "baldro model --log {log} --name {wildcards.model} --definition {params.definition:q} "
         "--max-new-tokens {resources.max_new_tokens} --output {output}"
@@ -126,7 +127,7 @@ rule reference:
     params:
         start=start_option,
         answers=answers_option,
-        code=code("scoring", "jobs.inputs"),
+        code=code_of_reference,
     shell:
         "baldro reference --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} {params.answers} --output {output} --batch-tokens {resources.batch_tokens} --threads {threads}"

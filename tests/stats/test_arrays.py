@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from baldro.errors import BaldroError
-from baldro.metrics.arrays import finite_matrix, finite_vector
+from baldro.stats.arrays import finite_matrix, finite_vector
 
 
 def test_numbers_pass_as_float64():

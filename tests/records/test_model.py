@@ -1,12 +1,10 @@
 """What a model's description says, held against the folder that it is of."""
 
-import json
-
 import pytest
 
 from baldro.durable.contents import model_content
 from baldro.errors import BaldroError
-from baldro.jobs.given import start
+from baldro.records import model
 
 
 def test_a_folder_that_has_changed_since_it_was_described(tmp_path):
@@ -15,16 +13,21 @@ def test_a_folder_that_has_changed_since_it_was_described(tmp_path):
     folder.mkdir()
     for name in ("config.json", "tokenizer.json", "chat_template.jinja", "model.safetensors"):
         (folder / name).write_text(name)
-    stored = dict(name="m", prompt="chat", build=None, starts={"target": str(folder)})
-    described = tmp_path / "m.json"
-    described.write_text(json.dumps(stored | {"contents": {"target": model_content(folder, weights=False)}}))
-    assert start(described, "target") == str(folder)
+    told = dict(name="m", prompt="chat", build=None, starts={"target": str(folder)})
+    model.write(
+        tmp_path / "m.json",
+        model.Description(**told, contents={"target": model_content(folder, weights=False)}),
+    )
+    described = model.read(tmp_path / "m.json")
+    assert described.start("target") == str(folder)
     (folder / "model.safetensors").write_text("other weights, which results/weights/m/target.json speaks of")
-    assert start(described, "target") == str(folder)
+    assert described.start("target") == str(folder)
     (folder / "chat_template.jinja").write_text("other")
-    with pytest.raises(BaldroError, match=r"model has another tokenizer, chat template or config than when .*m\.json"):
-        start(described, "target")
-    described.write_text(json.dumps(stored))
-    assert start(described, "target") == str(folder), "a description by hand"
+    with pytest.raises(
+        BaldroError, match=r"model has another tokenizer, chat template or config than when model m was described"
+    ):
+        described.start("target")
+    by_hand = model.Description(**told)
+    assert by_hand.start("target") == str(folder)
     with pytest.raises(BaldroError, match=r"unknown part 'targets' in model m \(did you mean target\?\)"):
-        start(described, "targets")
+        by_hand.start("targets")
