@@ -7,25 +7,27 @@ from pydantic import AfterValidator, BeforeValidator, Field, create_model
 
 from baldro.config.part import Part
 from baldro.errors import BaldroError, unknown
-from baldro.methods.catalogue import INSTEAD, VARIANTS, own_fields
+from baldro.methods.catalogue import INSTEAD, VARIANTS
 from baldro.methods.values import canonical
 from baldro.runs.experiment import rows
 from baldro.runs.run import FIELDS, HYPERPARAMETERS, IDENTITY
 
 NAMES = {"objective": rows(), "variant": tuple(VARIANTS)}
 """Fields of a run's identity whose values are methods."""
-SETTINGS = tuple(name for name in HYPERPARAMETERS if name not in own_fields())
+OWN = tuple(name for name in HYPERPARAMETERS if "text" in FIELDS[name])
+"""Fields that a method declares in its module."""
+SETTINGS = tuple(name for name in HYPERPARAMETERS if name not in OWN)
 """Fields that no method owns, which the training of a model has too."""
 
 
 def _name(name: str, value: Any) -> Any:
     """A benchmark, model or split, which is looked up later; an objective or a variant, which is looked up here."""
+    if not isinstance(value, str):
+        raise BaldroError(f"{name} is {value!r}; allowed: a name")
     if name == "objective" and value in INSTEAD:
         raise BaldroError(f"objective {value!r}: write {INSTEAD[value]}")
     if name in NAMES and value not in NAMES[name]:
         raise unknown(name, value, NAMES[name])
-    if not isinstance(value, str):
-        raise BaldroError(f"{name} is {value!r}; allowed: a name")
     return value
 
 

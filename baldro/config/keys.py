@@ -3,7 +3,7 @@
 import ast
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -13,8 +13,8 @@ import yaml
 from pydantic.json_schema import GenerateJsonSchema
 
 from baldro.config.document import Config
-from baldro.config.fields import NAMES, SETTINGS
-from baldro.methods.catalogue import own_fields
+from baldro.config.fields import NAMES
+from baldro.config.page import page
 from baldro.runs import run
 from baldro.runs.run import FIELDS, IDENTITY
 
@@ -28,13 +28,14 @@ BOUNDS = {"above": "exclusiveMinimum", "at_least": "minimum", "at_most": "maximu
 """Bounds of a run's field -> their names in a schema."""
 KIND = r"baldro__benchmarks__kinds__(\w+?)__Benchmark"
 """The class of a kind of benchmark, as pydantic names it."""
-ORDER = ("Axes", "Selection", "Bound", "Attribution", "Model", "Build", "Needs", "Settings")
-"""Sections of the page; others follow."""
 
 
 def files() -> dict[Path, str]:
     """The generated files with their texts."""
-    return {ROOT / "workflow" / "config.schema.yaml": _yaml(schema()), ROOT / "docs" / "keys.md": page(schema())}
+    return {
+        ROOT / "workflow" / "config.schema.yaml": _yaml(schema()),
+        ROOT / "docs" / "keys.md": page(schema(), WRITTEN),
+    }
 
 
 @cache
@@ -46,9 +47,7 @@ def texts() -> Mapping[str, str]:
         for field, text in pairwise(body):
             if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
                 found[field.target.id] = " ".join(text.value.value.split())
-    return {name: found[name] for name in FIELDS if name in found} | {
-        n: spec["text"] for n, spec in own_fields().items()
-    }
+    return {name: spec.get("text") or found[name] for name, spec in FIELDS.items()}
 
 
 class _Schema(GenerateJsonSchema):
@@ -130,79 +129,3 @@ def _yaml(found: Mapping[str, Any]) -> str:
     }
     body = yaml.dump({**found, "$defs": sections}, Dumper=_Dumper, sort_keys=False, width=140, default_flow_style=None)
     return f"# {WRITTEN}\n{body}"
-
-
-def page(found: Mapping[str, Any]) -> str:
-    """The page of all keys, in Markdown: a section of the schema is a table. The methods' own fields have a page of their own."""
-    sections = found["$defs"]
-    names = [*(name for name in ORDER if name in sections), *sorted(set(sections) - set(ORDER))]
-    elsewhere = {"Axes": own_fields(), "Settings": SETTINGS}
-    lines = ["# Keys of a config", "", WRITTEN, "", *_table("Config", found, ())]
-    for name in names:
-        lines += _table(name, sections[name], elsewhere.get(name, ()))
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _table(title: str, section: Mapping[str, Any], own: Collection[str]) -> Iterator[str]:
-    """A section: its heading, its text, and a line a key.
-
-    Args:
-        own: keys that have a page elsewhere.
-    """
-    yield from (f"## {title}", "", section["description"], "")
-    if "properties" not in section:
-        yield from (f"Allowed: {_allowed(section)}.", "")
-        return
-    shown = {name: spec for name, spec in section["properties"].items() if name not in own}
-    if shown:
-        yield from ("| key | default | allowed | what it is |", "| --- | --- | --- | --- |")
-    for name, spec in shown.items():
-        default = "required" if name in section.get("required", ()) else _written(spec.get("default"))
-        cells = (f"`{name}`", default, _allowed(spec), spec.get("description", ""))
-        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-    if shown:
-        yield ""
-    if own:
-        where = "[methods](methods.md)" if shown else "[Axes](#axes)"
-        yield from (
-            f"{'Further keys' if shown else 'Keys'}, see {where}: {', '.join(f'`{name}`' for name in own)}.",
-            "",
-        )
-    if "oneOf" in section:
-        keys = ", ".join(f"`{one['required'][0]}`" for one in section["oneOf"])
-        yield from (f"Exactly one of {keys}.", "")
-
-
-def _written(value: Any) -> str:
-    if value is None or isinstance(value, dict):
-        return ""
-    return f"`{json.dumps(value)}`" if isinstance(value, (bool, str)) else f"`{value:g}`"
-
-
-def _allowed(spec: Mapping[str, Any]) -> str:
-    """What a value may be, in words: *a whole number, at least 1*."""
-    if "anyOf" in spec or "oneOf" in spec:
-        options = spec.get("anyOf") or spec["oneOf"]
-        if len(options) == 2 and options[1].get("items") == options[0]:
-            return f"{_allowed(options[0])}; or a list"
-        return ", or ".join(_allowed(option) for option in options)
-    if "$ref" in spec:
-        name = spec["$ref"].rpartition("/")[2]
-        return f"[{name}](#{name.lower()})"
-    if "enum" in spec or "const" in spec:
-        return ", ".join(f"`{value}`" for value in spec.get("enum") or [spec["const"]])
-    if spec.get("type") == "array":
-        return f"a list of {_allowed(spec['items'])}"
-    if spec.get("type") == "object":
-        inner = spec.get("additionalProperties")
-        return f"names -> {_allowed(inner)}" if isinstance(inner, dict) else "a mapping"
-    return _simple(spec)
-
-
-def _simple(spec: Mapping[str, Any]) -> str:
-    kinds = {"integer": "a whole number", "number": "a number", "string": "text", "boolean": "`true`, `false`"}
-    kind = spec.get("type", "")
-    word = kinds.get(kind if isinstance(kind, str) else kind[0], "anything")
-    words = {"exclusiveMinimum": "above", "minimum": "at least", "maximum": "at most", "exclusiveMaximum": "below"}
-    limits = [f"{text} {spec[key]:g}" for key, text in words.items() if key in spec]
-    return ", ".join([word, *limits]) + (f" that matches `{spec['pattern']}`" if "pattern" in spec else "")
