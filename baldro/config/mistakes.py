@@ -98,13 +98,15 @@ def _path(value: Any, place: Sequence[Any]) -> list[Any]:
 
 def _fields(kind: Any, place: Sequence[Any]) -> Mapping[str, Any]:
     """The keys of the section at a place; a key that is none of a section's is one of a mapping, an index, or names the kind of section."""
-    models = list(_models(kind))
+    models = choices = list(_models(kind))
     for key in place:
         inner = [model.model_fields[key].annotation for model in models if key in model.model_fields]
-        named = [
-            model for model in models if key in get_args(getattr(model.model_fields.get("kind"), "annotation", None))
-        ]
-        models = [found for each in inner for found in _models(each)] if inner else named or models
+        if inner:
+            models = choices = [found for each in inner for found in _models(each)]
+        else:  # the last to name one counts: a benchmark may be called as a kind is
+            models = [
+                one for one in choices if key in get_args(getattr(one.model_fields.get("kind"), "annotation", 0))
+            ] or models
     return {name: field for model in models for name, field in model.model_fields.items()}
 
 

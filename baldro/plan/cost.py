@@ -136,7 +136,7 @@ def generation_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
     Sections with one limit are continued together.
     """
     P, depth = _model(experiment, run)
-    usual = experiment.benchmarks[run.benchmark].get("max_new_tokens", 200)
+    usual = experiment.definition(run.benchmark).max_new_tokens
     asked_for: dict[int, list[tuple[int, float]]] = {}
     for asked, rows, tokens in _scored(experiment, run):
         if asked.generate:

@@ -27,7 +27,7 @@ EXPERIMENT = Path(__file__).resolve().parents[2] / "experiments" / "smollm2-tofu
 REPORT = 25.0
 """Seconds that are kept for the report."""
 NEEDED = {
-    "pyarrow": "pyarrow", "gguf": "gguf", "jsonschema": "jsonschema", "matplotlib": "matplotlib", "nltk": "nltk",
+    "pyarrow": "pyarrow", "gguf": "gguf", "pydantic": "pydantic", "matplotlib": "matplotlib", "nltk": "nltk",
     "rouge_score": "rouge-score", "scipy": "scipy",
 }  # fmt: skip
 """Modules that a bare machine may lack, and the packages that have them."""
@@ -169,7 +169,7 @@ class Work:
         return self._do("reference", *self._of(run), *self._at_once(run), "--output", where)
 
     def _score(self, run: Run) -> float:
-        folder, limit = self._folder(run), self.experiment.benchmarks[run.benchmark].get("max_new_tokens", 200)
+        folder, limit = self._folder(run), self.experiment.definition(run.benchmark).max_new_tokens
         samples = folder / "samples.parquet"
         own = ["--start", folder / "model"] if OBJECTIVES[run.objective].trains else self._start(run)
         options = [*self._of(run, start=own), *self._at_once(run), "--max-new-tokens", limit, "--output", samples]

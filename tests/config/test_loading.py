@@ -126,6 +126,19 @@ BAD = {
         ),
         "piece_words: is 0; allowed: at least 1",
     ),
+    "key of another kind": (
+        text(after="benchmarks:\n  tofu-mine:\n    kind: muse\n    source: [x]\n    forget: {forget: retain}\n    retain_row: 3 # here"),
+        "unknown key 'retain_row' in benchmarks.tofu-mine",
+    ),
+    "key of no kind, of a benchmark with the name of another": (
+        text(after="benchmarks:\n  tofu:\n    kind: muse\n    source: [x]\n    forget: {forget: retain}\n    text: 3 # here"),
+        "unknown key 'text' in benchmarks.tofu (did you mean texts?)",
+    ),
+    "no source": (
+        text(after="benchmarks:\n  tofu: # here\n    kind: muse\n    forget: {forget: retain}"),
+        "benchmarks.tofu: lacks source; required: kind, forget, source",
+    ),
+    "no kind": (text(after="benchmarks:\n  mine: # here\n    forget: {forget: retain}"), "benchmarks.mine: lacks kind"),
     "classifier": (
         text(benchmark="benchmark: few", after="benchmarks:\n  few:\n    kind: fictional\n    fluency: [hub:a/b] # here\n" + RATIOS),
         "the fluency classifier of benchmark few: 'hub:a/b' is not a place on the hub; allowed: hub:owner/name@revision",

@@ -124,8 +124,13 @@ def judge(wildcards):
 
 
 def setting(key, default=None):
-    """A key of the definition of a run's benchmark."""
-    return lambda wildcards: EXPERIMENT.benchmarks[of(wildcards).benchmark].get(key, default)
+    """A key of the definition of a run's benchmark; `default` where it is left out and has no value of its own then."""
+
+    def of_run(wildcards):
+        value = getattr(EXPERIMENT.definition(of(wildcards).benchmark), key)
+        return default if value is None else value
+
+    return of_run
 
 
 def rows_option(wildcards):

@@ -26,7 +26,7 @@ rule score:
         start=lambda wildcards, input: (
             f"--start {input.weights[0]}" if input.weights else f"--part {EXPERIMENT.part(of(wildcards))}"
         ),
-        max_new_tokens=setting("max_new_tokens", 200),
+        max_new_tokens=setting("max_new_tokens"),
         rows=rows_option,
         holdout=holdout_option,
         gradient_norms=gradient_norms_option,
