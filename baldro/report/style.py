@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from baldro.errors import unknown
-from baldro.metrics import MAIN_COLUMNS, METRICS, Metric
+from baldro.metrics import METRICS, Metric
 from baldro.runs import COMBINERS, FIELDS, OBJECTIVES, VARIANTS
 
 USUAL_COMBINER = FIELDS["combiner"]["default"]
@@ -68,8 +68,6 @@ POINTS = ("o", "s", "^", "D", "v", "X", "p", "<", "h", ">", "d")
 """Markers of objectives, where the marker is not the variant's."""
 
 
-TABLE_METRICS = tuple(MAIN_COLUMNS.values())
-"""The columns of the main table unless told otherwise, of each kind of benchmark; the results say which."""
 COLLAPSE = "membership and collapse"
 COARSE = tuple(name for name, m in METRICS.items() if m.high > 1)
 """Metrics beyond 1, of which one decimal is shown."""

@@ -135,7 +135,7 @@ class Experiment:
 
     def gradient_norms(self, benchmark: str) -> bool:
         """Whether the gradient norm of each member and non-member is taken: a backward pass a sample."""
-        return bool(self.benchmarks[benchmark].get("gradient_norms", False))
+        return self.definition(benchmark).gradient_norms
 
     def needs(self, model: str) -> Needs:
         """What the jobs of a model ask of a machine, on their first attempt."""

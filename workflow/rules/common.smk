@@ -123,14 +123,9 @@ def judge(wildcards):
     return [f"results/classifiers/{benchmark}.json"] if EXPERIMENT.classifier(benchmark) else []
 
 
-def setting(key, default=None):
-    """A key of the definition of a run's benchmark; `default` where it is left out and has no value of its own then."""
-
-    def of_run(wildcards):
-        value = getattr(EXPERIMENT.definition(of(wildcards).benchmark), key)
-        return default if value is None else value
-
-    return of_run
+def setting(key, otherwise=None):
+    """A key of the definition of a run's benchmark; where that has none, another value."""
+    return lambda wildcards: getattr(EXPERIMENT.definition(of(wildcards).benchmark), key) or otherwise
 
 
 def rows_option(wildcards):

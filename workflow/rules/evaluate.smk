@@ -54,7 +54,7 @@ rule metrics:
     conda:
         "../../envs/report.yaml"
     params:
-        retain=lambda wildcards, input: f"--retain-samples {input.retain}" if input.retain else "--alone",
+        retain=lambda wildcards, input: f"--retain-samples {input.retain}" if input.retain else "",
         code=code_of_metrics,
     shell:
         "baldro metrics --log {log} --run {wildcards.run} --samples {input.samples} "
