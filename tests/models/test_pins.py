@@ -82,7 +82,11 @@ def third_party(rooms: list[str]) -> set[str]:
     nodes = [node for path in files for node in ast.walk(ast.parse(path.read_text()))]
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
-    return {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"baldro", "markupsafe", "typing_extensions"}
+    return (
+        {name.split(".")[0] for name in names}
+        - set(sys.stdlib_module_names)
+        - {"baldro", "markupsafe", "typing_extensions"}
+    )
 
 
 @pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda p: p.stem)
