@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baldro.cli.main import main
+from baldro.config import load
 from baldro.errors import BaldroError
 from baldro.plan import GPUS, cost, describe, hours, jobs, sizes, submissions
 from baldro.plan.text import size
-from baldro.runs import load
 
 ROOT = Path(__file__).resolve().parents[2]
 PAPER = ROOT / "experiments" / "paper-tofu.yaml"

@@ -14,6 +14,7 @@ from scipy import stats
 
 from baldro.analysis.attribution import CHANGES, DOUBTFUL, NOT_SHOWN, attribute, attribution_frame
 from baldro.cli import main
+from baldro.config import load
 from baldro.errors import BaldroError
 from baldro.report import read_frame, tables_text
 from baldro.report.attribution_text import attribution_cautions, attribution_findings, attribution_tables, signed
@@ -21,7 +22,7 @@ from baldro.report.figures.attribution import draw_attribution
 from baldro.report.figures.canvas import house_style
 from baldro.report.formats import html, markdown
 from baldro.report.latex import latex
-from baldro.runs import Run, load
+from baldro.runs import Run
 from baldro.stats import holm
 
 FACTORS = ["dv_direction", "retain_normalisation", "robust_scope", "precision"]

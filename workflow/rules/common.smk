@@ -8,7 +8,8 @@ from pathlib import Path
 from baldro.errors import BaldroError
 
 try:  # the methods' modules are read with the grid
-    from baldro.runs import OBJECTIVES, READ, Run, code_of, content, fingerprint, load, moved
+    from baldro.config import load
+    from baldro.runs import OBJECTIVES, READ, Run, code_of, content, fingerprint, moved
 
     EXPERIMENT = load(config, files=workflow.configfiles)
 except BaldroError as error:
