@@ -43,7 +43,7 @@ def test_the_terminal_shows_the_written_report(study, lose, tmp_path):
     report((rows, results), tmp_path, rule=rule, allow_missing=True)
     frame = read_frame(runs=rows, results=results, allow_missing=True)
     assert main_table_text(tmp_path / "out", width=90) == tables_text(frame, rule, width=90)
-    with pytest.raises(BaldroError, match=r"report\.json is not readable"):
+    with pytest.raises(BaldroError, match=r"report\.json is not there"):
         main_table_text(tmp_path)
 
 
