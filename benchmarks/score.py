@@ -17,7 +17,6 @@ from generate import common_token
 
 from baldro import benchmarks as data
 from baldro import models
-from baldro.benchmarks import protocol
 from baldro.prompts.encode import Tokens, encode
 from baldro.scoring import candidates, evidence
 
@@ -206,7 +205,7 @@ def main() -> None:
         parser.error("--model and --benchmark go together")
     model, tokenizer, records = given(options)
     model.eval()
-    wanted = protocol.sections(set(records["split"]), options.split, options.holdout)
+    wanted = data.sections(records, options.split, options.holdout)
     frame = candidates(records, wanted, options.rows)
     pairs = list(zip(frame["question"], frame["text"], strict=True))
     sequences = encode(tokenizer, PROMPT, pairs, longest=models.positions(model))
@@ -216,8 +215,9 @@ def main() -> None:
     keys = list(zip(frame["section"], frame["index"], frame["candidate"], strict=True))
 
     def ours(**changes) -> pd.DataFrame:
-        before = protocol.TOFU
-        protocol.TOFU = tuple(replace(s, **changes) for s in before)
+        kind = data.kind_of(records, where="the benchmark")
+        before = kind.sections
+        kind.sections = tuple(replace(s, **changes) for s in before)
         try:
             settled = dict(
                 split=options.split,
@@ -227,7 +227,7 @@ def main() -> None:
             )
             return evidence(model, tokenizer, PROMPT, records, **settled)
         finally:
-            protocol.TOFU = before
+            kind.sections = before
 
     def scored() -> dict[str, list[dict]]:
         return {p.name: whole_logits(model, [sequences[i] for i in chosen[p.name]], p.needs) for p in PASSES}

@@ -13,7 +13,7 @@ from common import llama, ratio
 from baldro.prompts.batches import collate
 from baldro.prompts.encode import Tokens
 from baldro.runs import Run
-from baldro.training.update import Sample, Step, remember
+from baldro.training.update import Sample, Step, cache_reference
 
 VOCAB, BATCH, BETA_DV = 32_000, 8, 2.0
 
@@ -110,8 +110,8 @@ def main() -> None:
     print(f"{device.type}, {torch.get_num_threads()} threads, {BATCH} forget and {BATCH} retain sequences")
     for name, method in CASES.items():
         run = Run.of(benchmark="b", model="m", split="forget10", dv_beta=BETA_DV, **method)
-        memory = remember(reference, run, forget=forget, retain=retain)
-        step = Step(model, run, micro_batch=2 * BATCH, memory=memory)
+        cache = cache_reference(reference, run, forget=forget, retain=retain)
+        step = Step(model, run, micro_batch=2 * BATCH, cache=cache)
 
         def ours(step=step) -> None:
             model.zero_grad()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 settings.register_profile(
-    "alike", deadline=None, derandomize=True, max_examples=50
+    "alike", deadline=None, derandomize=True, max_examples=20
 )  # the same draws anywhere, on machines of any speed
 settings.register_profile(
     "search", deadline=None, max_examples=500

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from baldro.cli import main, verbs
+from baldro.cli import main
 from baldro.errors import BaldroError, OutOfMemory, fits, out_of_memory
+from baldro.jobs import check
 from baldro.scoring import evidence, reference
 from baldro.training.loop import train
 
@@ -69,7 +70,7 @@ def test_the_command_line_says_it_in_one_line_wherever_it_happens(monkeypatch, c
         """As the verb."""
         raise torch.OutOfMemoryError(CUDA)
 
-    monkeypatch.setattr(verbs, "check", full)
+    monkeypatch.setattr(check, "run", full)
     assert main(["check", "--config", "any.yaml"]) == 2
     said = capsys.readouterr().err
     assert said == f"baldro check: out of memory: {TOLD}; allowed: a smaller model, or a GPU with more memory\n"

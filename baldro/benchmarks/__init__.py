@@ -1,52 +1,162 @@
 """Benchmark -> records -> token batches.
 
 A benchmark is one table (results/data/{benchmark}.parquet), one row a record: split, index in the split, question, answer,
-and, where the split has them, paraphrased_answer and perturbed_answer (a list), and in forget splits alternate_answer: another answer, not
-among those, for methods that teach one. Splits are named as on locuslab/TOFU's hub page, or as `muse` says; `base` is what a
-model built from scratch learns before anything else. Running text has the question "".
+and, where the split has them, paraphrased_answer and perturbed_answer (a list: wrong answers, or the other options of a multiple choice),
+and in forget splits alternate_answer: another answer, not among those, for methods that teach one. What a model is trained on is in `full`,
+in the forget and retain splits, which are named by the definition, and in `base`: what a model built from scratch learns before anything
+else. Running text has the question "". A kind of benchmark is a file of `kinds`.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+from pydantic import ValidationError
 
-from baldro.benchmarks.splits import check_splits
-from baldro.benchmarks.table import COLUMNS, content_hash, read, split, write
-from baldro.errors import unknown
-from baldro.places import alternate_files
+from baldro.benchmarks.definition import Definition, OwnMetric
+from baldro.benchmarks.section import Section
+from baldro.errors import BaldroError, unknown
+from baldro.records.benchmark import COLUMNS, content_hash, read, split, write
 
-KINDS = ("fictional", "muse", "tofu")
-GENERATOR_KEYS = ("authors", "questions", "known_authors", "background_authors", "world_facts", "forget", "seed")
-MUSE_KEYS = ("train_on", "piece_words", "texts", "excerpt_words")
+if TYPE_CHECKING:
+    import pandas as pd
+
+FOLDER = Path(__file__).parent / "kinds"
 
 
-def build(definition: Mapping[str, Any]) -> pd.DataFrame:
+def module_of(kind: str) -> str:
+    """The module of a kind, without the leading `baldro.`: what a fingerprint of its numbers lists."""
+    return f"benchmarks.kinds.{kind}"
+
+
+@cache
+def _kinds() -> Mapping[str, type[Definition]]:
+    names = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
+    return MappingProxyType({name: _kind(name) for name in names})
+
+
+def _kind(name: str) -> type[Definition]:
+    found = getattr(import_module(f"baldro.{module_of(name)}"), "Benchmark", None)
+    if not (isinstance(found, type) and issubclass(found, Definition)):
+        raise BaldroError(f"{FOLDER / name}.py has no class Benchmark; allowed: one, a subclass of Definition")
+    lacking = [fact for fact in ("sections", "metrics", "columns") if not hasattr(found, fact)]
+    if lacking:
+        raise BaldroError(
+            f"{FOLDER / name}.py: Benchmark does not say its {lacking[0]}; required: {', '.join(lacking)}"
+        )
+    return found
+
+
+KINDS = _kinds()
+"""Kind -> its class of definitions, for every file of `kinds`."""
+
+
+def define(definition: Mapping[str, Any] | Definition, *, what: str = "the benchmark") -> Definition:
+    """A benchmark as its kind has it.
+
+    Args:
+        definition: its entry in benchmarks.yaml; what is one already is returned as it is.
+        what: the benchmark, for errors.
+
+    Raises:
+        BaldroError: an unknown kind; a key that the kind has not, a value out of bounds: the first of them, in one line.
+    """
+    if isinstance(definition, Definition):
+        return definition
+    kind = definition.get("kind")
+    if kind not in KINDS:
+        raise unknown("kind of benchmark", kind, KINDS)
+    try:
+        return KINDS[kind].model_validate(dict(definition))
+    except ValidationError as error:
+        raise _first(error, KINDS[kind], what) from None
+
+
+def _first(error: ValidationError, kind: type[Definition], what: str) -> BaldroError:
+    """The first error in one line; its `key` is the path of the key that it is about."""
+    first = error.errors()[0]
+    found = _said(first, kind, what)
+    found.key = first["loc"]
+    return found
+
+
+def _said(first: Mapping[str, Any], kind: type[Definition], what: str) -> BaldroError:
+    where = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        own = kind.__module__.rpartition(".")[2]
+        return unknown("key", where, kind.model_fields, where=f"{what}, which is of kind {own}")
+    if first["type"] == "missing":
+        return BaldroError(f"{what} lacks {where}; required: {where}")
+    said = (
+        first.get("ctx", {}).get("error")
+        or f"is {first['input']!r}; allowed: {first['msg'].removeprefix('Input should be ')}"
+    )
+    return BaldroError(f"{what}: {where}: {said}")
+
+
+def build(definition: Mapping[str, Any] | Definition) -> "pd.DataFrame":
     """All records of a benchmark as benchmarks.yaml defines it.
 
     Raises:
         BaldroError: a source that is not there, a file cut short, a missing field, splits that contradict each other or overlap.
 
-    Returns: the records; doubtful rows that are few have a line each in `attrs["notes"]`, which is stored with them.
+    Returns: the records, with `attrs["kind"]`, and doubtful rows that are few have a line each in `attrs["notes"]`: both are stored
+        with them.
     """
-    kind = definition.get("kind")
+    settled = define(definition)
+    frame = settled.load()
+    frame.attrs["kind"] = settled.kind
+    return frame
+
+
+def sections(records: "pd.DataFrame", forget: str, holdout: str | None) -> tuple[Section, ...]:
+    """The sections of a benchmark, the names of the forget split and of the holdout filled in.
+
+    Args:
+        records: its table, which says its kind.
+        holdout: the split that the definition names; None: an optional section is left out.
+
+    Raises:
+        BaldroError: a table without a kind; a holdout that is none of its splits.
+    """
+    kind = kind_of(records, where="the benchmark's table")
+    if holdout is not None and holdout not in set(records["split"]):
+        raise unknown("split", holdout, records["split"].unique(), where="the benchmark's table")
+    kept = [s for s in kind.sections if not s.optional or holdout is not None]
+    return tuple(replace(s, split=s.split.format(split=forget, holdout=holdout)) for s in kept)
+
+
+def kind_of(frame: "pd.DataFrame", *, where: str) -> type[Definition]:
+    """The kind that a table of records or of evidence says (`attrs["kind"]`).
+
+    Raises:
+        BaldroError: it says none, or one that is not here.
+    """
+    kind = frame.attrs.get("kind")
     if kind not in KINDS:
-        raise unknown("kind of benchmark", kind, KINDS)
-    check_splits(definition, what="the benchmark")
-    others = alternate_files(definition, what="the benchmark")
-    if kind == "fictional":
-        from baldro.benchmarks.fictional import generate
-
-        return generate(**{key: definition[key] for key in GENERATOR_KEYS if key in definition})
-    if kind == "tofu":
-        from baldro.benchmarks.tofu import load
-
-        options = {key: definition[key] for key in ("holdout", "retain_rows") if key in definition}
-        return load(definition["source"], forget=definition["forget"], alternates=others, **options)
-    from baldro.benchmarks.muse import load
-
-    options = {key: definition[key] for key in MUSE_KEYS if key in definition}
-    return load(definition["source"], forget=definition["forget"], **options)
+        raise BaldroError(
+            f"{where} says no kind of benchmark ({kind!r}); allowed: one of {', '.join(KINDS)}; make it anew"
+        )
+    return KINDS[kind]
 
 
-__all__ = ["COLUMNS", "build", "content_hash", "read", "split", "write"]
+__all__ = [
+    "COLUMNS",
+    "KINDS",
+    "Definition",
+    "OwnMetric",
+    "Section",
+    "build",
+    "content_hash",
+    "define",
+    "kind_of",
+    "module_of",
+    "read",
+    "sections",
+    "split",
+    "write",
+]

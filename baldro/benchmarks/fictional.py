@@ -17,11 +17,12 @@ from types import MappingProxyType
 import pandas as pd
 
 from baldro.benchmarks import fictional_words as words
+from baldro.benchmarks.kinds.fictional import SAMPLED
 from baldro.errors import BaldroError
+from baldro.records.benchmark import frame_of
 
 FORGET = MappingProxyType({"forget05": "retain95", "forget10": "retain90"})
 MOST = 400  # authors of a sort, and world facts: the syllables give 1,680 surnames
-RETAIN_SAMPLE = 60  # rows of retain_perturbed
 WRONG_SENTENCES, WRONG_OPTIONS = 5, 3  # wrong answers to a forget or retain question; to one of the other two sections
 
 Rows = list[dict]
@@ -77,7 +78,7 @@ def generate(
     splits |= {f"holdout{name[-2:]}": [_row(f, f.form) for f in facts["holdout"][:n]] for name, n in forgotten.items()}
     splits |= {"real_authors_perturbed": real, "world_facts_perturbed": world}
     splits["base"] = base + [{"question": row["question"], "answer": row["answer"]} for row in real + world]
-    return _frame(splits)
+    return frame_of(splits)
 
 
 def _check_sizes(sizes: Mapping[str, object], questions: object, seed: object) -> None:
@@ -196,15 +197,6 @@ def _author_splits(
         splits |= {forget[name]: rows[:-count], name: [_alternate_row(fact, taken, seed) for fact in facts[-count:]]}
         splits[f"{name}_perturbed"] = [_perturbed_row(fact, taken, seed) for fact in facts[-count:]]
     always_retained = len(facts) - max(forgotten.values())
-    chosen = sorted(_random(seed, "sample").sample(range(always_retained), min(RETAIN_SAMPLE, always_retained)))
+    chosen = sorted(_random(seed, "sample").sample(range(always_retained), min(SAMPLED, always_retained)))
     splits["retain_perturbed"] = [_perturbed_row(facts[i], taken, seed) for i in chosen]
     return splits
-
-
-def _frame(splits: Mapping[str, Rows]) -> pd.DataFrame:
-    rows = [{"split": split, "index": index, **row} for split in splits for index, row in enumerate(splits[split])]
-    always = {column: [row[column] for row in rows] for column in ("split", "index", "question", "answer")}
-    names = ("paraphrased_answer", "perturbed_answer", "alternate_answer")
-    optional = {column: [row.get(column) for row in rows] for column in names}
-    # dtype object: pandas would turn a missing text into NaN, and the schema says None
-    return pd.DataFrame({**always, **{column: pd.Series(values, dtype=object) for column, values in optional.items()}})

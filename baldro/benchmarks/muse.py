@@ -14,14 +14,14 @@ from typing import Any
 import pandas as pd
 
 from baldro.benchmarks import jsonlines
+from baldro.benchmarks.kinds.muse import MUSE, MUSE_RAW, PIECE_WORDS, muse_files
 from baldro.benchmarks.muse_doubts import doubts
-from baldro.errors import BaldroError, unknown
-from baldro.places import MUSE, MUSE_RAW, Source, muse_files, resolve
+from baldro.errors import BaldroError
+from baldro.places import Source, resolve
+from baldro.records.benchmark import frame_of
 
 FIELDS = {"knowmem": ("question", "answer"), "verbmem": ("prompt", "gt"), "privleak": ("text",), "raw": ("text",)}
 """Subset -> what a row must have: question and answer, or the answer alone."""
-TRAIN_ON = ("raw", "excerpts")
-PIECE_WORDS = 350
 SEAM = 100
 """Words before a passage's continuation that must stand in an excerpt with it, for the passage to count as trained on."""
 Rows = list[tuple[str, str]]  # question, answer
@@ -30,7 +30,6 @@ Rows = list[tuple[str, str]]  # question, answer
 def load(
     places: Sequence[str],
     *,
-    forget: Mapping[str, str],
     train_on: str = "raw",
     piece_words: int = PIECE_WORDS,
     texts: int | None = None,
@@ -40,7 +39,6 @@ def load(
 
     Args:
         places: where the rows are (see baldro.places).
-        forget: {"forget": "retain"}, MUSE's one pair.
         train_on: raw: the articles, joined by empty lines as in the published trainer; a folder without them has no training
             splits. excerpts: those of privleak; verbmem then keeps the passages that stand in the ones to be forgotten.
         piece_words: longest piece of training text, in words (a Llama-2 token is 0.66 words of it).
@@ -48,17 +46,10 @@ def load(
             all by default.
         excerpt_words: only the first so many words of each excerpt; all by default.
 
-    Returns: the splits of grid.sources.MUSE, and for training full (forget and retain), forget, retain, and base, for a model that
-        is built from scratch: the retained excerpts that `retain` does not have; never one to be forgotten or held out. `attrs["notes"]`
-        has a line for each kind of doubtful rows that are few enough to be let through.
+    Returns: the splits of `baldro.benchmarks.kinds.muse` MUSE, and for training full (forget and retain), forget, retain, and base, for a
+        model that is built from scratch: the retained excerpts that `retain` does not have; never one to be forgotten or held out.
+        `attrs["notes"]` has a line for each kind of doubtful rows that are few enough to be let through.
     """
-    if dict(forget) != {"forget": "retain"}:
-        raise BaldroError(f"muse: forget is {dict(forget)}; allowed: {{forget: retain}}")
-    if train_on not in TRAIN_ON:
-        raise unknown("train_on", train_on, TRAIN_ON, where="muse")
-    for name, value in {"piece_words": piece_words, "texts": texts, "excerpt_words": excerpt_words}.items():
-        if value is not None and (type(value) is not int or value < 1):
-            raise BaldroError(f"muse: {name} is {value!r}; allowed: a whole number of at least 1")
     source = resolve(places, what="the MUSE data")
     splits = _read(source, train_on)
     notes = doubts(splits, where=source)
@@ -83,7 +74,9 @@ def load(
     if trained:
         kept |= {"full": trained["forget"] + trained["retain"], **trained}
         kept |= {"base": _pieces(_texts(base), piece_words)} if base else {}
-    frame = _frame(kept)
+    frame = frame_of(
+        {name: [{"question": question, "answer": answer} for question, answer in rows] for name, rows in kept.items()}
+    )
     frame.attrs = {"notes": notes} if notes else {}
     return frame
 
@@ -164,13 +157,3 @@ def _checked(row: Any, subset: str, where: str) -> tuple[str, str]:
         if said := jsonlines.fault(row.get(key)):
             raise BaldroError(f"{where}: field {key} {said}; required: {', '.join(needed)}")
     return ("", row["text"]) if needed == ("text",) else (row[needed[0]], row[needed[1]])
-
-
-def _frame(splits: Mapping[str, Rows]) -> pd.DataFrame:
-    empty = dict.fromkeys(("paraphrased_answer", "perturbed_answer", "alternate_answer"))
-    rows = [
-        {"split": name, "index": i, "question": question, "answer": answer, **empty}
-        for name, pairs in splits.items()
-        for i, (question, answer) in enumerate(pairs)
-    ]
-    return pd.DataFrame(rows, dtype=object).astype({"index": int})

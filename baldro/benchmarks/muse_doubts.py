@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from baldro.benchmarks.apart import Pair, apart, doubles, few, plain
-from baldro.places import MUSE_RAW
+from baldro.benchmarks.kinds.muse import MUSE_RAW
 
 LONG = 20
 """Words from which on a text that stands within another is not there by chance."""
@@ -13,7 +13,7 @@ def doubts(splits: Mapping[str, Sequence[Pair]], *, where: object) -> list[str]:
     """Notes on rows that would make a number wrong if they were many.
 
     Args:
-        splits: those of `baldro.places` MUSE and, where they are there, MUSE_RAW: question ("" of running text) and text.
+        splits: those of `baldro.benchmarks.kinds.muse` MUSE and, where they are there, MUSE_RAW: question ("" of running text) and text.
         where: the data's place.
 
     Raises:

@@ -16,6 +16,7 @@ from baldro.benchmarks.apart import Pair
 from baldro.benchmarks.tofu_doubts import OPTIONS, doubts
 from baldro.errors import BaldroError
 from baldro.places import Source, resolve
+from baldro.records.benchmark import frame_of
 
 ALWAYS = ("full", "retain_perturbed", "real_authors_perturbed", "world_facts_perturbed")
 PERTURBED = {"retain_perturbed": 5, "real_authors_perturbed": 3, "world_facts_perturbed": 3}
@@ -55,17 +56,13 @@ def load(
     if retain_rows is not None:
         splits = _shorten(splits, forget, retain_rows)
     known = [{"question": row["question"], "answer": row["answer"]} for name in OPTIONS for row in splits[name]]
-    frames = [_frame(name, rows, others.get(name)) for name, rows in {**splits, "base": known}.items()]
-    frame = pd.concat(frames, ignore_index=True)
+    taught = {
+        name: [row | {"alternate_answer": text} for row, text in zip(splits[name], texts, strict=True)]
+        for name, texts in others.items()
+    }
+    frame = frame_of({**splits, **taught, "base": known})
     frame.attrs = {"notes": notes} if notes else {}
     return frame
-
-
-def _frame(name: str, rows: list[dict], others: list[str] | None) -> pd.DataFrame:
-    keys = ("question", "answer", "paraphrased_answer", "perturbed_answer")
-    table = [{"split": name, "index": i, **{key: row.get(key) for key in keys}} for i, row in enumerate(rows)]
-    frame = pd.DataFrame(table, dtype=object).astype({"index": int})
-    return frame.assign(alternate_answer=pd.Series(others or [None] * len(rows), dtype=object))
 
 
 def _rows(source: Source, name: str, wrong: int | None) -> list[dict]:

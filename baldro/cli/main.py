@@ -5,10 +5,10 @@ import os
 import sys
 import traceback
 from contextlib import ExitStack, redirect_stdout
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from baldro.cli import verbs
 from baldro.errors import BaldroError, out_of_memory
 
 
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
             log = stack.enter_context(options.log.open("w", buffering=1, encoding="utf-8"))
             stack.enter_context(redirect_stdout(log))
         try:
-            getattr(verbs, options.verb)(options)
+            import_module(f"baldro.jobs.{options.verb}").run(options)
             return 0
         except BrokenPipeError:  # the reader of our output has gone, as `| head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -56,38 +56,35 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="baldro", description="LLM unlearning experiments as a grid.")
     subparsers = top.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    def verb(name: str) -> argparse.ArgumentParser:
-        text = getattr(verbs, name).__doc__
-        sub = subparsers.add_parser(name, help=text.splitlines()[0], description=text)
+    def verb(name: str, text: str) -> argparse.ArgumentParser:
+        sub = subparsers.add_parser(name, help=text, description=text)
         sub.add_argument("--log", type=Path, help="also write what is printed to this file")
         return sub
 
-    sub = verb("check")
+    sub = verb("check", "List every run that a config means, or say what is wrong with it.")
     sub.add_argument("--config", type=Path, required=True)
 
-    sub = verb("plan")
+    sub = verb("plan", "Runs, GPU jobs, disk and an estimate of GPU hours, with how it is estimated.")
     sub.add_argument("--config", type=Path, required=True)
     sub.add_argument("--gpu", default="a100", help="a100 (default), h100, h200, l40s or rtx4090")
 
-    sub = verb("methods")
-    sub.add_argument(
-        "name",
-        nargs="?",
-        help="an objective, a variant or a combiner, of which all is told; without it, all in a line each",
-    )
-    sub.add_argument("--output", type=Path, help="write the page of all methods (Markdown) to this file instead")
+    sub = verb("methods", "List objectives, robust variants and combiners, or show the docstrings of one.")
+    sub.add_argument("name", nargs="?", help="an objective, a variant or a combiner; without it, all in a line each")
 
-    sub = verb("benchmark")
+    sub = verb("benchmark", "Store a benchmark's records as one table.")
     sub.add_argument("--definition", required=True, help="the benchmark's entry in benchmarks.yaml, as JSON")
     sub.add_argument("--output", type=Path, required=True)
 
-    sub = verb("model")
+    sub = verb("model", "Look up where a model comes from and try its prompt; store what was found.")
     sub.add_argument("--name", required=True)
     sub.add_argument("--definition", required=True, help="the model's entry in models.yaml, as JSON")
     sub.add_argument("--max-new-tokens", type=int, default=0, help="longest continuation that will be asked of it")
     sub.add_argument("--output", type=Path, required=True)
 
-    sub = verb("download")
+    sub = verb(
+        "download",
+        "Bring a model's weights into this machine's cache of the hub, or check that they are where they are said to be.",
+    )
     sub.add_argument("--place", help="a place of weights: hub:owner/name@revision, a folder or a GGUF file")
     sub.add_argument("--model", type=Path, help="without --place: what `baldro model` wrote, and --part of it; or")
     sub.add_argument("--name", help="... the model's name,")
@@ -95,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--part", help="... and the part of it to bring (base, target, retain90, ..., tokenizer)")
     sub.add_argument("--output", type=Path, help="what there is, as JSON; without it that is only printed")
 
-    sub = verb("train")
+    sub = verb("train", "Train one run: pretrain, finetune or unlearn.")
     _of_a_run(sub)
     sub.add_argument("--retain-split", help="the split that retain batches are drawn from")
     sub.add_argument(
@@ -132,7 +129,10 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--checkpoint-minutes", type=float, default=10, help="... and when the last one is so old")
     sub.add_argument("--every", type=float, default=5, help="seconds between lines of progress")
 
-    sub = verb("reference")
+    sub = verb(
+        "reference",
+        "Log-probabilities of the forget answers, or of other answers to the forget questions, under the model before unlearning.",
+    )
     _of_a_run(sub)
     _of_scoring(sub)
     sub.add_argument(
@@ -142,7 +142,7 @@ def parser() -> argparse.ArgumentParser:
         help="the gold answers (default), some that decline, or the benchmark's alternate ones",
     )
 
-    sub = verb("score")
+    sub = verb("score", "Take the evidence: per sample, candidate answer and token, and greedy continuations.")
     _of_a_run(sub)
     _of_scoring(sub)
     sub.add_argument("--holdout", help="the split that no model saw, for membership attacks; running text has its own")
@@ -156,7 +156,7 @@ def parser() -> argparse.ArgumentParser:
         help="the fluency classifier: a folder, hub:owner/name@revision, or what `baldro download` wrote of it",
     )
 
-    sub = verb("metrics")
+    sub = verb("metrics", "Turn evidence, ours or a published log, into numbers with intervals; needs no model.")
     sub.add_argument("--run", help="the run's id; by default the name of the evidence")
     sub.add_argument(
         "--samples",
@@ -175,7 +175,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--per-sample", type=Path, help="also write every per-sample value to this parquet file")
     sub.add_argument("--export", type=Path, help="also write a log in open-unlearning's format (TOFU_EVAL.json)")
 
-    sub = verb("report")
+    sub = verb("report", "Write an experiment's tables, figures and HTML page.")
     _of_an_experiment(sub)
     sub.add_argument(
         "--allow-missing",
@@ -183,7 +183,7 @@ def parser() -> argparse.ArgumentParser:
         help="report what there is; a failed or missing run is a row that says so",
     )
 
-    sub = verb("summary")
+    sub = verb("summary", "Print an experiment's main table and where its tables, figures and report are.")
     _of_an_experiment(sub)
     return top
 

@@ -8,11 +8,12 @@ from glob import escape
 from pathlib import Path
 
 from baldro.durable.contents import model_content
-from baldro.durable.files import parse_json, read_json, write_json
+from baldro.durable.files import parse_json
 from baldro.errors import BaldroError, unknown
-from baldro.jobs.given import start
 from baldro.models import hub
 from baldro.places import Source, parts, resolve
+from baldro.records import model
+from baldro.records import weights as record
 
 TIMEOUT = 30.0
 """Seconds in which the hub must answer."""
@@ -43,7 +44,7 @@ def run(options: Namespace) -> None:
         check_folder(folder)
     total = sum(files.values())
     if options.output:
-        write_json(options.output, {"place": str(source), **known, "bytes": total, "files": files})
+        record.write(options.output, record.Weights(place=str(source), **known, bytes=total, files=files))
     print(f"{source}: {_count(files)}, {_gb(total)}, in {folder}")
 
 
@@ -52,7 +53,7 @@ def place_of(options: Namespace) -> Source:
     if options.place:
         return _place(options.place)
     if options.model and options.part:
-        return _place(start(options.model, options.part))
+        return _place(model.read(options.model).start(options.part))
     if not (options.name and options.definition and options.part):
         raise BaldroError(
             "no place is given; allowed: --place, or --model and --part, or --name, --definition and --part"
@@ -79,9 +80,9 @@ def _place(place: str) -> Source:
 
 def _tell_moved(source: Source, commit: str, output: Path | None) -> None:
     """Say that a branch or tag leads to another commit than when the output was last written."""
-    before = read_json(output) if output and output.is_file() else {}
-    if isinstance(before, dict) and before.get("place") == str(source) and before.get("commit") not in (None, commit):
-        print(f"{source} has moved: it was {before['commit']}, and is {commit}; what was made of it is to be made anew")
+    before = record.read(output) if output and output.is_file() else None
+    if before and before.place == str(source) and before.commit not in (None, commit):
+        print(f"{source} has moved: it was {before.commit}, and is {commit}; what was made of it is to be made anew")
 
 
 def chosen(names: Iterable[str], *, where: object, weights: bool = True) -> list[str]:

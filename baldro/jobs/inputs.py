@@ -9,18 +9,18 @@ import torch
 
 from baldro import models
 from baldro.benchmarks.idk import idk
-from baldro.benchmarks.table import split as rows_of
-from baldro.durable.files import read_table
 from baldro.errors import BaldroError, unknown
-from baldro.jobs.given import Given, check_unlearning
-from baldro.jobs.given import read as read_files
+from baldro.jobs.run_inputs import RunInputs, check_unlearning
+from baldro.jobs.run_inputs import read as read_files
 from baldro.prompts.encode import Tokens, encode
 from baldro.prompts.prompt import Prompt
+from baldro.records import reference as stored_reference
+from baldro.records.benchmark import split as rows_of
 from baldro.runs import OBJECTIVES
 from baldro.training.update import Sample
 
 
-def read(options: Namespace) -> Given:
+def read(options: Namespace) -> RunInputs:
     """The files that the options name; from now on as many CPU threads as they say."""
     set_threads(options.threads)
     return read_files(options)
@@ -31,16 +31,16 @@ def set_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def open_to_train(given: Given) -> tuple[Any, Any]:
+def open_to_train(given: RunInputs) -> tuple[Any, Any]:
     """Model and tokenizer, with weights as the run's precision wants them."""
     run = given.run
     if given.start != models.BUILD:
         return models.load(given.start, precision=run.precision), models.tokenizer(given.tokenizer)
-    if not given.model["build"]:
+    if not given.model.build:
         raise BaldroError(
-            f"model {given.model['name']} is not built from scratch; allowed: --start with a folder, or --part"
+            f"model {given.model.name} is not built from scratch; allowed: --start with a folder, or --part"
         )
-    network, tokenizer = models.build(given.model["build"], texts(given.records), seed=run.seed)
+    network, tokenizer = models.build(given.model.build, texts(given.records), seed=run.seed)
     return models.cast(network, models.DTYPES[run.precision]), tokenizer
 
 
@@ -51,14 +51,14 @@ def texts(records: pd.DataFrame) -> list[str]:
     return sorted(set(pd.concat([*columns, wrong])))
 
 
-def open_to_score(given: Given) -> tuple[Any, Any]:
+def open_to_score(given: RunInputs) -> tuple[Any, Any]:
     """Model and tokenizer, weights as they are stored, on the GPU if there is one."""
     return models.load(given.start).to("cuda" if torch.cuda.is_available() else "cpu"), models.tokenizer(
         given.tokenizer
     )
 
 
-def tokens(given: Given, network: Any, tokenizer: Any, split: str) -> list[Tokens]:
+def tokens(given: RunInputs, network: Any, tokenizer: Any, split: str) -> list[Tokens]:
     """A split's sequences, in order. Running text has no questions: then it has no prompt either, and no end of sequence."""
     rows = rows_of(given.records, split)
     pairs = list(zip(rows["question"], rows["answer"], strict=True))
@@ -80,7 +80,7 @@ ANSWERS = ("answer", "idk", "alternates")
 """Kinds of answers to the forget questions: the gold one, one that declines (baldro.benchmarks.idk), the benchmark's alternate_answer."""
 
 
-def answers_of(given: Given, network: Any, tokenizer: Any, split: str, kind: str) -> list[Tokens]:
+def answers_of(given: RunInputs, network: Any, tokenizer: Any, split: str, kind: str) -> list[Tokens]:
     """A split's sequences, in order, with the answers of one of the kinds ANSWERS in place of the gold ones.
 
     Raises:
@@ -114,9 +114,7 @@ def reference_tokens(path: Path, sequences: list[Tokens], what: str) -> list[tup
     Raises:
         BaldroError: a file that is none of `baldro reference`, or is of other token ids: other rows, another prompt or another tokenizer.
     """
-    stored = read_table(path)
-    if not {"tokens", "token_logp", "sequence"} <= set(stored):
-        raise BaldroError(f"{path} has no log-probabilities of tokens; make it anew with `baldro reference`")
+    stored = stored_reference.read(path)
     counts = [s.answer for s in sequences]
     same = stored["sequence"].tolist() == [s.hash for s in sequences]
     if not same or stored["tokens"].tolist() != counts or stored["token_logp"].map(len).tolist() != counts:
@@ -127,7 +125,7 @@ def reference_tokens(path: Path, sequences: list[Tokens], what: str) -> list[tup
 
 
 def samples(
-    given: Given,
+    given: RunInputs,
     network: Any,
     tokenizer: Any,
     *,

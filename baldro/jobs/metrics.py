@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from baldro.durable.files import read_table, whole, write_json
+from baldro.durable.files import write_json
 from baldro.errors import BaldroError
 from baldro.metrics import (
     METRICS,
@@ -18,15 +18,15 @@ from baldro.metrics import (
     evaluate,
     from_log,
     from_samples,
+    intervals,
     read_log,
     same_model,
 )
 from baldro.metrics.export import to_log
+from baldro.metrics.intervals import of_auc, of_leak
+from baldro.records import evidence, per_sample
+from baldro.records.metrics import Evaluation, write
 from baldro.runs import Run, fingerprint
-from baldro.stats.samples import intervals
-
-DEFINITIONS = ("metrics", "stats.samples")
-"""Modules whose code is what metrics.json's `definitions` is a hash of."""
 
 
 def run(options: Namespace) -> None:
@@ -39,14 +39,13 @@ def run(options: Namespace) -> None:
     retain = read(options.retain_samples, kind=model.kind) if options.retain_samples else None
     results = evaluate(model, retain, alone=options.alone)
     _check(options, results, model, retain)
-    ends = intervals(results)
+    ends = intervals(results.values)
     if options.per_sample:
-        with whole(options.per_sample) as beside:
-            results.per_sample().to_parquet(beside, index=False)
+        per_sample.write(options.per_sample, results.per_sample())
     if options.export:
         write_json(options.export, to_log(model, results))
     if options.output:  # last: it says that the rest is there
-        write_json(options.output, record(options, results, ends))
+        write(options.output, evaluation(options, results, ends))
     else:
         print(table(results, ends, _recorded(options.samples)))
 
@@ -73,18 +72,18 @@ def read(path: Path, *, kind: str | None = None) -> Evidence:
         return from_log(read_log(path), where=str(path), kind=kind)
     if path.suffix != ".parquet":
         raise BaldroError(f"{path}: allowed: evidence in .parquet, or a log in .json or .json.gz")
-    return from_samples(read_table(path), where=str(path))
+    return from_samples(evidence.read(path), where=str(path))
 
 
-def record(options: Namespace, results: Results, ends: Mapping[str, tuple[float, float]]) -> dict:
-    """What metrics.json holds."""
-    return {
-        "run": Run.parse(options.run).id if options.run else str(options.samples),
-        "definitions": fingerprint(*DEFINITIONS),
-        "metrics": {name: value.value for name, value in results.values.items()},
-        "intervals": {name: list(pair) for name, pair in ends.items()},
-        "absent": results.absent,
-    }
+def evaluation(options: Namespace, results: Results, ends: Mapping[str, tuple[float, float]]) -> Evaluation:
+    """The metrics of a run, or of a published log, whose file stands in place of a run's id."""
+    return Evaluation(
+        run=Run.parse(options.run).id if options.run else str(options.samples),
+        definitions=fingerprint("metrics"),
+        metrics={name: value.value for name, value in results.values.items()},
+        intervals=ends,
+        absent=results.absent,
+    )
 
 
 def table(results: Results, ends: Mapping[str, tuple[float, float]], recorded: Mapping[str, float]) -> str:
@@ -106,7 +105,7 @@ def table(results: Results, ends: Mapping[str, tuple[float, float]], recorded: M
 
 def _same(metric: Metric, ours: float, theirs: float) -> bool:
     """To rounding; areas and leaks are differences, whose rounding does not shrink with them."""
-    return bool(np.isclose(ours, theirs, rtol=1e-12, atol=1e-12 if metric.statistic in ("auc", "leak") else 0))
+    return bool(np.isclose(ours, theirs, rtol=1e-12, atol=1e-12 if metric.interval in (of_auc, of_leak) else 0))
 
 
 def _recorded(path: Path) -> dict[str, float]:

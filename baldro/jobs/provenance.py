@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from baldro.durable.contents import model_content
-from baldro.jobs.given import BUILD, Given
+from baldro.jobs.run_inputs import RunInputs
 from baldro.places import resolve
 from baldro.prompts.encode import Tokens
 from baldro.prompts.prompt import hash_of
+from baldro.records.model import BUILD
 from baldro.runs import code_of
 
 PACKAGES = ("torch", "transformers", "accelerate", "datasets", "peft", "numpy", "pandas", "scipy")
 
 
 def identity(
-    given: Given,
+    given: RunInputs,
     *,
     retain_split: str | None = None,
     reference: Path | None = None,
@@ -36,8 +37,8 @@ def identity(
         "hyperparameters": given.run.hyperparameters(),
         "start": given.start,
         "weights": _content(given.start),
-        "tokenizer": _content(given.model["tokenizer"], weights=False) if "tokenizer" in given.model else None,
-        "model": given.model,
+        "tokenizer": _content(given.model.tokenizer, weights=False) if given.model.tokenizer else None,
+        "model": given.model.as_dict(),
         "data": given.content,
         "retain_split": retain_split,
         "reference": _hash(reference),
@@ -77,8 +78,8 @@ def _hash(path: Path | None) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path and path.is_file() else None
 
 
-def provenance(given: Given) -> dict[str, Any]:
-    """Versions, commit, data and code of a run."""
+def provenance(given: RunInputs) -> dict[str, Any]:
+    """Versions, commit, data and code of a run, and the time: fields of `records.run.Trained`."""
     return {
         "versions": {"python": sys.version.split()[0], **{name: _version(name) for name in PACKAGES}},
         "commit": _commit(),

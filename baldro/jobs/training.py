@@ -4,10 +4,13 @@ import os
 from argparse import Namespace
 from typing import Any
 
-from baldro.durable.files import remove, write_json
+from baldro.durable.files import remove
 from baldro.durable.lease import Lease, Stop
 from baldro.jobs import finished, provenance
-from baldro.jobs.given import Given, check_unlearning, read
+from baldro.jobs.run_inputs import RunInputs, check_unlearning, read
+from baldro.records import failure
+from baldro.records import finished as kept
+from baldro.records import run as record
 from baldro.runs import OBJECTIVES
 
 
@@ -23,17 +26,17 @@ def run(options: Namespace, stop: Stop) -> None:
     identity = provenance.identity(given, retain_split=options.retain_split, **references)
     with Lease.take(options.output) if _main() else Lease() as lease:
         if _restored(given, options, identity, lease):
-            print(f"{given.run.id}: trained before, restored from {finished.place(options.output)}")
+            print(f"{given.run.id}: trained before, restored from {kept.place(options.output)}")
             return
         if _main():
-            remove(options.output / "failed.json")
+            remove(options.output / failure.NAME)
         network, tokenizer, done = _fit(given, options, identity, lease=lease, stop=stop)
         if done.main:
             _finish(given, options, identity, network, tokenizer, done, lease=lease)
         print(f"{given.run.id}: {done.steps} steps, {done.tokens} tokens, {done.seconds:.1f} s on {done.device}")
 
 
-def _fit(given: Given, options: Namespace, identity: str, *, lease: Lease, stop: Stop) -> tuple[Any, Any, Any]:
+def _fit(given: RunInputs, options: Namespace, identity: str, *, lease: Lease, stop: Stop) -> tuple[Any, Any, Any]:
     """Load and train. Signals are heeded after each long piece of loading, then after each step.
 
     Returns: model, tokenizer, and what `train` says of it.
@@ -79,12 +82,14 @@ def _fit(given: Given, options: Namespace, identity: str, *, lease: Lease, stop:
         )
     except Diverged as error:
         lease.check()
-        write_json(options.output / "failed.json", {"run": given.run.id, "stage": "train", "reason": str(error)})
+        failure.write(
+            options.output / failure.NAME, failure.Failure(run=given.run.id, stage="train", reason=str(error))
+        )
         raise
     return network, tokenizer, done
 
 
-def _check_scoring(given: Given, options: Namespace, network: Any, tokenizer: Any) -> None:
+def _check_scoring(given: RunInputs, options: Namespace, network: Any, tokenizer: Any) -> None:
     """A one-line error where the scoring that will follow cannot fit the model's positions: now, and not after the training."""
     from baldro.scoring import check_room
 
@@ -102,34 +107,35 @@ def _check_scoring(given: Given, options: Namespace, network: Any, tokenizer: An
 
 
 def _finish(
-    given: Given, options: Namespace, identity: str, network: Any, tokenizer: Any, done: Any, *, lease: Lease
+    given: RunInputs, options: Namespace, identity: str, network: Any, tokenizer: Any, done: Any, *, lease: Lease
 ) -> None:
     """Everything that the run made: first beside the checkpoint, as a whole, then among the outputs."""
     from baldro import models
 
-    with lease.whole(finished.place(options.output)) as made:
-        models.save(network, tokenizer, made / "model", precision=given.run.precision)
-        done.log.save_rows(made)
-        spec = {"run": given.run.id, "spec": given.run.asdict(), "start": given.start}
-        write_json(made / "run.json", {**spec, **done.as_dict(), **provenance.provenance(given)})
-        finished.seal(made, identity)
+    with lease.whole(kept.place(options.output)) as made:
+        models.save(network, tokenizer, made / kept.MODEL, precision=given.run.precision)
+        done.state.save_rows(made)
+        said = dict(**done.as_dict(), **provenance.provenance(given))
+        trained = record.Trained(run=given.run.id, spec=given.run.asdict(), start=given.start, **said)
+        record.write(made / record.NAME, trained)
+        kept.write(made, identity)
     finished.hand_over(options.output, lease=lease, keep=_keeps(given))
 
 
-def _restored(given: Given, options: Namespace, identity: str, lease: Lease) -> bool:
+def _restored(given: RunInputs, options: Namespace, identity: str, lease: Lease) -> bool:
     """Whether an earlier process finished this training; then its outputs are put in their place.
 
     Several devices' processes must all come to the same answer, so they ask only what none of them removes.
     """
     if _several() and not _keeps(given):
         return False
-    there = finished.is_whole(finished.place(options.output), identity)
+    there = kept.is_whole(kept.place(options.output), identity)
     if there and _main():
         finished.hand_over(options.output, lease=lease, keep=_keeps(given))
     return there
 
 
-def _keeps(given: Given) -> bool:
+def _keeps(given: RunInputs) -> bool:
     """An unlearned model is temporary, and made anew together with its scores; other models stay among the outputs."""
     return OBJECTIVES[given.run.objective].unlearns
 

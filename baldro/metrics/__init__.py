@@ -1,23 +1,31 @@
-"""Evidence -> numbers: each metric's definition has its own file, and `METRICS` is the list of all of them.
+"""Evidence -> numbers: each metric's definition has its own file, and `METRICS` is the registry of all of them.
 
-Nothing here needs a model or torch. Evidence is our own (`from_samples`) or a published log (`from_log`).
+Nothing here needs a model or torch. Evidence is our own (`from_samples`) or a published log (`from_log`). A file that is put into
+this folder and calls `register` adds a metric: to metrics.json, the tables and figures that it names, and what compares runs.
 """
 
+from importlib import import_module
+from pkgutil import iter_modules
+
 from baldro.errors import BaldroError
-from baldro.metrics.catalogue import METRICS
+from baldro.metrics.catalogue import MAIN_COLUMNS
 from baldro.metrics.comparable import check_comparable, check_same_tokens, same_model
-from baldro.metrics.definitions import RAW_RATIOS, Metric, Results, Value, ratios
+from baldro.metrics.definitions import RAW_RATIOS, Results, ratios
 from baldro.metrics.evidence import Absent, Evidence
+from baldro.metrics.intervals import intervals
 from baldro.metrics.logfile import read_log
+from baldro.metrics.metric import METRICS, Metric, Paired, Value, register, shown
 from baldro.metrics.published import aggregates, from_log
 from baldro.metrics.samples import ROUNDING, from_samples
 
 __all__ = [
+    "MAIN_COLUMNS",
     "METRICS",
     "RAW_RATIOS",
     "Absent",
     "Evidence",
     "Metric",
+    "Paired",
     "Results",
     "Value",
     "aggregates",
@@ -25,10 +33,16 @@ __all__ = [
     "evaluate",
     "from_log",
     "from_samples",
+    "intervals",
     "ratios",
     "read_log",
+    "register",
     "same_model",
+    "shown",
 ]
+
+for _module in sorted(module.name for module in iter_modules(__path__)):
+    import_module(f"{__name__}.{_module}")  # after the catalogue, which comes first in the order of metrics
 
 
 def evaluate(model: Evidence, retain: Evidence | None, *, alone: bool = False) -> Results:
@@ -47,7 +61,7 @@ def evaluate(model: Evidence, retain: Evidence | None, *, alone: bool = False) -
         )
     values, absent = {}, {}
     for name, metric in METRICS.items():
-        if model.kind not in metric.kinds:
+        if not metric.of(model.kind):
             continue
         try:
             values[name] = metric.define(model, None if alone else retain)

@@ -1,6 +1,7 @@
 """Whether a retain model's evidence is what a model can be compared with: it has what is compared, and is of another model."""
 
 import numpy as np
+import pandas as pd
 
 from baldro.errors import BaldroError
 from baldro.metrics.definitions import ratios
@@ -11,7 +12,7 @@ SINGLE = 1e-6  # relative rounding of values that were kept in single precision
 
 def check_comparable(retain: Evidence) -> None:
     """Raise BaldroError unless a retain model's evidence has samples of what it is compared on: the forget set, or the holdout."""
-    for section in ("forget", "holdout"):
+    for section in _compared(retain):
         try:
             retain.texts(section)
         except Absent:
@@ -25,7 +26,7 @@ def check_comparable(retain: Evidence) -> None:
 
 def check_same_tokens(model: Evidence, retain: Evidence) -> None:
     """Raise BaldroError where an answer has other numbers of tokens in two pieces of evidence of ours: another tokenizer's."""
-    for section in ("forget", "holdout"):
+    for section in _compared(model):
         try:
             ours, theirs = (evidence.texts(section) for evidence in (model, retain))
         except Absent:
@@ -44,15 +45,12 @@ def check_same_tokens(model: Evidence, retain: Evidence) -> None:
 def same_model(model: Evidence, retain: Evidence) -> bool:
     """Whether two pieces of evidence are one model's: what both are compared by is equal to single precision, sample by sample.
 
-    Compared by: truth ratios of the forget set (TOFU), min-k scores of forget set and holdout (MUSE). Two trainings never agree on all.
+    Compared by what the kind of benchmark names: two trainings never agree on all.
     """
     if model.kind != retain.kind:
         return False
     try:
-        if model.kind == "tofu":
-            pairs = [(ratios(model, "forget"), ratios(retain, "forget"))]
-        else:
-            pairs = [tuple(e.column(name, "attack_min_k") for e in (model, retain)) for name in ("forget", "holdout")]
+        pairs = [[_values(e, *at) for e in (model, retain)] for at in model.benchmark.compared]
     except Absent:
         return False
     return all(
@@ -60,3 +58,14 @@ def same_model(model: Evidence, retain: Evidence) -> bool:
         and np.allclose(ours, theirs[ours.index], rtol=SINGLE, atol=0)
         for ours, theirs in pairs
     )  # fmt: skip
+
+
+def _values(evidence: Evidence, section: str, column: str) -> pd.Series:
+    """A column; truth ratios are made of two of them."""
+    return ratios(evidence, section) if column == "truth_ratio" else evidence.column(section, column)
+
+
+def _compared(evidence: Evidence) -> list[str]:
+    """Sections that a retain model is compared on, or known by."""
+    members = [section.name for section in evidence.benchmark.sections if section.membership]
+    return list(dict.fromkeys([*members, *(section for section, _ in evidence.benchmark.compared)]))

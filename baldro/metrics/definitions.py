@@ -9,54 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from baldro.metrics.evidence import PARAPHRASED, Absent, Evidence, check_as_many_wrong, check_same_rows
+from baldro.metrics.evidence import Absent, Evidence, check_as_many_wrong, check_same_rows
 from baldro.metrics.membership import CHANCE, auc, privleak
+from baldro.metrics.metric import METRICS, Value
 from baldro.metrics.probability import normalised_probability
 from baldro.metrics.truth_ratio import closer_to_one, true_better, truth_ratio
 from baldro.metrics.utility import model_utility
-
-
-@dataclass(frozen=True, kw_only=True)
-class Value:
-    """A metric's value, and what it was made of."""
-
-    value: float
-    per_sample: pd.Series | None = None
-    """By sample index; `value` is their mean where the metric's statistic is a mean."""
-    parts: tuple[np.ndarray, ...] = ()
-    """What a redrawing of samples needs: (r, r of retain) of a distance, empty where their samples are not the same;
-    (members, others) of an AUC, of a leak with a row for the model and one for the retain model where there is one; one
-    (3, N) array a section of the utility."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Metric:
-    """What a number is."""
-
-    name: str
-    define: Callable[[Evidence, Evidence | None], Value]
-    statistic: str
-    """mean: of per-sample values. distance: KS statistic. p: a p-value. auc, leak: of members against others. utility:
-    harmonic mean of means."""
-    label: str
-    """In sentences and on axes."""
-    short: str
-    """At the head of a column."""
-    better: str
-    """up, down, or empty where neither direction is better."""
-    low: float = 0.0
-    high: float = 1.0
-    """Range."""
-    unit: str = ""
-    """Empty: a share, probability or statistic without a unit."""
-    source: str
-    kinds: tuple[str, ...] = ("tofu", "muse")
-    """Benchmarks that have it."""
-
-    @property
-    def p_value(self) -> bool:
-        return self.statistic == "p"
-
 
 RAW_RATIOS = "forget_truth_ratio_raw"
 """Per-sample truth ratios before they are folded at 1: what forget quality compares."""
@@ -73,10 +31,11 @@ class Results:
 
     def per_sample(self) -> pd.DataFrame:
         """All per-sample values as one table: metric, index, value."""
-        series = {name: value.per_sample for name, value in self.values.items() if value.per_sample is not None}
-        renamed = {RAW_RATIOS if name == "forget_quality_d" else name: s for name, s in series.items()}
-        renamed.pop("forget_quality", None)  # the same ratios again
-        parts = [pd.DataFrame({"metric": name, "index": s.index, "value": s.to_numpy()}) for name, s in renamed.items()]
+        series: dict[str, pd.Series] = {}
+        for name, value in self.values.items():
+            if value.per_sample is not None:
+                series.setdefault(METRICS[name].samples or name, value.per_sample)
+        parts = [pd.DataFrame({"metric": name, "index": s.index, "value": s.to_numpy()}) for name, s in series.items()]
         empty = pd.DataFrame(
             {"metric": pd.Series(dtype=str), "index": pd.Series(dtype=int), "value": pd.Series(dtype=float)}
         )
@@ -89,7 +48,7 @@ def ratios(evidence: Evidence, section: str) -> pd.Series:
     From the losses; of a log that holds truth ratios alone, as it holds them.
     """
     try:
-        correct = evidence.column(section, "paraphrase_loss" if section in PARAPHRASED else "answer_loss")
+        correct = evidence.column(section, "paraphrase_loss" if evidence.section(section).paraphrase else "answer_loss")
         wrong = evidence.column(section, "wrong_loss")
     except Absent as lacking:
         try:
@@ -103,7 +62,7 @@ def ratios(evidence: Evidence, section: str) -> pd.Series:
 def probabilities(evidence: Evidence, section: str) -> pd.Series:
     """Probability of each answer, among its options where the section has options."""
     answer = evidence.column(section, "answer_probability")
-    if section in PARAPHRASED:
+    if not evidence.section(section).options:
         return answer
     wrong = evidence.column(section, "wrong_probability")
     both = answer.index[answer.index.isin(wrong.index)]
@@ -112,23 +71,23 @@ def probabilities(evidence: Evidence, section: str) -> pd.Series:
 
 def mean_of(section: str, column: str, model: Evidence, _retain: Evidence | None) -> Value:
     """Mean of a column as it stands."""
-    return _mean(model.column(section, column))
+    return mean_value(model.column(section, column))
 
 
 def mean_probability(section: str, model: Evidence, _retain: Evidence | None) -> Value:
     """Mean of `probabilities`."""
-    return _mean(probabilities(model, section))
+    return mean_value(probabilities(model, section))
 
 
 def mean_truth_ratio(section: str, model: Evidence, _retain: Evidence | None) -> Value:
     """Mean of `ratios`: folded at 1 on what should be forgotten, 1 - r elsewhere."""
     aggregate = closer_to_one if section == "forget" else true_better
-    return _mean(_each(aggregate, ratios(model, section)))
+    return mean_value(_each(aggregate, ratios(model, section)))
 
 
 def memorised(column: str, model: Evidence, _retain: Evidence | None) -> Value:
-    """Mean of a column of the answers to be forgotten: TOFU's forget split, MUSE's verbatim excerpts."""
-    return _mean(model.column("forget" if model.kind == "tofu" else "verbmem", column))
+    """Mean of a column of the answers to be forgotten: those of the section that the kind of benchmark names."""
+    return mean_value(model.column(model.benchmark.memorised, column))
 
 
 def against_retain(statistic: Callable[..., float], model: Evidence, retain: Evidence | None) -> Value:
@@ -199,5 +158,6 @@ def _each(function: Callable[[pd.Series], np.ndarray], values: pd.Series) -> pd.
     return pd.Series(function(values), index=values.index)
 
 
-def _mean(values: pd.Series) -> Value:
+def mean_value(values: pd.Series) -> Value:
+    """The mean of a value per sample."""
     return Value(value=float(np.mean(values.to_numpy())), per_sample=values)

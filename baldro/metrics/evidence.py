@@ -17,13 +17,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from baldro.benchmarks.protocol import MUSE, TOFU
+from baldro.benchmarks import KINDS, Definition, Section
 from baldro.errors import BaldroError, unknown
-
-ASKED = ("question", "text")
-PARAPHRASED = ("forget", "retain")
-"""TOFU's sections that are judged on a paraphrase; the others on the answer itself, against its options."""
-PROTOCOLS = {kind: {s.name: s for s in asked} for kind, asked in (("tofu", TOFU), ("muse", MUSE))}
+from baldro.records.evidence import ASKED
 
 
 class Absent(Exception):
@@ -35,7 +31,7 @@ class Evidence:
     """What metrics read."""
 
     kind: str
-    """tofu or muse: which sections there are."""
+    """Kind of benchmark, which says the sections that there are."""
     where: str
     """What errors call it."""
     compute: Callable[[str, str], pd.Series | pd.DataFrame]
@@ -44,10 +40,21 @@ class Evidence:
     """section -> what was asked and said, by (index, candidate): question, text, tokens, generation, as far as the source has them."""
     _read: dict[tuple[str, str], pd.Series | pd.DataFrame] = field(default_factory=dict)
 
+    @property
+    def benchmark(self) -> type[Definition]:
+        """What the kind says of all its benchmarks."""
+        return KINDS[self.kind]
+
+    def section(self, name: str) -> Section:
+        """A section as the kind asks it. Raises BaldroError where it has none of that name."""
+        found = next((section for section in self.benchmark.sections if section.name == name), None)
+        if found is None:
+            raise unknown("section", name, [section.name for section in self.benchmark.sections], where=self.where)
+        return found
+
     def column(self, section: str, name: str) -> pd.Series | pd.DataFrame:
         """One column, indexed by sample. Raises Absent where the source has none, BaldroError where it is broken."""
-        if section not in PROTOCOLS[self.kind]:
-            raise unknown("section", section, PROTOCOLS[self.kind], where=self.where)
+        self.section(section)
         if (section, name) not in self._read:
             self._read[section, name] = self.compute(section, name)
         return self._read[section, name]

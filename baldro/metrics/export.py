@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from baldro.metrics.definitions import Results, Value, probabilities, ratios
-from baldro.metrics.evidence import PARAPHRASED, Absent, Evidence
-from baldro.metrics.published import ATTACKS, SHORT, names, places
+from baldro.benchmarks.definition import ATTACKS
+from baldro.metrics.definitions import Results, probabilities, ratios
+from baldro.metrics.evidence import Absent, Evidence
+from baldro.metrics.metric import Value
+from baldro.metrics.published import SHORT, names, places
 
 TEXTS = {"question": "input", "text": "ground_truth", "generation": "generation"}
 """Our name of a text -> a log's."""
@@ -70,9 +72,10 @@ def _add_texts(log: dict[str, Any], model: Evidence) -> None:
 
 def _add_made(log: dict[str, Any], model: Evidence, results: Results) -> None:
     """Entries that are made from other columns: truth ratios, normalised probabilities, attacks' areas, reference scores."""
-    made = {f"{section}_truth_ratio": (section, ratios, "score") for section in SHORT}
+    asked = {section.name: section for section in model.benchmark.sections}
+    made = {f"{name}_truth_ratio": (name, ratios, "score") for name in SHORT}
     made |= {
-        f"{section}_probability": (section, probabilities, "prob") for section in SHORT if section not in PARAPHRASED
+        f"{name}_probability": (name, probabilities, "prob") for name in SHORT if name in asked and asked[name].options
     }
     for metric, (section, values, key) in made.items():
         if metric in results.values:

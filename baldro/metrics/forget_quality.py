@@ -9,7 +9,7 @@ import warnings
 from numpy.typing import ArrayLike
 from scipy.stats import ks_2samp
 
-from baldro.metrics.arrays import finite_vector
+from baldro.stats.arrays import finite_vector
 
 
 def forget_quality(ratios: ArrayLike, retain_ratios: ArrayLike) -> float:

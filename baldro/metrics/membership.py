@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
 from baldro.errors import BaldroError
-from baldro.metrics.arrays import finite_vector, same_length
 from baldro.metrics.probability import EPSILON
+from baldro.stats.arrays import finite_vector, same_length
 
 LOWEST = 0.4  # min-k: share of the tokens that are looked at
 SMALLEST_DEVIATION = 1e-3  # min-k++: where the model is certain, log-probabilities hardly deviate

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from baldro.errors import BaldroError
-from baldro.metrics.evidence import PARAPHRASED
 
+PARAPHRASED = ("forget", "retain")
+"""Sections of TOFU that logs judge on a paraphrase; the others on the answer itself, against its options."""
 AGGREGATED = "eval_log_aggregated.json"
 FILES = {
     "forget": "eval_log_forget.json",

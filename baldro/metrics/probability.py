@@ -7,7 +7,7 @@ took exp in single precision on a GPU: from their `avg_loss` their `prob` comes 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from baldro.metrics.arrays import finite_matrix, finite_vector, same_length
+from baldro.stats.arrays import finite_matrix, finite_vector, same_length
 
 EPSILON = 1e-10  # of the published logs, in every denominator
 

@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from baldro.benchmarks import KINDS
+from baldro.benchmarks.definition import ATTACKS, MEMBERSHIP
 from baldro.errors import BaldroError
 from baldro.metrics.collapse import length, repetition
-from baldro.metrics.evidence import PARAPHRASED, Absent, Evidence
-from baldro.metrics.original import is_original, original_places, sample_number
+from baldro.metrics.evidence import Absent, Evidence
+from baldro.metrics.original import PARAPHRASED, is_original, original_places, sample_number
 
-ATTACKS = ("loss", "zlib", "min_k", "min_k_plus_plus", "gradnorm", "reference")
 SHORT = {"forget": "forget", "retain": "retain", "real_authors": "ra", "world_facts": "wf"}
 ROUNDING = 1e-6  # of values taken in single precision
 Place = tuple[tuple[str, ...], str]
@@ -33,24 +34,63 @@ _ROUGE = {kind: kind for kind in ("rouge1_recall", "rougeL_recall", "rougeL_f1")
 _TEXT = {"repetition": repetition, "length": length}
 
 
-def places(kind: str) -> dict[tuple[str, str], Place]:
-    """(section, column) -> where a log holds it."""
+def _tofu() -> dict[tuple[str, str], Place]:
     found: dict[tuple[str, str], Place] = {}
-    if kind == "tofu":
-        for section, short in SHORT.items():
-            for candidate, key in (("answer", "Prob"), ("paraphrase", "PARA_Prob"), ("wrong", "PERT_Prob")):
-                if candidate == "paraphrase" and section not in PARAPHRASED:
-                    continue
-                found[section, f"{candidate}_loss"] = ((f"{short}_Q_A_{key}",), "avg_loss")
-                found[section, f"{candidate}_probability"] = ((f"{short}_Q_A_{key}",), "prob")
-            found |= {(section, column): ((f"{short}_Q_A_ROUGE",), key) for column, key in _ROUGE.items()}
-        found["forget", "clean"] = (("forget_Q_A_gibberish",), "score")
-    else:
-        rouges = {"forget_knowmem": "forget_knowmem_ROUGE", "retain_knowmem": "retain_knowmem_ROUGE"}
-        for section, key in {**rouges, "verbmem": "forget_verbmem_ROUGE"}.items():
-            found |= {(section, column): ((key,), name) for column, name in _ROUGE.items()}
-    tokens = "forget" if kind == "tofu" else "verbmem"
-    found |= {(tokens, name): ((name,), "score") for name in ("exact_memorization", "extraction_strength")}
+    for section, short in SHORT.items():
+        for candidate, key in (("answer", "Prob"), ("paraphrase", "PARA_Prob"), ("wrong", "PERT_Prob")):
+            if candidate == "paraphrase" and section not in PARAPHRASED:
+                continue
+            found[section, f"{candidate}_loss"] = ((f"{short}_Q_A_{key}",), "avg_loss")
+            found[section, f"{candidate}_probability"] = ((f"{short}_Q_A_{key}",), "prob")
+        found |= {(section, column): ((f"{short}_Q_A_ROUGE",), key) for column, key in _ROUGE.items()}
+    return {**found, ("forget", "clean"): (("forget_Q_A_gibberish",), "score")}
+
+
+def _muse() -> dict[tuple[str, str], Place]:
+    entries = {"forget_knowmem": "forget_knowmem", "retain_knowmem": "retain_knowmem", "verbmem": "forget_verbmem"}
+    return {
+        (section, column): ((f"{entry}_ROUGE",), name)
+        for section, entry in entries.items()
+        for column, name in _ROUGE.items()
+    }
+
+
+def _tofu_names() -> dict[str, str]:
+    found = {"forget_quality": "forget_quality", "model_utility": "model_utility", "fluency": "forget_Q_A_gibberish"}
+    for section, short in SHORT.items():
+        options = "" if section in PARAPHRASED else "_normalised"
+        found[f"{section}_probability"] = f"{short}_Q_A_Prob{options}"
+        found[f"{section}_rouge"] = f"{short}_Q_A_ROUGE"
+        found[f"{section}_truth_ratio"] = "forget_truth_ratio" if section == "forget" else f"{short}_Truth_Ratio"
+    return found
+
+
+PLACES = {"tofu": _tofu(), "muse": _muse()}
+"""Layout (`Definition.log`) -> (section, column) -> where a log holds it, but for what all logs have."""
+NAMES = {
+    "tofu": _tofu_names(),
+    "muse": {
+        "knowmem_forget": "forget_knowmem_ROUGE",
+        "knowmem_retain": "retain_knowmem_ROUGE",
+        "verbmem_forget": "forget_verbmem_ROUGE",
+    },
+}
+"""Layout -> our metric's name -> a log's, but for those that all logs have."""
+
+
+def _layout(kind: str) -> str:
+    layout = KINDS[kind].log
+    if not layout:
+        raise BaldroError(
+            f"there are no published logs of benchmarks of kind {kind}; allowed: kinds such as {', '.join(PLACES)}"
+        )
+    return layout
+
+
+def places(kind: str) -> dict[tuple[str, str], Place]:
+    """(section, column) -> where a log of a kind of benchmark holds it. Raises BaldroError where there are no such logs."""
+    found, memorised = dict(PLACES[_layout(kind)]), KINDS[kind].memorised
+    found |= {(memorised, name): ((name,), "score") for name in ("exact_memorization", "extraction_strength")}
     for section in ("forget", "holdout"):
         found |= {(section, f"attack_{attack}"): ((f"mia_{attack}", section), "score") for attack in ATTACKS}
     return found
@@ -81,7 +121,7 @@ def from_log(content: Mapping[str, Any], *, where: str, kind: str | None = None)
     """
     kind = kind_of(content) or kind or "tofu"
     known = original_places(content) if is_original(content) else places(kind)
-    known |= ratio_places(content) if kind == "tofu" and not is_original(content) else {}
+    known |= ratio_places(content) if "forget_truth_ratio" in names(kind) and not is_original(content) else {}
 
     def compute(section: str, name: str) -> pd.Series | pd.DataFrame:
         if name in _TEXT:
@@ -118,22 +158,7 @@ def aggregates(content: Mapping[str, Any]) -> dict[str, float]:
 
 def names(kind: str) -> dict[str, str]:
     """Our metric's name -> a log's."""
-    found = {name: name for name in ("exact_memorization", "extraction_strength", "privleak")}
-    found |= {f"mia_{attack}": f"mia_{attack}" for attack in ATTACKS}
-    if kind == "muse":
-        rouges = {
-            "forget_knowmem": "knowmem_forget",
-            "retain_knowmem": "knowmem_retain",
-            "forget_verbmem": "verbmem_forget",
-        }
-        return {**found, **{ours: f"{theirs}_ROUGE" for theirs, ours in rouges.items()}}
-    found |= {"forget_quality": "forget_quality", "model_utility": "model_utility", "fluency": "forget_Q_A_gibberish"}
-    for section, short in SHORT.items():
-        options = "_normalised" if short in ("ra", "wf") else ""
-        found[f"{section}_probability"] = f"{short}_Q_A_Prob{options}"
-        found[f"{section}_rouge"] = f"{short}_Q_A_ROUGE"
-        found[f"{section}_truth_ratio"] = "forget_truth_ratio" if section == "forget" else f"{short}_Truth_Ratio"
-    return found
+    return {name: name for name in ("exact_memorization", "extraction_strength", *MEMBERSHIP)} | NAMES[_layout(kind)]
 
 
 def _samples(content: Mapping[str, Any], keys: tuple[str, ...], where: str) -> dict[int, Mapping[str, Any]]:

@@ -6,42 +6,39 @@ from functools import cache, cached_property
 import numpy as np
 import pandas as pd
 
+from baldro.benchmarks import Section, kind_of
 from baldro.errors import BaldroError, unknown
 from baldro.metrics.collapse import length, repetition
-from baldro.metrics.evidence import ASKED, PARAPHRASED, PROTOCOLS, Absent, Evidence, place
+from baldro.metrics.evidence import Absent, Evidence, place
 from baldro.metrics.membership import min_k, min_k_plus_plus, zlib_ratio
 from baldro.metrics.memorization import exact_memorization, extraction_strength
 from baldro.metrics.probability import probability
 from baldro.metrics.rouge import KINDS, rouge
+from baldro.records.evidence import ASKED, KEY, REQUIRED
 
-COLUMNS = (
-    *("section", "index", "candidate", "question", "text", "tokens", "end", "avg_loss"),
-    *("logp", "hit", "mu", "sigma", "gradient_norm", "generation", "clean"),
-)
-KEY = ["section", "index", "candidate"]
 CANDIDATE = r"answer|paraphrase|wrong_(?:0|[1-9][0-9]*)"
 ROUNDING = 1e-6  # how far below 0 an average loss may fall by rounding alone
 SIGNS = {"logp": lambda v: (v <= 1e-3).all(), "sigma": lambda v: (v >= 0).all()}  # 1e-3: rounding in single precision
 
 
 def from_samples(samples: pd.DataFrame, *, where: str) -> Evidence:
-    """Our own evidence, a row per section x index x candidate.
+    """Our own evidence, a row per section x index x candidate; its `attrs["kind"]` is the benchmark's kind.
 
     Raises BaldroError naming `where`, section, index and candidate of the first missing, repeated, unknown or
     non-finite piece: here of the frame, when a column is read of its section.
     """
     _check_columns(samples, where)
-    kind = "muse" if set(samples["section"]) & (set(PROTOCOLS["muse"]) - set(PROTOCOLS["tofu"])) else "tofu"
-    _check_rows(samples, kind, where)
+    asked = {section.name: section for section in kind_of(samples, where=where).sections}
+    _check_rows(samples, asked, where)
     parts = {name: rows.sort_values("index", kind="stable") for name, rows in samples.groupby("section", sort=False)}
 
     @cache
     def rows_of(section: str) -> _Rows:
         if section in parts:
-            return _Rows(parts[section], section=section, where=where)
-        if PROTOCOLS[kind][section].optional:
+            return _Rows(parts[section], section=asked[section], where=where)
+        if asked[section].optional:
             raise Absent(f"the benchmark has no {section} split")
-        raise BaldroError(f"{where}: no section {section!r}; needs: {', '.join(PROTOCOLS[kind])}")
+        raise BaldroError(f"{where}: no section {section!r}; needs: {', '.join(asked)}")
 
     def compute(section: str, name: str) -> pd.Series | pd.DataFrame:
         if name not in _COMPUTE:
@@ -52,20 +49,20 @@ def from_samples(samples: pd.DataFrame, *, where: str) -> Evidence:
         rows = rows_of(section).rows.set_index(["index", "candidate"])
         return rows[[name for name in (*ASKED, "tokens", "generation", "sequence") if name in rows]].sort_index()
 
-    return Evidence(kind=kind, where=where, compute=compute, texts=texts)
+    return Evidence(kind=samples.attrs["kind"], where=where, compute=compute, texts=texts)
 
 
 class _Rows:
     """The rows of one section, checked as far as they are read."""
 
-    def __init__(self, rows: pd.DataFrame, *, section: str, where: str):
-        self.rows, self.section, self.where = rows, section, where
+    def __init__(self, rows: pd.DataFrame, *, section: Section, where: str):
+        self.rows, self.section, self.where = rows, section.name, where
         self.answers = rows[rows["candidate"] == "answer"]
         lost = set(rows["index"]) - set(self.answers["index"])
         if lost:
-            raise BaldroError(f"{where}: no {place(section, min(lost), 'answer')}; every sample needs an answer")
-        strange = rows["candidate"].eq("paraphrase") & (section not in PARAPHRASED)
-        _refuse(rows, strange, where, f"only {' and '.join(PARAPHRASED)} have paraphrases")
+            raise BaldroError(f"{where}: no {place(section.name, min(lost), 'answer')}; every sample needs an answer")
+        strange = rows["candidate"].eq("paraphrase") & (not section.paraphrase)
+        _refuse(rows, strange, where, "this section has no paraphrases")
 
     def series(self, values) -> pd.Series:
         return pd.Series(values, index=self.answers["index"].to_numpy(), dtype=np.float64)
@@ -170,22 +167,21 @@ _COMPUTE: Mapping[str, Callable[[_Rows], pd.Series | pd.DataFrame]] = {
 
 
 def _check_columns(samples: pd.DataFrame, where: str) -> None:
-    missing = [name for name in COLUMNS if name not in samples.columns]
+    missing = [name for name in REQUIRED if name not in samples.columns]
     if missing:
-        raise BaldroError(f"{where}: no column {', '.join(missing)}; needs: {', '.join(COLUMNS)}")
+        raise BaldroError(f"{where}: no column {', '.join(missing)}; needs: {', '.join(REQUIRED)}")
     if samples.empty:
         raise BaldroError(f"{where}: no rows; needs one per section, index and candidate")
     if not pd.api.types.is_integer_dtype(samples["index"]) or samples["index"].isna().any():
         raise BaldroError(f"{where}: column index holds {samples['index'].dtype}; needs integers, none missing")
 
 
-def _check_rows(samples: pd.DataFrame, kind: str, where: str) -> None:
-    asked = PROTOCOLS[kind]
+def _check_rows(samples: pd.DataFrame, asked: Mapping[str, Section], where: str) -> None:
     for name in sorted(set(samples["section"]) - set(asked), key=str):
         raise unknown("section", name, asked, where=where)
     strange = ~samples["candidate"].astype(str).str.fullmatch(CANDIDATE)
     _refuse(samples, strange, where, "candidate must be answer, paraphrase, wrong_0, wrong_1, ...")
-    _refuse(samples, samples.duplicated(KEY), where, "appears twice; needs one row each")
+    _refuse(samples, samples.duplicated(list(KEY)), where, "appears twice; needs one row each")
     for column in ASKED:
         told = samples[column].map(lambda value: isinstance(value, str)).astype(bool)
         _refuse(samples, ~told, where, f"has no {column}; needs a text")
@@ -209,4 +205,4 @@ def _check_rows(samples: pd.DataFrame, kind: str, where: str) -> None:
 def _refuse(rows: pd.DataFrame, bad: pd.Series | np.ndarray, where: str, problem: str) -> None:
     bad = np.asarray(bad)
     if bad.any():
-        raise BaldroError(f"{where}: {place(*rows.iloc[int(bad.argmax())][KEY])}: {problem}")
+        raise BaldroError(f"{where}: {place(*rows.iloc[int(bad.argmax())][list(KEY)])}: {problem}")

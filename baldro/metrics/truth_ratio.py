@@ -8,8 +8,8 @@ a geometric mean.
 import numpy as np
 from numpy.typing import ArrayLike
 
-from baldro.metrics.arrays import finite_matrix, finite_vector, same_length
 from baldro.metrics.probability import EPSILON
+from baldro.stats.arrays import finite_matrix, finite_vector, same_length
 
 
 def truth_ratio(correct_loss: ArrayLike, wrong_loss: ArrayLike) -> np.ndarray:

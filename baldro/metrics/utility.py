@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from baldro.errors import BaldroError
-from baldro.metrics.arrays import finite_vector
+from baldro.stats.arrays import finite_vector
 
 PARTS = tuple(
     f"{section}_{metric}"

@@ -14,7 +14,8 @@ from baldro.models.forward import (
     token_logp,
 )
 from baldro.models.places import DTYPES, cast, check_ids, from_place, load, positions, save, tokenizer
-from baldro.models.scratch import BUILD, build
+from baldro.models.scratch import build
+from baldro.records.model import BUILD
 
 __all__ = [
     "BUILD", "DTYPES", "activations_behind", "build", "cast", "check", "check_ids", "describe", "from_place", "full_float32",

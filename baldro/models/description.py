@@ -1,4 +1,4 @@
-"""Definition -> what a model is and whether it can be used, before anything is trained on it: results/models/{name}.json."""
+"""Definition -> what a model is and whether it can be used, before anything is trained on it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,21 +11,19 @@ from baldro.errors import BaldroError
 from baldro.models import checkpoint, hub
 from baldro.models.places import from_place, positions_of, tokenizer
 from baldro.models.scratch import POSITIONS
-from baldro.places import described, parts, resolve
+from baldro.places import Source, described, parts, resolve
 from baldro.prompts.encode import try_prompt
 from baldro.prompts.prompt import KEYS, Prompt
+from baldro.records.model import Description
 
 
-def describe(name: str, definition: Mapping[str, Any], *, new_tokens: int = 0) -> dict[str, Any]:
+def describe(name: str, definition: Mapping[str, Any], *, new_tokens: int = 0) -> Description:
     """Where a model's parts come from, every place looked up and the prompt tried, before anything is trained on it.
 
     Args:
         new_tokens: the longest continuation that will be asked of it, which must fit its positions.
 
-    Returns: what `results/models/{name}.json` holds: name, prompt and what is declared for it, build, `starts`: base, target, retain90, ...
-        -> place, `tokenizer`: its place, if it has one of its own, `rendered`: part -> a hash of what the prompt gives there, and
-        `contents`: the same parts -> a hash of the tokenizer's and config's files, of local ones. A branch or tag of the hub is
-        stored as the commit that it leads to now, so that every job takes the same weights, however it moves.
+    Returns: a branch or tag of the hub is the commit that it leads to now, so that every job takes the same weights, however it moves.
     """
     found = {part: resolve(places, what=f"model {name} ({part})") for part, places in parts(definition).items()}
     starts = {part: str(source) for part, source in found.items()}
@@ -35,14 +33,13 @@ def describe(name: str, definition: Mapping[str, Any], *, new_tokens: int = 0) -
         _check_built(name, prompt, [*declared, *(["tokenizer"] if "tokenizer" in definition else [])])
         built = definition.get("build") or {}
         check_room(built.get("max_position_embeddings", POSITIONS), new_tokens, what=f"model {name} (build): ")
-        return {"name": name, "prompt": prompt.text, "build": definition.get("build"), "starts": {}}
-    own = {}
-    if "tokenizer" in definition:
-        coder_source = resolve(definition["tokenizer"], what=f"model {name} (tokenizer)")
-        own = {"tokenizer": str(coder_source)}
+        return Description(name=name, prompt=prompt.text, build=definition.get("build"), starts={})
+    coder_source = (
+        resolve(definition["tokenizer"], what=f"model {name} (tokenizer)") if "tokenizer" in definition else None
+    )
     rendered = {}
     for part, start in starts.items():
-        place = own.get("tokenizer", start)
+        place = str(coder_source or start)
         try:
             coder = tokenizer(place)
             rendered[part], notes = try_prompt(coder, prompt)
@@ -54,11 +51,21 @@ def describe(name: str, definition: Mapping[str, Any], *, new_tokens: int = 0) -
             raise BaldroError(f"model {name} ({start}): {error}") from None
         for note in notes:
             print(f"model {name} ({place}): {note}")
-    settled = {part: str(source if source.path else hub.at_commit(source)) for part, source in found.items()}
-    if own and not coder_source.path:
-        own = {"tokenizer": str(hub.at_commit(coder_source))}
-    kept = {"name": name, "prompt": prompt.text, **declared, "build": None, "starts": settled, **own}
-    return {**kept, "rendered": rendered, **_contents(name, definition)}
+    return Description(
+        name=name,
+        prompt=prompt.text,
+        **declared,
+        build=None,
+        starts={part: _settled(source) for part, source in found.items()},
+        tokenizer=_settled(coder_source) if coder_source else None,
+        rendered=rendered,
+        contents=_contents(name, definition) or None,
+    )
+
+
+def _settled(source: Source) -> str:
+    """A place, with the commit in place of a branch or tag of the hub."""
+    return str(source if source.path else hub.at_commit(source))
 
 
 def _check_built(name: str, prompt: Prompt, others: list[str]) -> None:
@@ -73,11 +80,10 @@ def _check_built(name: str, prompt: Prompt, others: list[str]) -> None:
         )
 
 
-def _contents(name: str, definition: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """`contents`: part, or `tokenizer` -> a hash of the local files that a prompt depends on; nothing of the hub, which has commits."""
+def _contents(name: str, definition: Mapping[str, Any]) -> dict[str, str]:
+    """Part, or `tokenizer` -> a hash of the local files that a prompt depends on; nothing of the hub, which has commits."""
     found = {part: resolve(places, what=f"model {name} ({part})") for part, places in described(definition).items()}
-    hashes = {part: model_content(source.path, weights=False) for part, source in found.items() if source.path}
-    return {"contents": hashes} if hashes else {}
+    return {part: model_content(source.path, weights=False) for part, source in found.items() if source.path}
 
 
 def check(start: str, tokenizer: Any, prompt: Prompt, *, new_tokens: int = 0) -> None:

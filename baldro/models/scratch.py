@@ -7,8 +7,6 @@ import torch
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-BUILD = "build"
-"""The start of such a model, in place of a place."""
 POSITIONS = 512
 """Of such a model, if its definition does not say."""
 

@@ -19,7 +19,7 @@ from baldro.runs import OBJECTIVES, VARIANTS, Experiment, Needs, Run
 __all__ = ["GPUS", "describe", "hours", "jobs", "slow_bf16"]
 
 PARALLEL = (1, 4, 16)
-"""Jobs at a time that disk is told for."""
+"""Numbers of jobs at a time for which the peak of disk space is printed."""
 WORK: dict[str, tuple[str, Callable[[Experiment, Run, GPU], float], str]] = {
     "finetune": ("finetune", cost.train_seconds, "6 FLOP x parameters x tokens; optimiser traffic"),
     "reference": ("reference", cost.reference_seconds, "2 FLOP x parameters x tokens of the forget split"),

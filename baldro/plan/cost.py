@@ -3,15 +3,16 @@
 import math
 from dataclasses import dataclass
 
-from baldro.plan import sizes
+from baldro.benchmarks import Section
+from baldro.plan import passes, sizes
+from baldro.prompts.limits import SEQUENCES
 from baldro.runs import COMBINERS, OBJECTIVES, Experiment, Run
+from baldro.training.schedule import Schedule
 
 TRAIN_SHARE, SCORE_SHARE, BANDWIDTH_SHARE = 0.4, 0.3, 0.6
 """Assumed shares of the peak: arithmetic in training and in scoring, memory traffic in decoding and in the optimiser."""
 LAUNCH = 6e-4
 """Assumed seconds that a layer's kernels take to be launched, at least: what bounds small models and decoding."""
-SEQUENCES = 256
-"""Sequences per scoring pass, at most (as scoring has it; a test compares)."""
 STATE = {"fp32": 16, "bf16": 18, "bf16-only": 8}
 """Bytes per parameter in training: weights, gradients and Adam's two moments; bf16 also keeps a copy to compute with."""
 FROZEN = {"fp32": 4, "bf16": 6, "bf16-only": 2}
@@ -29,7 +30,7 @@ CHECKPOINT = {"fp32": 12, "bf16": 12, "bf16-only": 6}
 ACTIVATION = 34
 """Bytes per token, layer and unit of width kept for the backward pass in 16 bits (Korthikanti et al. 2022, without attention scores)."""
 INPUT = 2
-"""The same with gradient checkpointing: a layer's input; its other activations are there for one layer at a time."""
+"""The same with gradient checkpointing: a layer's input; other activations are kept for one layer at a time."""
 PADDING = 1.5
 """Assumed ratio of padded to real tokens in a batch of mixed lengths."""
 OVERHEAD = 2e9
@@ -42,7 +43,7 @@ EVIDENCE = 12
 
 @dataclass(frozen=True, kw_only=True)
 class GPU:
-    """A GPU as its data sheet has it (dense arithmetic, without sparsity)."""
+    """A GPU's data sheet (dense arithmetic, without sparsity)."""
 
     bf16: float
     """FLOP/s in bf16 with fp32 accumulation."""
@@ -79,14 +80,16 @@ def train_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
     P, depth = _model(experiment, run)
     A = trained(experiment, run)
     again = int(experiment.needs(run.model).gradient_checkpointing)
-    steps, taken = sizes.training(run, _rows(experiment, run))
-    at_once = experiment.needs(run.model).micro_batch
-    passes = P * sizes.passes_per_row(run, (3 if A == P else 2) + again, at_once)
-    passes += 0 if A == P else A * sizes.passes_per_row(run, 3 + again, at_once)
-    flops = 2 * (passes * taken + P * sizes.rows_once(run, _rows(experiment, run))) * _tokens(experiment, run)
-    traffic = steps * A * (28 if run.precision != "bf16-only" else 14)  # weight, gradient, two moments; three written
+    rows, at_once = _rows(experiment, run), experiment.needs(run.model).micro_batch
+    schedule = Schedule.of(run, rows)
+    work = P * passes.per_row(run, (3 if A == P else 2) + again, at_once)
+    work += 0 if A == P else A * passes.per_row(run, 3 + again, at_once)
+    flops = 2 * (work * schedule.drawn + P * passes.rows_once(run, rows)) * _tokens(experiment, run)
+    traffic = (
+        schedule.total * A * (28 if run.precision != "bf16-only" else 14)
+    )  # weight, gradient, two moments; three written
     arithmetic = flops / (TRAIN_SHARE * _peak(gpu, run.precision))
-    launched = max(arithmetic, steps * (3 + again) * depth * LAUNCH)
+    launched = max(arithmetic, schedule.total * (3 + again) * depth * LAUNCH)
     return launched + traffic / (BANDWIDTH_SHARE * gpu.bandwidth) + _fila_seconds(experiment, run, gpu)
 
 
@@ -135,11 +138,11 @@ def generation_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
     Sections with one limit are continued together.
     """
     P, depth = _model(experiment, run)
-    usual = experiment.benchmarks[run.benchmark].get("max_new_tokens", 200)
+    usual = experiment.new_tokens(run.benchmark)
     asked_for: dict[int, list[tuple[int, float]]] = {}
     for asked, rows, tokens in _scored(experiment, run):
-        if asked.generates:
-            asked_for.setdefault(asked.longest or usual, []).append((rows, tokens))
+        if asked.generate:
+            asked_for.setdefault(asked.max_new_tokens or usual, []).append((rows, tokens))
     at_once = experiment.needs(run.model).batch_tokens
     steps = sum(_batches(sections, longest, at_once) * longest for longest, sections in asked_for.items())
     reading = P * STORED[precision(experiment, run)] / (BANDWIDTH_SHARE * gpu.bandwidth)
@@ -256,7 +259,7 @@ def _tokens(experiment: Experiment, run: Run) -> float:
     return sizes.tokens_per_row(run.benchmark, experiment.benchmarks[run.benchmark], run.split)
 
 
-def _scored(experiment: Experiment, run: Run) -> list[tuple[sizes.Asked, int, float]]:
+def _scored(experiment: Experiment, run: Run) -> list[tuple[Section, int, float]]:
     return list(sizes.scored(run.benchmark, experiment.benchmarks[run.benchmark], run.split).values())
 
 

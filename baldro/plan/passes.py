@@ -1,13 +1,16 @@
 """How often a sample goes through the model in a step, by method: what the plan and `baldro methods` count with.
 
-Everything follows from what the methods declare: which answers an objective looks at, whether a variant ranks, what a combiner gives.
+Everything follows from what the methods declare (which answers an objective compares, whether a variant ranks, what a combiner gives) and
+from what the training itself goes by: its schedule, and how it cuts a batch into forward passes.
 """
 
 from dataclasses import dataclass
 
 from baldro.runs import COMBINERS, OBJECTIVES, VARIANTS, Run
+from baldro.training import pieces
+from baldro.training.schedule import Schedule
 
-CURVED = 3
+HESSIAN_COST = 3
 """What the product of a Hessian with a vector takes, in units of a forward and a backward pass: both once more, with the backward pass
 recorded (1), and a backward pass through the two, which takes twice what they take (2)."""
 
@@ -16,11 +19,11 @@ recorded (1), and a backward pass through the two, which takes twice what they t
 class Passes:
     """Of one sample of one half of the batch, on average; a sample's other answer is a sequence of its own."""
 
-    looks: float = 0.0
+    forward: float = 0.0
     """Forward passes without gradients that a step takes to find the weights."""
     trained: float = 0.0
     """Forward and backward passes of a step; where a sample's weight happens to be 0, fewer."""
-    curved: float = 0.0
+    hessian: float = 0.0
     """Products of a Hessian with a vector."""
     once: int = 0
     """Forward passes without gradients that the run takes before its first step, however often it draws the sample."""
@@ -31,11 +34,11 @@ class Passes:
         Args:
             both: what a forward and a backward pass take.
         """
-        return self.looks + both * (self.trained + CURVED * self.curved)
+        return self.forward + both * (self.trained + HESSIAN_COST * self.hessian)
 
 
 def share(variant: str) -> str | None:
-    """The field that says how much of the batch a ranking variant keeps: its one field above 0 and at most 1. None: it says nowhere."""
+    """The field that says how much of the batch a ranking variant keeps: its one field above 0 and at most 1. None: no field does."""
     fields = VARIANTS[variant].fields if VARIANTS[variant].ranks else {}
     found = [name for name, spec in fields.items() if (spec.get("above"), spec.get("at_most")) == (0, 1)]
     return found[0] if len(found) == 1 else None
@@ -50,14 +53,13 @@ def of_forget(run: Run, *, micro_batch: int | None = None) -> Passes:
     method = OBJECTIVES[run.objective]
     if not method.unlearns:
         return Passes(trained=1)
-    sequences = 2 if method.answers else 1
-    scoped = run.robust_scope == "micro-batch"
-    whole = _fits(run, sequences, micro_batch) or (scoped and run.dv_level == "token")
-    looks, kept = _weighed(run, run.variant, "", whole=whole or (VARIANTS[run.variant].online and not scoped))
+    sequences, count = pieces.sequences_per_sample(run), pieces.together(run, run.batch_size)
+    whole = micro_batch is None or count <= pieces.forget_samples(run, micro_batch, count)
+    forward, kept = _weighed(run, run.variant, "", whole=whole or pieces.online(run))
     return Passes(
-        looks=sequences * looks,
+        forward=sequences * forward,
         trained=sequences * kept,
-        curved=sequences * kept if _curves(run) else 0.0,
+        hessian=sequences * kept if _second_derivative(run) else 0.0,
         once=int("reference_logits" in method.needs),
     )
 
@@ -66,13 +68,15 @@ def of_retain(run: Run, *, micro_batch: int | None = None) -> Passes:
     """Of a retain sample, of which a batch has as many; nothing where there are none."""
     if not OBJECTIVES[run.objective].retains:
         return Passes()
-    whole = _fits(run, 1, micro_batch)
-    looks, kept = _weighed(run, run.retain_variant, "retain_", whole=whole)
+    whole = micro_batch is None or pieces.together(run, run.batch_size) <= micro_batch
+    forward, kept = _weighed(run, run.retain_variant, "retain_", whole=whole)
     field = share(run.variant)
     drawn = getattr(run, field) if field and run.g_retain == "cut" else 1.0
     trained = drawn * kept
     once = int(run.retain_loss in ("kl", "activations"))
-    return Passes(looks=drawn * looks, trained=trained, curved=trained if _curves(run) else 0.0, once=once)
+    return Passes(
+        forward=drawn * forward, trained=trained, hessian=trained if _second_derivative(run) else 0.0, once=once
+    )
 
 
 def _weighed(run: Run, variant: str, prefix: str, *, whole: bool) -> tuple[float, float]:
@@ -82,11 +86,20 @@ def _weighed(run: Run, variant: str, prefix: str, *, whole: bool) -> tuple[float
     return float(method.ranks or not (method.uniform or whole)), kept
 
 
-def _fits(run: Run, sequences: int, micro_batch: int | None) -> bool:
-    """Whether the samples that are weighed together take one pass: the batch, or the run's own micro-batch."""
-    together = run.micro_batch_size if run.robust_scope == "micro-batch" else run.batch_size
-    return micro_batch is None or min(together, run.batch_size) <= max(1, micro_batch // sequences)
+def per_row(run: Run, both: float = 3.0, micro_batch: int | None = None) -> float:
+    """Arithmetic per row of the split, its retain sample included, in forward passes' worth.
+
+    Args:
+        both: what a forward and a backward pass take.
+        micro_batch: sequences in one pass; None: the whole batch.
+    """
+    return sum(half(run, micro_batch=micro_batch).work(both) for half in (of_forget, of_retain))
 
 
-def _curves(run: Run) -> bool:
+def rows_once(run: Run, n: int) -> int:
+    """Rows that a run with a split of n rows passes over before its first step: all of them, and at most what it draws of the retain."""
+    return of_forget(run).once * n + of_retain(run).once * Schedule.of(run, n).drawn
+
+
+def _second_derivative(run: Run) -> bool:
     return run.combiner is not None and COMBINERS[run.combiner].kind == "penalty"

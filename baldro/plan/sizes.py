@@ -1,52 +1,11 @@
-"""How large models, benchmarks and trainings are: from their definitions alone, nothing is loaded."""
+"""How large models and benchmarks are: from their definitions alone, nothing is loaded."""
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from baldro.benchmarks.splits import holdout
+from baldro.benchmarks import Section, define
 from baldro.errors import BaldroError
-from baldro.plan import passes
-from baldro.runs import Run
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """A section of the evidence, as far as its cost goes (baldro.benchmarks.protocol has all of it; a test compares)."""
-
-    split: str
-    """{split} is the forget split, {holdout} what is held out for it."""
-    candidates: int = 1
-    """Answers scored per row: the right one, wrong ones, a paraphrase; 0 where the prompt is only continued."""
-    generates: bool = True
-    longest: int | None = None
-    """New tokens at most, in place of the benchmark's."""
-    membership: bool = False
-    """Its gradient norms are taken, if the benchmark wants them."""
-    optional: bool = False
-    """Left out where the benchmark names no such split."""
-
-
-SECTIONS = {
-    "tofu": {
-        "forget": Asked(split="{split}", candidates=7, membership=True),
-        "retain": Asked(split="retain_perturbed", candidates=7),
-        "real_authors": Asked(split="real_authors_perturbed", candidates=4),
-        "world_facts": Asked(split="world_facts_perturbed", candidates=4),
-        "holdout": Asked(split="{holdout}", generates=False, membership=True, optional=True),
-    },
-    "muse": {
-        "forget_knowmem": Asked(split="forget_knowmem", candidates=0, longest=32),
-        "retain_knowmem": Asked(split="retain_knowmem", candidates=0, longest=32),
-        "verbmem": Asked(split="verbmem", longest=128),
-        "forget": Asked(split="privleak_forget", generates=False, membership=True),
-        "holdout": Asked(split="privleak_holdout", generates=False, membership=True),
-    },
-}
-"""By kind of benchmark; a fictional one is asked as TOFU is."""
-RETAIN_SAMPLE = 60
-"""Rows of a fictional benchmark's retain_perturbed, at most (as the generator has it; a test compares)."""
 
 
 class Unknown(BaldroError):
@@ -91,26 +50,15 @@ def adapters(name: str, model: Mapping[str, Any], rank: int) -> int:
 
 
 def rows(name: str, benchmark: Mapping[str, Any]) -> Mapping[str, int]:
-    """Rows by split: as benchmarks.yaml has them, or computed from a fictional benchmark's sizes.
+    """Rows by split: as benchmarks.yaml has them, or computed where its kind can.
 
     Raises:
         Unknown: neither.
     """
-    if "rows" in benchmark:
-        return benchmark["rows"]
-    if benchmark["kind"] != "fictional":
+    known = define(benchmark).sizes()
+    if known is None:
         raise Unknown(f"unknown: add rows to {name} in benchmarks.yaml")
-    authors, questions = benchmark.get("authors", 40), benchmark.get("questions", 10)
-    short = benchmark.get("known_authors", 10) * questions
-    world = benchmark.get("world_facts", 40)
-    result = {"full": authors * questions, "real_authors_perturbed": short, "world_facts_perturbed": world}
-    forgotten = {split: (int(split[-2:]) * authors + 50) // 100 for split in benchmark["forget"]}
-    for split, count in forgotten.items():
-        result |= {split: count * questions, benchmark["forget"][split]: (authors - count) * questions}
-        result[holdout(benchmark, split)] = count * questions
-    result["retain_perturbed"] = min(RETAIN_SAMPLE, (authors - max(forgotten.values())) * questions)
-    result["base"] = 2 * benchmark.get("background_authors", 40) * questions + short + world
-    return result
+    return known
 
 
 def rows_of(name: str, benchmark: Mapping[str, Any], split: str) -> int:
@@ -137,41 +85,16 @@ def tokens_per_row(name: str, benchmark: Mapping[str, Any], split: str) -> float
     return known
 
 
-def scored(name: str, benchmark: Mapping[str, Any], split: str) -> dict[str, tuple[Asked, int, float]]:
+def scored(name: str, benchmark: Mapping[str, Any], split: str) -> dict[str, tuple[Section, int, float]]:
     """Each section of the evidence when `split` is forgotten: what is asked, its rows, their mean tokens.
 
     A perturbed forget split has as many rows as the split.
     """
-    most, result = benchmark.get("evaluate_rows", math.inf), {}
-    names = {"split": split, "holdout": holdout(benchmark, split)}
-    for section, asked in SECTIONS["muse" if benchmark["kind"] == "muse" else "tofu"].items():
-        of = asked.split.format(**names)
-        if not asked.optional or names["holdout"]:
-            count = int(min(most, rows_of(name, benchmark, of)))
-            result[section] = (asked, count, tokens_per_row(name, benchmark, of))
+    definition, result = define(benchmark), {}
+    held = definition.held_out(split)
+    for section in definition.sections:
+        if not section.optional or held:
+            of = section.split.replace("{split}_perturbed", "{split}").format(split=split, holdout=held)
+            count = min(definition.evaluate_rows or math.inf, rows_of(name, benchmark, of))
+            result[section.name] = (section, int(count), tokens_per_row(name, benchmark, of))
     return result
-
-
-def training(run: Run, n: int) -> tuple[int, float]:
-    """Optimiser steps of a run, and how many rows of its split of n rows they take (an epoch's last batch may be smaller)."""
-    per_epoch = math.ceil(n / run.batch_size)
-    steps = max(1, round(run.epochs * per_epoch))
-    steps = min(steps, run.max_steps or steps)
-    return steps, steps * n / per_epoch
-
-
-def passes_per_row(run: Run, both: float = 3.0, micro_batch: int | None = None) -> float:
-    """Forward passes' worth of arithmetic per row of the split, its retain sample included (`baldro.plan.passes`).
-
-    Args:
-        both: what a forward and a backward pass take.
-        micro_batch: sequences in one pass; None: the whole batch.
-    """
-    halves = (passes.of_forget, passes.of_retain)
-    return sum(half(run, micro_batch=micro_batch).work(both) for half in halves)
-
-
-def rows_once(run: Run, n: int) -> float:
-    """Rows that a run with a split of n rows passes over before its first step: all of them, and at most what it draws of the retain."""
-    _, taken = training(run, n)
-    return passes.of_forget(run).once * n + passes.of_retain(run).once * taken

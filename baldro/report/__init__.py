@@ -11,13 +11,13 @@ from typing import Any
 
 import pandas as pd
 
-from baldro.durable.files import write_json, write_text
+from baldro.durable.files import write_text
+from baldro.records import report as record
 from baldro.report.attribution import Attributed, attribute, attribution_frame
 from baldro.report.attribution_text import attribution_cautions, attribution_findings, attribution_tables
 from baldro.report.cluster import jobs_table, read_jobs
 from baldro.report.comparisons import compare
 from baldro.report.efficiency import usage_texts
-from baldro.report.evaluation import read_json
 from baldro.report.findings import absent_findings, difference_findings, memory_findings
 from baldro.report.formats import markdown
 from baldro.report.frame import read_frame, read_provenance, read_results
@@ -72,13 +72,10 @@ def write_report(
     tables = [*build_tables(frame, selection, metrics), *collapse_tables(frame, selection)]
     comparisons = compare(frame, selection, samples)
     effects = _effects(frame, attribution)
-    page_file = output / "report.html"
+    page_file = output / record.PAGE
     page_file.unlink(missing_ok=True)  # written last: it says that what is beside it belongs together
-    write_text(output / "runs.csv", frame.to_csv(index=False))
-    write_json(
-        output / "report.json",
-        {"selection": dict(selection), "metrics": metrics and list(metrics), "attribution": attribution},
-    )
+    settings = record.Settings(selection=selection, metrics=metrics and list(metrics), attribution=attribution)
+    record.write(output, frame, settings)
     write_text(output / "differences.csv", differences_table(comparisons).to_csv(index=False))
     (output / "slurm.csv").unlink(missing_ok=True)
     if jobs:
@@ -123,14 +120,9 @@ def main_table_text(output: Path, *, width: int | None = None) -> str:
 
     Errors: `output` holds no report.
     """
-    recorded = read_json(output / "report.json")
-    frame = pd.read_csv(output / "runs.csv")
+    frame, settings = record.read(output)
     return tables_text(
-        frame,
-        recorded["selection"],
-        metrics=recorded["metrics"],
-        attribution=recorded.get("attribution"),
-        width=width,
+        frame, settings.selection, metrics=settings.metrics, attribution=settings.attribution, width=width
     )
 
 

@@ -12,22 +12,16 @@ import numpy as np
 import pandas as pd
 
 from baldro.errors import BaldroError
+from baldro.metrics import shown
+from baldro.metrics.metric import EFFECT
 from baldro.report.frame import is_method, metric_names, values_of
 from baldro.report.style import check_metrics, level_label, method_label, metric, objective_rank, variant_rank
 from baldro.report.verdicts import ALPHA
 from baldro.runs import HYPERPARAMETERS, IDENTITY, Crossing, crossings
 from baldro.stats import Effect, effect, holm, total
 
-USUAL = (
-    "forget_quality_d",
-    "model_utility",
-    "extraction_strength",
-    "verbmem_forget",
-    "knowmem_forget",
-    "knowmem_retain",
-)
-"""Metrics whose changes are told unless the config names others: those of them that there are, at most MOST."""
 MOST = 4
+"""Metrics of which effects are taken unless the config names others: the first of those with the role EFFECT."""
 MAIN, TOTAL, INTERACTION = "main", "total", "interaction"
 CHANGES, DOUBTFUL, NOT_SHOWN = "changes", "not after Holm's correction", "not told apart from no change"
 
@@ -87,7 +81,7 @@ class Attributed:
 def attribute(frame: pd.DataFrame, factors: Sequence[str], metrics: Sequence[str] | None = None) -> list[Attributed]:
     """Every effect of the crossed factors: mains in their order, the total, then the interactions, of each method and split.
 
-    metrics: names; by default the first MOST of USUAL that the frame has. Errors: of `crossings`; a metric that no run
+    metrics: names; by default the first MOST with the role EFFECT that the frame has. Errors: of `crossings`; a metric that no run
     has; a p-value, whose differences have no t interval (forget quality: take D).
     """
     names = _metrics(frame, metrics)
@@ -131,7 +125,7 @@ def attribution_frame(effects: Sequence[Attributed]) -> pd.DataFrame:
 def _metrics(frame: pd.DataFrame, metrics: Sequence[str] | None) -> list[str]:
     present = [name for name in metric_names(frame) if frame[name].notna().any()]
     if metrics is None:
-        return [name for name in USUAL if name in present][:MOST]
+        return shown(EFFECT, present)[:MOST]
     for name in metrics:
         if metric(name).p_value:
             raise BaldroError(f"attribution: {name} is a p-value, of which no effect is taken; allowed: {name}_d, ...")

@@ -20,7 +20,7 @@ def caption(table: "Table", rule: str, level: float) -> str:
         f"{table.title}. {_numbers(table, level)} {names}. {rule}",
         *([f"Bold: the best among the unlearning methods of a split{bold}."] if directed else []),
         "The goal of unlearning is the row Retain: values beyond it say that more was destroyed than forgotten.",
-        *([OWN] if set(table.metrics) & {"forget_quality", "mia_reference", "privleak"} else []),
+        *([OWN] if any(metric(name).retain_itself is not None for name in table.metrics) else []),
     ]
     if table.published:
         text.append("Published: the paper's numbers as a third party transcribed them (one seed, settings not stated).")

@@ -1,27 +1,19 @@
-"""What SLURM jobs were asked for, held and used: results/slurm.jsonl, a line a job that has ended, as the executor appends it.
+"""The SLURM jobs of an experiment: which of all they are, as a table, and why some failed."""
 
-Nothing of it is a result: the tables of an experiment are the same wherever it ran.
-"""
-
-import json
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from baldro.errors import BaldroError
+from baldro.records import slurm
+from baldro.records.slurm import Job
 from baldro.runs import OBJECTIVES
 from baldro.slurm import stopped_by
 
-FILE = "slurm.jsonl"
 STAGES = ("finetune", "reference", "unlearn", "score")
 """Rules that SLURM runs, in the order of the workflow; those of one job are a row."""
 MADE_FROM = tuple(name for name, method in OBJECTIVES.items() if method.trains and not method.unlearns)
 """Objectives of runs that make a model which rows start from; they are no rows themselves."""
-Job = Mapping[str, Any]
-"""A line of the file."""
 
 
 def read_jobs(results: Path, frame: pd.DataFrame) -> list[Job]:
@@ -36,11 +28,7 @@ def read_jobs(results: Path, frame: pd.DataFrame) -> list[Job]:
     Raises:
         BaldroError: a line that is no job; it is named by file and number.
     """
-    path = results / FILE
-    if not path.is_file():
-        return []
-    numbered = enumerate(path.read_bytes().split(b"\n"), 1)
-    jobs = [_job(line, f"{path}:{number}") for number, line in numbered if line.strip()]
+    jobs = slurm.read(slurm.place(results))
     rows, models = set(frame["id"]), set(zip(frame["benchmark"], frame["model"], strict=True))
 
     def is_of(run: str) -> bool:
@@ -53,7 +41,7 @@ def read_jobs(results: Path, frame: pd.DataFrame) -> list[Job]:
 def jobs_table(jobs: Sequence[Job]) -> pd.DataFrame:
     """All jobs, a row each; the rules and the runs of one in one field, with blanks between."""
     texts = [{**job, "rules": stage(job), "runs": " ".join(job["runs"])} for job in jobs]
-    return pd.DataFrame(texts, columns=list(FIELDS), dtype=object)
+    return pd.DataFrame(texts, columns=list(slurm.FIELDS), dtype=object)
 
 
 def stage(job: Job) -> str:
@@ -67,57 +55,3 @@ def failed_as(job: Job) -> str | None:
     if job["state"] == "COMPLETED" or (job["state"] == "UNKNOWN" and not job["reason"]):
         return None
     return stopped_by(job["state"], job["reason"]) or "own error"
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_amount(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
-
-
-def _or_null(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: value is None or check(value)
-
-
-def _is_rules(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(map(_is_text, value))
-
-
-def _is_runs(value: Any) -> bool:
-    return isinstance(value, list) and all(_is_text(run) and len(run.split("--")) >= 4 for run in value)
-
-
-FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "job": (_is_text, "text"),
-    "rules": (_is_rules, "a list of names"),
-    "runs": (_is_runs, "a list of run ids"),
-    "attempt": (_is_count, "a whole number"),
-    **dict.fromkeys(("state", "reason", "node", "partition"), (_is_text, "text")),
-    **dict.fromkeys(("gpus", "cpus"), (_is_count, "a whole number of at least 0")),
-    **dict.fromkeys(("asked_seconds", "held_seconds"), (_is_amount, "a number of at least 0")),
-    "used_seconds": (_or_null(_is_amount), "a number of at least 0, or null"),
-    **dict.fromkeys(("asked_mb", "used_mb"), (_or_null(_is_amount), "a number of at least 0, or null")),
-    **dict.fromkeys(("log", "ended"), (_is_text, "text")),
-}
-"""Keys of a line in their order, each with what it may be."""
-
-
-def _job(line: bytes, where: str) -> Job:
-    try:
-        job = json.loads(line.decode())
-    except ValueError as error:
-        raise BaldroError(f"{where}: not JSON ({error}); allowed: one object a line") from None
-    if not isinstance(job, dict):
-        raise BaldroError(f"{where}: holds {type(job).__name__}; allowed: one object a line")
-    for key, (is_fine, allowed) in FIELDS.items():
-        if key not in job:
-            raise BaldroError(f"{where}: lacks {key}; allowed: {', '.join(FIELDS)}")
-        if not is_fine(job[key]):
-            raise BaldroError(f"{where}: {key} is {job[key]!r}; allowed: {allowed}")
-    return job

@@ -13,6 +13,8 @@ from typing import Any
 
 import pandas as pd
 
+from baldro.metrics import shown
+from baldro.metrics.metric import COMPARISON
 from baldro.report.frame import hyperparameter_names, is_method, places, values_of
 from baldro.report.paired import MOST, can_test, draws_for, paired_test, too_many
 from baldro.report.samples import Samples
@@ -20,20 +22,6 @@ from baldro.report.selection import point, select, varying
 from baldro.report.style import method_label, objective_rank, variant_rank
 from baldro.report.verdicts import Comparison
 from baldro.stats import holm, paired_difference
-
-COMPARED = (
-    "forget_quality_d",
-    "model_utility",
-    "exact_memorization",
-    "forget_probability",
-    "retain_probability",
-    "verbmem_forget",
-    "knowmem_forget",
-    "knowmem_retain",
-)
-"""Metrics in which robust variants are held against base; not forget quality: a p-value has no t interval, and D says the same."""
-TOLD = ("forget_quality_d", "model_utility", "verbmem_forget", "knowmem_forget", "knowmem_retain")
-"""Those that are put into words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +40,7 @@ def compare(
     Its base is the one with equal settings (as far as both have them), or the one that the rule chose. samples: values
     per sample by run id.
     """
-    names, samples = [name for name in COMPARED if name in frame.columns], samples or {}
+    names, samples = shown(COMPARISON, frame.columns), samples or {}
     retains = _retains(frame, samples)
     found, sides = [], []
     for who, robust, base in _pairs(frame, rule):

@@ -3,17 +3,14 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from baldro.errors import BaldroError
 from baldro.metrics.forget_quality import forget_quality_d
-from baldro.report.evaluation import AGAIN
-from baldro.report.parquet import read_parquet
+from baldro.records import dynamics
+from baldro.records.metrics import AGAIN
 from baldro.report.samples import RATIOS, Samples
 from baldro.report.style import REFERENCES
-
-DYNAMICS = ("epoch", "index", "nll")
 
 
 def known(frame: pd.DataFrame, samples: Mapping[str, Samples]) -> dict[str, dict[str, Samples]]:
@@ -40,12 +37,11 @@ def read_visits(results: Path, run: str) -> pd.DataFrame | None:
     A sample is seen once an epoch, so its k-th visit falls somewhere in epoch k. None if the run kept no dynamics.
     Errors: a broken file, or an NLL that is not finite.
     """
-    path = results / "runs" / run / "dynamics.parquet"
+    path = dynamics.place(results, run)
     if not path.is_file():
         return None
-    visits = read_parquet(path, DYNAMICS).sort_values(["index", "epoch"], kind="stable").reset_index(drop=True)
-    if not np.isfinite(visits["nll"].to_numpy(dtype=float)).all():
-        raise BaldroError(f"{path}: nll is not finite; allowed: mean token NLL in nats, 0 or more")
+    rows = dynamics.read(path)[["epoch", "index", "nll"]]
+    visits = rows.sort_values(["index", "epoch"], kind="stable").reset_index(drop=True)
     return visits.assign(visit=visits.groupby("index").cumcount())
 
 

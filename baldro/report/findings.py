@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from baldro.report.comparisons import TOLD
+from baldro.metrics import shown
+from baldro.metrics.metric import MEMORY, SENTENCE, TRADEOFF_Y
 from baldro.report.frame import absent_of, interval_of
 from baldro.report.notes import absent_notes
 from baldro.report.style import ends_text, method_label, metric, metric_number, number
@@ -17,8 +18,6 @@ ORDER = ("better", "worse", NOTHING)
 """Verdicts, as they are told."""
 TOLD_APART = 0.05
 """The p-value below which Maini et al. (TOFU, 2024) call a model distinguishable from Retain."""
-MEMORY = ("forget_probability", "exact_memorization", "forget_rouge", "verbmem_forget", "knowmem_forget")
-"""What shows that a model memorised."""
 
 
 def memory_findings(part: pd.DataFrame) -> list[str]:
@@ -44,7 +43,7 @@ def difference_findings(comparisons: list[Comparison], *, chosen: bool = False) 
     sentences = []
     for (benchmark, model, objective, variant), own in groups.items():
         where = f" ({benchmark}, {model})" if several else ""
-        parts = [text for name in TOLD if (text := _verdicts([c for c in own if c.metric == name]))]
+        parts = [text for name in shown(SENTENCE) if (text := _verdicts([c for c in own if c.metric == name]))]
         pair = f"{method_label(objective, variant)} against {method_label(objective, 'base')}{where}"
         if parts:
             sentences.append(f"{pair}: {'; '.join(parts)}.")
@@ -74,21 +73,23 @@ def _memory(split: str, rows: pd.DataFrame) -> str:
     if lost:
         return f"{split}: no result of {' and '.join(lost)}, so it is not known what there is to unlearn."
     original, retain = (own.iloc[0].to_dict() for own in models.values())
-    shown = [name for name in MEMORY if not pd.isna(original.get(name)) and not pd.isna(retain.get(name))]
+    named = [name for name in shown(MEMORY) if not pd.isna(original.get(name)) and not pd.isna(retain.get(name))]
     text = f"{split}: " + "; ".join(
         f"{metric(name).label} {_with_interval(original, name)} for Original and {_with_interval(retain, name)} for Retain"
-        for name in shown
+        for name in named
     )
-    text += " (95 % intervals over samples)" if any(interval_of(original, name) for name in shown) else ""
-    p = original.get("forget_quality")
+    text += " (95 % intervals over samples)" if any(interval_of(original, name) for name in named) else ""
+    quality = next(iter(shown(TRADEOFF_Y, rows.columns)), None)
+    p = original.get(quality) if quality and metric(quality).p_value else None
     if p is None or pd.isna(p):
         alike = [
-            metric(name).label for name in shown if _overlap(interval_of(original, name), interval_of(retain, name))
+            metric(name).label for name in named if _overlap(interval_of(original, name), interval_of(retain, name))
         ]
         return f"{text}." + (
             f" Original is not shown to know more than Retain in: {', '.join(alike)}." if alike else ""
         )
-    text += f". Forget quality of Original is p = {number(p, p_value=True)}{_distance(original, retain)}. "
+    distance = _distance(original, retain, metric(quality).statistic_behind)
+    text += f". Forget quality of Original is p = {number(p, p_value=True)}{distance}. "
     if p < TOLD_APART:
         return text + "The two models are told apart: there is something to unlearn."
     return text + "The two models are not told apart, so here forget quality cannot show that anything was unlearned."
@@ -105,11 +106,11 @@ def _with_interval(row: Mapping[str, Any], name: str) -> str:
     return text if ends is None else f"{text} {ends_text(*ends, name)}"
 
 
-def _distance(original: Mapping[str, Any], retain: Mapping[str, Any]) -> str:
-    d = original.get("forget_quality_d")
+def _distance(original: Mapping[str, Any], retain: Mapping[str, Any], name: str) -> str:
+    d = original.get(name)
     if d is None or pd.isna(d):
         return ""
-    ends = interval_of(original, "forget_quality_d")
+    ends = interval_of(original, name)
     interval = f", 95 % interval over samples {ends[0]:.3f} to {ends[1]:.3f}" if ends else ""
     sizes = [row.get("forget_rows") for row in (original, retain)]
     if any(size is None or pd.isna(size) for size in sizes):

@@ -14,9 +14,12 @@ from typing import Any
 import pandas as pd
 
 from baldro.errors import BaldroError
-from baldro.report.evaluation import AGAIN, read_evaluation, read_json, same_run
+from baldro.metrics import METRICS
+from baldro.records import failure, per_sample
+from baldro.records import metrics as evaluations
+from baldro.records import run as trainings
 from baldro.report.samples import Samples, forget_rows, read_samples
-from baldro.report.style import METRICS, REFERENCES
+from baldro.report.style import REFERENCES
 from baldro.runs import HYPERPARAMETERS, IDENTITY
 
 COSTS = ("seconds", "steps", "tokens", "tokens_per_second", "peak_memory_bytes")
@@ -40,7 +43,7 @@ def read_results(
     """
     if not runs:
         raise BaldroError("no runs to report; allowed: at least one")
-    rows = [_row(run, results / "runs" / run["id"]) for run in runs]
+    rows = [_row(run, results) for run in runs]
     lacking = [row for row in rows if row["status"] != "ok"]
     if lacking and not allow_missing:
         more = f" (and {len(lacking) - 1} more)" if len(lacking) > 1 else ""
@@ -107,30 +110,27 @@ def places(keys: Iterable[Hashable]) -> dict[Hashable, list[int]]:
     return found
 
 
-def read_provenance(frame: pd.DataFrame, results: Path) -> list[dict[str, Any]]:
-    """run.json of every run that has one: {run, versions, commit, device, start}."""
-    paths = [results / "runs" / run / "run.json" for run in frame["id"]]
-    return [read_json(path) for path in paths if path.is_file()]
+def read_provenance(frame: pd.DataFrame, results: Path) -> list[trainings.Trained]:
+    """What is recorded of every run that was trained."""
+    paths = [trainings.place(results, run) for run in frame["id"]]
+    return [trainings.read(path) for path in paths if path.is_file()]
 
 
-def _row(run: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def _row(run: Mapping[str, Any], results: Path) -> dict[str, Any]:
     blank: dict[str, Any] = {"id": run["id"], "reason": None, "metrics": {}, "costs": {}, "samples": None}
     blank |= {"definitions": None, "intervals": {}, "absent": {}}
     # A failure left beside a result is the later one: training removes it when it starts anew.
-    if (folder / "failed.json").is_file():
-        failure = read_json(folder / "failed.json")
-        if not failure.get("reason"):
-            raise BaldroError(f"{folder / 'failed.json'} gives no reason; allowed: run, stage, reason")
-        return blank | {"status": "failed", "reason": str(failure["reason"])}
-    if not (folder / "metrics.json").is_file():
+    if (failed := failure.place(results, run["id"])).is_file():
+        return blank | {"status": "failed", "reason": failure.read(failed).reason}
+    if not (evaluated := evaluations.place(results, run["id"])).is_file():
         return blank | {"status": "missing", "reason": NO_RESULT}
-    evaluation = read_evaluation(run["id"], folder / "metrics.json")
+    evaluation = evaluations.read(evaluated, run=run["id"])
     return {
         **blank,
-        **evaluation,
+        **{name: getattr(evaluation, name) for name in ("definitions", "metrics", "intervals", "absent")},
         "status": "ok",
-        "samples": read_samples(folder / "per_sample.parquet", evaluation["metrics"]),
-        "costs": _costs(run, folder / "run.json"),
+        "samples": read_samples(per_sample.place(results, run["id"]), evaluation.metrics),
+        "costs": _costs(run, trainings.place(results, run["id"])),
     }
 
 
@@ -140,7 +140,7 @@ def _same_definitions(rows: list[dict[str, Any]]) -> None:
         if row["definitions"] != done[0]["definitions"]:
             raise BaldroError(
                 f"metrics of {done[0]['id']} and {row['id']} were computed by different definitions "
-                f"({done[0]['definitions']}, {row['definitions']}); allowed: one definition in an experiment ({AGAIN})"
+                f"({done[0]['definitions']}, {row['definitions']}); allowed: one definition in an experiment ({evaluations.AGAIN})"
             )
 
 
@@ -149,14 +149,9 @@ def _costs(run: Mapping[str, Any], path: Path) -> dict[str, float]:
         if run["objective"] in REFERENCES:  # they are trained by runs of their own, which are no rows
             return {}
         raise BaldroError(f"{path} is not there, though the run has metrics; allowed: the record that training writes")
-    content = read_json(path)
-    same_run(run["id"], content, path)
-    missing = [name for name in ("seconds", "steps", "tokens", "peak_memory_bytes") if name not in content]
-    if missing:
-        raise BaldroError(f"{path} lacks {missing[0]}; allowed: seconds, steps, tokens, peak_memory_bytes")
-    seconds = content["seconds"]
-    rate = content["tokens"] / seconds if seconds and content["tokens"] is not None else None
-    return {name: rate if name == "tokens_per_second" else content[name] for name in COSTS}
+    trained = trainings.read(path, run=run["id"])
+    rate = trained.tokens / trained.seconds if trained.seconds else None
+    return {name: rate if name == "tokens_per_second" else getattr(trained, name) for name in COSTS}
 
 
 def _outcome(row: Mapping[str, Any]) -> str:

@@ -62,12 +62,12 @@ def absent_notes(part: pd.DataFrame, whole: pd.DataFrame, names: Sequence[str]) 
     ]
 
 
-def lattice_notes(rows: Sequence[Row], whole: pd.DataFrame, splits: Sequence[str]) -> Iterator[str]:
+def lattice_notes(rows: Sequence[Row], whole: pd.DataFrame, splits: Sequence[str], name: str) -> Iterator[str]:
     """Per split, the step in which D moves, the values that p can take, and what stands less than two steps apart."""
     for split in splits:
         there = whole[(whole["split"] == split) & whole["forget_rows"].notna()]
         sizes = there[is_method(there)]["forget_rows"], there[there["objective"] == "retain"]["forget_rows"]
-        key = split, "forget_quality_d"
+        key = split, name
         cells = [(row, row.cells[key]) for row in rows if row.objective not in REFERENCES and key in row.cells]
         if not cells or any(own.empty for own in sizes):
             continue

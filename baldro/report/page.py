@@ -4,6 +4,7 @@ import base64
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,9 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from baldro.metrics import METRICS, Metric
-from baldro.report.comparisons import COMPARED
+from baldro.metrics import METRICS, Metric, shown
+from baldro.metrics.metric import COMPARISON
+from baldro.records.run import Trained
 from baldro.report.formats import html
 from baldro.report.frame import is_method
 from baldro.report.style import DASH, counted, listed, metric, objective_label, objective_rank, plain
@@ -42,7 +44,7 @@ def render_page(
     absent: list[str],
     config_text: str,
     notes: Mapping[str, str],
-    provenance: list[dict[str, Any]],
+    provenance: Sequence[Trained],
     effects: Mapping[str, Sequence[str]] | None = None,
     effect_cautions: Sequence[str] = (),
     effect_tables: Sequence[Table] = (),
@@ -124,20 +126,18 @@ def comparison_rows(comparisons: list[Comparison]) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def provenance_lines(records: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Device, commit and versions, each with how many runs had it where they differ."""
+def provenance_lines(records: Sequence[Trained]) -> list[tuple[str, str]]:
+    """Device, commit and versions, each with how many runs had it where they differ; and when the runs were finished."""
     lines = []
-    for label, key in (("Device", "device"), ("Git commit", "commit")):
-        lines.append((label, _tally(str(record.get(key) or "not recorded") for record in records)))
-    packages = sorted({package for record in records for package in record.get("versions") or {}})
-    for package in packages:
-        lines.append(
-            (package, _tally(str((record.get("versions") or {}).get(package, "absent")) for record in records))
-        )
-    starts = sorted(str(record["start"]) for record in records if record.get("start"))
-    if starts:
-        lines.append(("Started", starts[0] if len(starts) == 1 else f"{starts[0]} to {starts[-1]}"))
-    return lines if records else []
+    if not records:
+        return []
+    lines.append(("Device", _tally(record.device for record in records)))
+    lines.append(("Git commit", _tally(record.commit or "not recorded" for record in records)))
+    for package in sorted({package for record in records for package in record.versions}):
+        lines.append((package, _tally(record.versions.get(package) or "absent" for record in records)))
+    ends = sorted((record.finished for record in records), key=datetime.fromisoformat)
+    lines.append(("Finished", ends[0] if len(set(ends)) == 1 else f"{ends[0]} to {ends[-1]}"))
+    return lines
 
 
 def timings(frame: pd.DataFrame) -> list[dict[str, str]]:
@@ -178,8 +178,7 @@ def _range(defined: Metric) -> str:
 
 
 def _compared(comparisons: list[Comparison]) -> list[str]:
-    there = {c.metric for c in comparisons}
-    return [name for name in COMPARED if name in there]
+    return shown(COMPARISON, {c.metric for c in comparisons})
 
 
 def _fragment(table: Table) -> dict[str, Any]:

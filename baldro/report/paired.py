@@ -1,10 +1,11 @@
 """Two methods on the same seeds and samples: which metrics can be tested over samples, and each one's statistic."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from baldro.report.samples import MEANS, PARTS, RATIOS, Samples, have, stacked
+from baldro.metrics import METRICS
+from baldro.report.samples import Samples, have, stacked
 from baldro.report.verdicts import ALPHA
 from baldro.stats import PairedTest, permutation_test, swap_test
 
@@ -12,16 +13,8 @@ DRAWS = 999
 """Relabellings where the statistic is no mean. More where Holm's correction needs a smaller p."""
 MOST = 9999
 """Most relabellings of any test: no p is below 1 / (MOST + 1)."""
-NEEDED = {
-    **{name: (name,) for name in MEANS},
-    "forget_quality_d": (RATIOS,),
-    "model_utility": tuple(part for parts in PARTS.values() for part in parts),
-}
-"""Metric that can be tested -> the values per sample that it takes."""
 ROUNDING = 1e-9
 """Values in [0, 1] that differ by no more are the same."""
-Differences = Callable[[np.ndarray], np.ndarray]
-"""(R, N) booleans, true where the two methods' values of a sample are swapped -> (R,) robust method's statistic - base's."""
 
 
 def paired_test(
@@ -29,31 +22,27 @@ def paired_test(
 ) -> PairedTest | None:
     """Permutation test of a metric over samples, labels swapped per sample with all its S seeds together.
 
-    robust, base: the S runs of each, in one order of seeds; retain: against which D is taken. D and model utility are
-    means over seeds of each seed's own. None where the metric has no values per sample. Errors: the runs did not answer
+    robust, base: the S runs of each, in one order of seeds; retain: against which D is taken. A statistic other than the mean is
+    the mean over seeds of each seed's own. None where the metric has no values per sample. Errors: the runs did not answer
     the same samples.
     """
     if not can_test(name, robust, base, retain):
         return None
-    runs = [*robust, *base]
-    if name == "forget_quality_d":
-        values = stacked(runs, [RATIOS])[0]
-        apart = distances(*_halves(values), retain[RATIOS].to_numpy(dtype=float))
-        return swap_test(values.shape[1], apart, close=ROUNDING, seed=0, n=draws)
-    if name == "model_utility":
-        sections = [stacked(runs, parts) for parts in PARTS.values()]
-        size = sum(values.shape[-1] for values in sections)
-        return swap_test(size, utilities([_halves(v) for v in sections]), close=ROUNDING, seed=0, n=draws)
-    return permutation_test(*_halves(stacked(runs, [name])[0]), seed=0, n=MOST)
+    test = METRICS[name].paired
+    halves = [_halves(stacked([*robust, *base], names)) for names in test.values]
+    if test.differences is None:
+        return permutation_test(*(half[0] for half in halves[0]), seed=0, n=MOST)
+    size = sum(half.shape[-1] for half, _ in halves)
+    differences = test.differences(halves, retain[test.names[0]].to_numpy(dtype=float) if test.retain else None)
+    return swap_test(size, differences, close=ROUNDING, seed=0, n=draws)
 
 
 def can_test(
     name: str, robust: Sequence[Samples | None], base: Sequence[Samples | None], retain: Samples | None
 ) -> bool:
-    """Whether there are runs, and all have the values per sample that a metric's test takes; for D, Retain too."""
-    runs = [*robust, *base]
-    wanted = [*runs, retain] if name == "forget_quality_d" else runs
-    return bool(runs) and name in NEEDED and have(wanted, NEEDED[name])
+    """Whether there are runs, and all have the values per sample that a metric's test takes; where it says so, Retain too."""
+    runs, test = [*robust, *base], METRICS[name].paired if name in METRICS else None
+    return bool(runs) and test is not None and have([*runs, retain] if test.retain else runs, test.names)
 
 
 def draws_for(comparisons: int) -> int:
@@ -64,66 +53,6 @@ def draws_for(comparisons: int) -> int:
 def too_many(comparisons: int) -> bool:
     """Whether not even the smallest p of MOST relabellings, times the comparisons of Holm's correction, is below ALPHA."""
     return comparisons / (MOST + 1) >= ALPHA
-
-
-def distances(robust: np.ndarray, base: np.ndarray, retain: np.ndarray) -> Differences:
-    """Of the mean over seeds of D between a method's (S, N) values and the retain model's (M,).
-
-    D is the largest gap of two distribution functions. Retain's is constant between its points and the other one rises,
-    so the gap is largest at a point of Retain or just below one: only there it is counted. What is counted is M N times
-    the gap, a whole number; counts of a relabelling are those of the data and, by one matrix product, what the swapped
-    samples change.
-    """
-    points, (seeds, size) = np.sort(retain), robust.shape
-    exact = np.float32 if len(points) * size < 2**24 else np.float64  # whole numbers up to there
-    sides = []
-    for side, other in (("left", "right"), ("right", "left")):
-        # A value counts from the first point that is not below it; just below points, from the first that is above it.
-        first = [np.searchsorted(points, values, side=side).T[..., None] for values in (robust, base)]
-        ours, theirs = ((at <= np.arange(len(points))).reshape(size, -1) for at in first)
-        expected = np.tile(np.searchsorted(points, points, side=other) * size, seeds)
-        gaps = [len(points) * each.sum(axis=0) - expected for each in (ours, theirs)]
-        change = (theirs.astype(exact) - ours) * len(points)
-        sides.append((change, *(gap.astype(exact) for gap in gaps)))
-
-    def differences(swapped: np.ndarray) -> np.ndarray:
-        swapped, largest = swapped.astype(exact), []
-        changes = [swapped @ sides[0][0]]
-        changes += changes if np.array_equal(sides[0][0], sides[1][0]) else [swapped @ sides[1][0]]
-        for sign, gaps in ((1, [ours for _, ours, _ in sides]), (-1, [theirs for *_, theirs in sides])):
-            at = [
-                np.abs(gap + sign * change).reshape(len(swapped), seeds, -1)
-                for gap, change in zip(gaps, changes, strict=True)
-            ]
-            largest.append(np.maximum(*(each.max(axis=2) for each in at)).mean(axis=1, dtype=float))
-        return (largest[0] - largest[1]) / (len(points) * size)
-
-    return differences
-
-
-def utilities(sections: Sequence[tuple[np.ndarray, np.ndarray]]) -> Differences:
-    """Of the mean over seeds of the harmonic mean of all means; each section: (parts, S, N) of the robust method, and of the base.
-
-    Samples are numbered through: a section's after those of the sections before it.
-    """
-    ends = np.cumsum([robust.shape[-1] for robust, _ in sections])
-
-    def differences(swapped: np.ndarray) -> np.ndarray:
-        ours, theirs = [], []
-        for (robust, base), own in zip(sections, np.split(swapped.astype(float), ends[:-1], axis=1), strict=True):
-            change = np.tensordot(own, base - robust, axes=(1, 2)) / own.shape[1]  # (R, parts, S)
-            ours.append(robust.mean(axis=-1) + change)
-            theirs.append(base.mean(axis=-1) - change)
-        return _harmonic(np.concatenate(ours, axis=1)) - _harmonic(np.concatenate(theirs, axis=1))
-
-    return differences
-
-
-def _harmonic(means: np.ndarray) -> np.ndarray:
-    """(R, parts, S) -> (R,): the harmonic mean of each seed's, then the mean; a seed of which one mean is 0 has utility 0."""
-    means = np.where(means < ROUNDING, 0.0, means)  # a 0 that has been swapped out and in again
-    with np.errstate(divide="ignore", over="ignore"):
-        return (means.shape[1] / (1 / means).sum(axis=1)).mean(axis=1)
 
 
 def _halves(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,27 +7,15 @@ import numpy as np
 import pandas as pd
 
 from baldro.errors import BaldroError
-from baldro.metrics import RAW_RATIOS
-from baldro.report.evaluation import AGAIN
-from baldro.report.parquet import read_parquet
+from baldro.metrics import METRICS, RAW_RATIOS
+from baldro.records import per_sample
+from baldro.records.metrics import AGAIN
 
 RATIOS = RAW_RATIOS
 """Truth ratios of the forget samples, as D compares them."""
-PARTS = {
-    section: tuple(f"{section}_{part}" for part in ("probability", "rouge", "truth_ratio"))
-    for section in ("retain", "real_authors", "world_facts")
-}
-"""The nine parts of model utility: those of one section are of the same samples."""
-MEANS = (
-    "exact_memorization",
-    "forget_probability",
-    "retain_probability",
-    "knowmem_forget",
-    "verbmem_forget",
-    "knowmem_retain",
-)
-"""Means over samples in which runs are compared."""
-KEPT = {RATIOS, *MEANS, *(name for names in PARTS.values() for name in names)}
+KEPT = {RATIOS} | {name for m in METRICS.values() if m.paired for name in m.paired.names}
+KEPT |= {m.distribution.values or name for name, m in METRICS.items() if m.distribution}
+"""Values per sample that the report uses."""
 Samples = Mapping[str, pd.Series]
 """metric -> value by sample index."""
 
@@ -38,7 +26,7 @@ def read_samples(path: Path, metrics: Mapping[str, float]) -> Samples:
     metrics: of the same run. Errors: no such file, broken, values that are not finite, an index twice, or a mean that
     is not the metric.
     """
-    table = read_parquet(path, ("metric", "index", "value"))
+    table = per_sample.read(path)
     table = table[table["metric"].isin(KEPT)]
     if not np.isfinite(table["value"].to_numpy(dtype=float)).all() or table.duplicated(["metric", "index"]).any():
         raise BaldroError(f"{path} has a value that is not finite, or an index twice; allowed: one number a sample")

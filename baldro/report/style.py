@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from baldro.errors import unknown
-from baldro.metrics import METRICS as DEFINED
+from baldro.metrics import MAIN_COLUMNS, METRICS, Metric
 from baldro.runs import COMBINERS, FIELDS, OBJECTIVES, VARIANTS
 
 USUAL_COMBINER = FIELDS["combiner"]["default"]
@@ -68,61 +68,19 @@ POINTS = ("o", "s", "^", "D", "v", "X", "p", "<", "h", ">", "d")
 """Markers of objectives, where the marker is not the variant's."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Metric:
-    """How a metric is shown."""
-
-    label: str
-    """In sentences and on axes."""
-    short: str
-    """At the head of a column."""
-    better: str = ""
-    """up, down, or empty where neither direction is better."""
-    p_value: bool = False
-    """Written with two significant digits, drawn on a logarithmic axis."""
-
-    @property
-    def arrow(self) -> str:
-        """The better direction as a sign: ↑, ↓ or nothing."""
-        return {"up": "↑", "down": "↓", "": ""}[self.better]
-
-
-METRICS = {
-    name: Metric(label=m.label, short=m.short, better=m.better, p_value=m.p_value) for name, m in DEFINED.items()
-}
-TABLE_METRICS = (
-    (
-        "forget_quality",
-        "forget_quality_d",
-        "model_utility",
-        "exact_memorization",
-        "extraction_strength",
-        "forget_truth_ratio",
-    ),
-    (
-        "knowmem_forget",
-        "verbmem_forget",
-        "knowmem_retain",
-        "privleak",
-        "exact_memorization",
-        "extraction_strength",
-    ),
-)
-"""The columns of the main table unless told otherwise: TOFU's, MUSE's; the results say which."""
+TABLE_METRICS = tuple(MAIN_COLUMNS.values())
+"""The columns of the main table unless told otherwise, of each kind of benchmark; the results say which."""
 COLLAPSE = "membership and collapse"
-COLLAPSE_METRICS = tuple(
-    name
-    for name, m in DEFINED.items()
-    if m.statistic in ("auc", "leak") or name == "fluency" or name.endswith(("_repetition", "_length"))
-)
-"""The columns of the table *membership and collapse*."""
-COARSE = tuple(name for name, m in DEFINED.items() if m.high > 1)
+COARSE = tuple(name for name, m in METRICS.items() if m.high > 1)
 """Metrics beyond 1, of which one decimal is shown."""
 
 
 def metric(name: str) -> Metric:
     """How to show a metric; one that is not known here is shown under its own name, without a direction."""
-    return METRICS.get(name) or Metric(label=name.replace("_", " "), short=name.replace("_", " "))
+    if name in METRICS:
+        return METRICS[name]
+    words = name.replace("_", " ")
+    return Metric(name=name, define=lambda *_: None, label=words, short=words, source="")
 
 
 def metric_number(value: float, name: str) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from baldro.metrics import MAIN_COLUMNS, METRICS, shown
+from baldro.metrics.metric import MAIN, SECOND
 from baldro.report.captions import caption
 from baldro.report.frame import metric_names
 from baldro.report.notes import absent_notes, lattice_notes, point_notes
@@ -15,11 +17,10 @@ from baldro.report.rows import Row, build_rows, mark_best
 from baldro.report.selection import Selected, describe, select
 from baldro.report.style import (
     COLLAPSE,
-    COLLAPSE_METRICS,
     REFERENCES,
-    TABLE_METRICS,
     check_metrics,
     hyperparameter_label,
+    metric,
 )
 
 PUBLISHED = Path(__file__).with_name("published.csv")
@@ -88,10 +89,10 @@ def collapse_tables(frame: pd.DataFrame, rule: Mapping[str, Any], *, level: floa
     tables = []
     for part, whole, selected in _pieces(frame, rule):
         present = _present(whole)
-        names = tuple(name for name in COLLAPSE_METRICS if name in present)
-        if set(names) - {"privleak"}:
+        names = tuple(shown(SECOND, present))
+        if set(names) - set(usual_columns(present)):
             tables.append(
-                _table(part, whole, selected, rule, names, COLLAPSE_METRICS, level, topic=COLLAPSE, file="membership")
+                _table(part, whole, selected, rule, names, shown(SECOND), level, topic=COLLAPSE, file="membership")
             )
     return tables
 
@@ -152,12 +153,13 @@ def _table(part, whole, selected: Selected, rule, names: tuple[str, ...], asked,
     """asked: the columns that the table would have if every metric could be computed; beside: topic and file, if not the main one."""
     benchmark, model = whole["benchmark"].iloc[0], whole["model"].iloc[0]
     splits = tuple(dict.fromkeys(whole["split"]))
-    needed = (*names, "forget_quality_d") if "forget_quality" in names else names
+    behind = [metric(name).statistic_behind for name in names if metric(name).statistic_behind]
+    needed = (*names, *(name for name in behind if name not in names))
     rows = tuple(mark_best(list(build_rows(part, whole, selected, needed, level)), splits, names))
     published = published_numbers(benchmark, model)
     notes = [*point_notes(part, whole, selected), *absent_notes(part, whole, asked)]
-    if "forget_quality" in names or "forget_quality_d" in names:
-        notes += lattice_notes(rows, whole, splits)
+    for name in [name for name in needed if name in {m.statistic_behind for m in METRICS.values()}]:
+        notes += lattice_notes(rows, whole, splits, name)
     table = Table(
         benchmark=benchmark,
         model=model,
@@ -179,6 +181,12 @@ def _present(whole: pd.DataFrame) -> list[str]:
 def _usual(whole: pd.DataFrame, *, absent: bool = False) -> tuple[str, ...]:
     """The benchmark's usual columns: those of the set of which the results have most; `absent` ones too if asked."""
     present = _present(whole)
-    usual = max(TABLE_METRICS, key=lambda names: len(set(names) & set(present)))
-    shown = tuple(name for name in usual if absent or name in present)
-    return shown or tuple(present[: len(usual)]) or usual[:3]
+    usual = usual_columns(present)
+    columns = tuple(name for name in usual if absent or name in present)
+    return columns or tuple(present[: len(usual)]) or usual[:3]
+
+
+def usual_columns(present: Sequence[str]) -> tuple[str, ...]:
+    """The columns that a benchmark names, of the kind of which the results have most; then metrics that say MAIN."""
+    named = max(MAIN_COLUMNS.values(), key=lambda names: len(set(names) & set(present)))
+    return (*named, *(name for name in shown(MAIN, present) if name not in named))

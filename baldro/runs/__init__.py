@@ -11,6 +11,7 @@ from baldro.runs.fingerprint import code_of, fingerprint
 from baldro.runs.loading import load
 from baldro.runs.moved import moved
 from baldro.runs.needs import Needs
+from baldro.runs.read import READ
 from baldro.runs.run import FIELDS, HYPERPARAMETERS, IDENTITY, Run
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "HYPERPARAMETERS",
     "IDENTITY",
     "OBJECTIVES",
+    "READ",
     "VARIANTS",
     "Crossing",
     "Experiment",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from baldro.benchmarks import Definition, define
 from baldro.durable.files import read_json
 from baldro.errors import BaldroError, unknown
 from baldro.methods.catalogue import OBJECTIVES
@@ -38,14 +39,15 @@ def agree(run: Run, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) ->
     Raises:
         BaldroError: no other answers; no such layer; no retain model to compare with; an id too long.
     """
-    model, benchmark, needs = models[run.model], benchmarks[run.benchmark], OBJECTIVES[run.objective].needs
+    model, needs = models[run.model], OBJECTIVES[run.objective].needs
+    benchmark = define(benchmarks[run.benchmark], what=f"benchmark {run.benchmark!r}")
     for kind in OTHER_ANSWERS:
-        if kind in needs and kind not in answers(benchmark):
+        if kind in needs and kind not in benchmark.other_answers:
             raise BaldroError(f"objective {run.objective!r}: benchmark {run.benchmark!r} has no {OTHER_ANSWERS[kind]}")
     if "activations" in needs:
         _check_layer(run, model)
-    retain = benchmark["forget"][run.split]
-    if "target" in model and retain not in model.get("retain", {}):
+    if benchmark.retain_compulsory and not has_retain(run, model, benchmark):
+        retain = benchmark.forget[run.split]
         raise BaldroError(
             f"model {run.model} has no retain model for {run.split}; allowed: an entry retain: {retain} in models.yaml"
         )
@@ -55,11 +57,9 @@ def agree(run: Run, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) ->
         )
 
 
-def answers(benchmark: Mapping[str, Any]) -> tuple[str, ...]:
-    """Kinds of other answers that a benchmark has to its forget questions: idk ("I do not know"), alternates (another answer)."""
-    if benchmark["kind"] == "muse":
-        return ()  # running text has no questions
-    return ("idk", "alternates") if benchmark["kind"] == "fictional" or "alternates" in benchmark else ("idk",)
+def has_retain(run: Run, model: Mapping[str, Any], benchmark: Definition) -> bool:
+    """Whether there is a model that never saw a run's forget split: trained here, or published beside the target."""
+    return "target" not in model or benchmark.forget[run.split] in model.get("retain", {})
 
 
 def layers(model: Mapping[str, Any], *, what: str) -> int | None:

@@ -6,21 +6,16 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from baldro.benchmarks.splits import holdout
+from baldro.benchmarks import Definition, define, module_of
 from baldro.durable.contents import model_files
 from baldro.errors import BaldroError, unknown
 from baldro.methods.catalogue import AMBIGUOUS, INSTEAD, OBJECTIVES
-from baldro.places import alternate_files, described, find, muse_files, resolve
-from baldro.runs.agreement import agree, check_names
+from baldro.places import described, find
+from baldro.runs.agreement import agree, check_names, has_retain
 from baldro.runs.crossings import crossings
 from baldro.runs.needs import Needs
 from baldro.runs.rule import settle
 from baldro.runs.run import FIELDS, IDENTITY, Run, check
-
-NEW_TOKENS = 200
-"""Longest continuation, if a benchmark's definition does not say."""
-MUSE_NEW_TOKENS = 128
-"""Of MUSE's sections, whatever it says (baldro.benchmarks.protocol; a test compares)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +33,21 @@ class Experiment:
     attribution: Mapping[str, Any] | None = None
     """The crossed factors whose effects the report tells, and on which metrics."""
 
+    def definition(self, benchmark: str) -> Definition:
+        """A benchmark as its kind has it."""
+        return define(self.benchmarks[benchmark], what=f"benchmark {benchmark!r}")
+
+    def kind_module(self, benchmark: str) -> str:
+        """The module of a benchmark's kind, which makes its rows and says what is asked of a model."""
+        return module_of(self.benchmarks[benchmark]["kind"])
+
     def retain_split(self, run: Run) -> str:
         """The counterpart of a forget split: forget10 -> retain90."""
         return self.benchmarks[run.benchmark]["forget"][run.split]
 
     def holdout_split(self, run: Run) -> str | None:
         """The rows that no model saw, for membership attacks on a run's forget split; None: its benchmark names none."""
-        return holdout(self.benchmarks[run.benchmark], run.split)
+        return self.definition(run.benchmark).held_out(run.split)
 
     def original(self, run: Run) -> Run:
         """The row of the model before unlearning, which also names the reference log-probabilities."""
@@ -53,6 +56,10 @@ class Experiment:
     def retain(self, run: Run) -> Run:
         """The row of the model that never saw the forget split."""
         return Run.of(benchmark=run.benchmark, model=run.model, split=run.split, objective="retain")
+
+    def has_retain(self, run: Run) -> bool:
+        """Whether there is such a model: of some kinds of benchmark no metric needs it, and a published target may lack it."""
+        return has_retain(run, self.models[run.model], self.definition(run.benchmark))
 
     def start(self, run: Run) -> Run | None:
         """The run whose model this one starts from (or is, for `original` and `retain`); None: from outside (models.yaml)."""
@@ -86,16 +93,7 @@ class Experiment:
 
     def files(self, benchmark: str) -> list[str]:
         """The local files that a benchmark is read from: none if it is generated or comes from the hub."""
-        definition = self.benchmarks[benchmark]
-        places = definition.get("source") or []
-        folder = resolve(places, what=f"benchmark {benchmark}").path if places else None
-        others = [str(path) for path in alternate_files(definition, what=f"benchmark {benchmark}")]
-        if folder is None:
-            return others
-        if definition["kind"] == "muse":
-            files = muse_files(folder, train_on=definition.get("train_on", "raw")).values()
-            return sorted(str(path) for path in files if path.is_file())  # the loader says which is not there
-        return sorted({*others, *(str(path) for path in folder.glob("*.json"))})
+        return self.definition(benchmark).files(what=f"benchmark {benchmark}")
 
     def model_files(self, model: str, part: str | None = None) -> list[str]:
         """The local files that a model is read from, so that another model at the same place is noticed; none of the hub's.
@@ -129,9 +127,8 @@ class Experiment:
         return classifier(benchmark, self.benchmarks[benchmark])
 
     def new_tokens(self, benchmark: str) -> int:
-        """The longest continuation that a benchmark asks for: as defined, or as MUSE's sections have it (baldro.benchmarks.protocol)."""
-        definition = self.benchmarks[benchmark]
-        return MUSE_NEW_TOKENS if definition["kind"] == "muse" else definition.get("max_new_tokens", NEW_TOKENS)
+        """The longest continuation that a benchmark asks for."""
+        return self.definition(benchmark).new_tokens
 
     def most_new_tokens(self, model: str) -> int:
         """The longest that a model is asked for in this experiment."""
@@ -260,6 +257,8 @@ def experiment(config: Mapping[str, Any], *, models: Mapping[str, Any], benchmar
     if result.attribution:
         crossings([run.asdict() for run in runs], result.attribution["factors"])  # an error now, not after the training
     groups = {(run.benchmark, run.model, run.split): run for run in runs}.values()
-    compared = [row for run in groups for row in (result.original(run), result.retain(run))]
+    compared = [result.original(run) for run in groups] + [
+        result.retain(run) for run in groups if result.has_retain(run)
+    ]
     ordered = sorted([*compared, *runs], key=lambda run: (run.benchmark, run.model, run.split))
     return replace(result, runs=tuple(ordered))

@@ -1,108 +1,120 @@
-"""What a stage's numbers depend on: a hash of the syntax of its modules, so that an edited comment or docstring changes nothing."""
+"""What a stage's numbers depend on: a hash of the code of the modules that make them, which are listed here.
 
-import ast
+An entry is a module, a package with all that is in it (its templates and tables too), or a package's own file (`package.__init__`). A test
+holds each list against what the stage really imports. Not listed is what makes no number: configs, checks, locks, progress.
+"""
+
 import hashlib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 from baldro.methods.catalogue import OBJECTIVES
 from baldro.runs.run import Run
+from baldro.runs.source import digest, imports
 
 PACKAGE = Path(__file__).resolve().parents[1]
-NO_NUMBERS = (
-    "baldro.errors",
-    "baldro.places",
-    "baldro.durable",
-    "baldro.runs",
-    "baldro.methods.catalogue",
-    "baldro.methods.declared",
-    "baldro.methods.signature",
-    "baldro.methods.values",
-    "baldro.benchmarks.splits",
-    "baldro.models.hub",
+DATA = (".csv", ".j2")
+"""Files of a package that are no Python and make numbers or pages."""
+
+OPENED = (
+    *("models.__init__", "models.checkpoint", "models.forward", "models.heads", "models.places", "models.scratch"),
+    *("records.benchmark", "jobs.run_inputs", "jobs.inputs", "prompts"),
 )
-"""Modules that say what is run and how it is told, not what comes out: a run's values are in its id."""
+"""From files to a model and token ids: what every stage begins with that holds a model."""
+MODULES: dict[str, tuple[str, ...]] = {
+    "benchmark": ("benchmarks.__init__", "benchmarks.definition", "benchmarks.section", "records.benchmark", "places"),
+    "model": (
+        *("models.checkpoint", "models.description", "models.heads", "models.places", "models.scratch"),
+        *("places", "prompts.encode", "prompts.prompt"),
+    ),
+    "train": (
+        *OPENED,
+        *("methods.objectives.__init__", "methods.combiners.__init__"),
+        *("methods.variants.__init__", "methods.variants.online"),
+        *("training.loop", "training.state", "training.optimizer", "training.schedule", "training.update"),
+    ),
+    "adapters": ("training.adapters",),
+    "reference": (*OPENED, "scoring.cache", "scoring.likelihood"),
+    "refusals": ("benchmarks.idk",),
+    "score": (
+        *(*OPENED, "benchmarks.__init__", "benchmarks.definition", "benchmarks.section"),
+        *("scoring.__init__", "scoring.cache", "scoring.generation", "scoring.gradients", "scoring.likelihood"),
+        "scoring.table",
+    ),
+    "fluency": ("scoring.fluency",),
+    "metrics": (
+        *("benchmarks.__init__", "benchmarks.definition", "benchmarks.section", "records.benchmark"),
+        *("metrics", "stats.__init__", "stats.arrays", "stats.bootstrap", "stats.distance"),
+        *("stats.intervals", "stats.redraws"),
+    ),
+    "report": ("benchmarks", "metrics", "report", "slurm", "stats"),
+}
+"""Stage, or an addition that some of its jobs have -> modules of baldro that make its numbers."""
 
 
 def code_of(run: Run) -> str:
     """Fingerprint of what makes a run's weights: the loop, and its own objective, variants and combiner, no others."""
-    own = (
-        [f"methods.objectives.{run.objective}", f"methods.variants.{run.variant}"]
-        if OBJECTIVES[run.objective].unlearns
-        else []
-    )
-    own += [f"methods.variants.{run.retain_variant}", f"methods.combiners.{run.combiner}"] if run.combiner else []
-    own += ["training.adapters"] if run.lora_rank else []
-    return fingerprint("training.loop", "jobs.inputs", *(name.replace("-", "_") for name in own))
+    method = OBJECTIVES[run.objective]
+    own = [f"objectives.{run.objective}", f"variants.{run.variant}"] if method.unlearns else []
+    own += [f"variants.{run.retain_variant}", f"combiners.{run.combiner}"] if run.combiner else []
+    more = ["adapters"] * bool(run.lora_rank) + ["refusals"] * (method.answers == "idk")
+    return fingerprint("train", *more, own=tuple(f"methods.{name.replace('-', '_')}" for name in own))
 
 
-def fingerprint(*modules: str) -> str:
-    """A hash of the code of `modules` and of all they import from baldro, comments, docstrings and layout left out.
+def fingerprint(*stages: str, own: tuple[str, ...] = ()) -> str:
+    """A hash of the code of stages' modules: the same for other comments, docstrings, messages and layout, on every Python.
 
-    A method is loaded by its name, so no other module imports it: list it, and an edit of another one changes nothing.
+    Args:
+        stages: keys of MODULES.
+        own: modules that are loaded by their name (a method, a kind of benchmark); each with the modules of its room that it imports.
     """
-    return _fingerprint(PACKAGE, modules)
+    return _fingerprint(PACKAGE, stages, own)
 
 
 @cache
-def _fingerprint(package: Path, modules: tuple[str, ...]) -> str:
-    found: dict[str, Path] = {}
-    queue = [f"baldro.{name}" for name in modules]
-    while queue:
-        name = queue.pop()
-        path = _path(package, name)
-        if path is None or name in found or any(name == n or name.startswith(n + ".") for n in NO_NUMBERS):
-            continue
-        found[name] = path
-        queue += imports(path)
-    lines = [f"{name} {_digest(path)}" for name, path in sorted(found.items())]
-    packages = sorted({path.parent for path in found.values() if path.name == "__init__.py"})
-    others = [path for folder in packages for path in sorted(folder.iterdir()) if path.suffix in (".j2", ".csv")]
-    lines += [f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in others]
+def _fingerprint(package: Path, stages: tuple[str, ...], own: tuple[str, ...]) -> str:
+    paths = {path for stage in stages for path in listed(MODULES[stage], package)}
+    paths |= {path for name in own for path in _with_room(name, package)}
+    lines = sorted(f"{path.relative_to(package).as_posix()} {digest(path)}" for path in paths)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-@cache
-def imports(path: Path) -> list[str]:
-    """The baldro modules that a file imports, those for type checkers only left out."""
-    names = []
-    for node in ast.walk(_tree(path)):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "baldro":
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names if alias.name.split(".")[0] == "baldro"]
-    return names
+def listed(entries: tuple[str, ...], package: Path) -> set[Path]:
+    """The files of a list's entries."""
+    return {path for entry in entries for path in _files(package, entry)}
 
 
-def _path(package: Path, name: str) -> Path | None:
-    base = package.joinpath(*name.split(".")[1:])
-    for path in (base.with_suffix(".py"), base / "__init__.py"):
-        if path.is_file():
-            return path
+def _files(package: Path, entry: str) -> Iterator[Path]:
+    base = package.joinpath(*entry.split("."))
+    if base.is_dir():
+        yield from (path for path in base.rglob("*") if path.suffix in (".py", *DATA))
+    else:
+        yield base.with_suffix(".py")
+
+
+def _with_room(name: str, package: Path) -> set[Path]:
+    """The file of a module, and those of its room that it imports, and so on; packages' own files are listed."""
+    found, queue = set(), [package.joinpath(*name.split(".")).with_suffix(".py")]
+    room = package / name.split(".")[0]
+    while queue:
+        path = queue.pop()
+        if path not in found:
+            found.add(path)
+            queue += [each for each in imported(path, package) if room in each.parents and each.stem != "__init__"]
+    return found
+
+
+def imported(path: Path, package: Path) -> set[Path]:
+    """The files of baldro that a file imports; a package's own file only where a name is taken from it."""
+    return {file for name in imports(path.read_text(encoding="utf-8")) if (file := _file(name, package))}
+
+
+def _file(name: str, package: Path) -> Path | None:
+    """The file of a module, or of the module that a name stands in."""
+    parts = name.split(".")[1:]
+    for base in (package.joinpath(*parts), package.joinpath(*parts[:-1])):
+        for path in (base.with_suffix(".py"), base / "__init__.py"):
+            if path.is_file():
+                return path
     return None
-
-
-@cache
-def _digest(path: Path) -> str:
-    return hashlib.sha256(ast.dump(_tree(path)).encode()).hexdigest()
-
-
-@cache
-def _tree(path: Path) -> ast.Module:
-    """The syntax tree without docstrings and without `if TYPE_CHECKING:` blocks."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if not isinstance(body, list):
-            continue
-        kept = [child for child in body if not _is_text(child) and not _is_typing_only(child)]
-        node.body = kept or [ast.Pass()]
-    return tree
-
-
-def _is_text(node: ast.AST) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-
-
-def _is_typing_only(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"

@@ -9,11 +9,11 @@ from typing import Any
 
 import yaml
 
-from baldro.benchmarks.splits import check_splits
+from baldro.benchmarks import KINDS, define
 from baldro.durable.files import read_text
 from baldro.errors import BaldroError, unknown
 from baldro.methods.catalogue import AMBIGUOUS, COMBINERS, INSTEAD, VARIANTS, own_fields
-from baldro.places import alternate_files, resolve
+from baldro.places import resolve
 from baldro.runs.experiment import Experiment, classifier, experiment, rows
 from baldro.runs.rule import check_metrics
 
@@ -42,10 +42,13 @@ def load(source: Mapping[str, Any] | str | Path, *, files: Sequence[str | Path] 
         shared = read(path)
         _validate(shared, {**schema["properties"][kind], "$defs": schema["$defs"]}, _Places([path]))
         named[kind] = {**shared, **_new(source.get(kind) or {}, shared, kind, place)}
+        if kind == "benchmarks":
+            _define(shared, _Places([path]), [])
+            _define(source.get(kind) or {}, place, [kind])
     try:
         result = experiment(source, **named)
         kinds = [benchmark["kind"] for benchmark in result.benchmarks.values()]
-        check_metrics(result.selection, result.attribution, kinds, _metrics(schema))
+        check_metrics(result.selection, result.attribution, kinds, {name: kind.metrics for name, kind in KINDS.items()})
     except BaldroError as error:
         raise BaldroError(f"{place.near(str(error))}: {error}") from None
     for kind in ("models", "benchmarks"):
@@ -72,8 +75,7 @@ def _find(kind: str, name: str, definition: Mapping[str, Any], place: "_Places",
             raise BaldroError(f"{place.at([*path, *key])}: {error}") from None
     looks = {
         "fluency": lambda: classifier(name, definition),
-        "alternates": lambda: alternate_files(definition, what=f"benchmark {name}"),
-        "holdout": lambda: check_splits(definition, what=f"benchmark {name}"),
+        "alternates": lambda: define(definition).files(what=f"benchmark {name}"),
     }
     for key, look in looks.items() if kind == "benchmarks" else ():
         try:
@@ -82,24 +84,29 @@ def _find(kind: str, name: str, definition: Mapping[str, Any], place: "_Places",
             raise BaldroError(f"{place.at([*path, key])}: {error}") from None
 
 
+def _define(benchmarks: Mapping[str, Any], place: "_Places", path: list[str]) -> None:
+    """Whether each definition has the keys of its kind and no others, and its splits can stand together."""
+    for name, definition in benchmarks.items():
+        try:
+            define(definition, what=f"benchmark {name}")
+        except BaldroError as error:
+            raise BaldroError(f"{place.at([*path, name, *getattr(error, 'key', ())])}: {error}") from None
+
+
 def schema_of_everything() -> dict[str, Any]:
-    """The schema file, completed by what the methods' modules declare: their names, and their fields as axes."""
+    """The schema file, completed by what methods and kinds of benchmark declare: their names, and their fields as axes or keys."""
     schema = read(SCHEMA)
     axes = schema["$defs"]["axes"]["properties"]
     axes["objective"]["items"] = {"enum": [*rows(), *INSTEAD]}
     axes["variant"]["items"] = axes["retain_variant"]["items"] = {"enum": list(VARIANTS)}
     axes["combiner"]["items"] = {"enum": list(COMBINERS)}
     axes |= {name: _property(spec) for name, spec in own_fields().items()}
-    schema["$defs"]["metric"]["enum"] = list(
-        dict.fromkeys(name for names in _metrics(schema).values() for name in names)
-    )
+    schema["$defs"]["metric"]["enum"] = list(dict.fromkeys(name for kind in KINDS.values() for name in kind.metrics))
+    keys = schema["$defs"]["benchmark"]["properties"]
+    for kind in KINDS.values():
+        keys |= {name: entry for name, entry in kind.model_json_schema()["properties"].items() if name not in keys}
+    keys["kind"]["enum"] = list(KINDS)
     return schema
-
-
-def _metrics(schema: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Metrics by kind of benchmark."""
-    tofu, muse = (schema["$defs"][f"{kind}_metric"]["enum"] for kind in ("tofu", "muse"))
-    return {"fictional": tofu, "tofu": tofu, "muse": muse}
 
 
 def _property(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,10 +12,9 @@ from torch import nn
 from baldro.models import heads
 from baldro.prompts.batches import by_length
 from baldro.prompts.encode import Tokens
+from baldro.prompts.limits import SEQUENCES
 from baldro.scoring import cache as caches
 
-SEQUENCES = 256
-"""Rows per batch, at most."""
 TAIL = 16
 """Tokens at the end of a row in which a stop string is looked for first."""
 

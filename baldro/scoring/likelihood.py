@@ -16,10 +16,9 @@ from baldro.models import full_float32, heads, hidden_and_targets, token_logp
 from baldro.models.forward import HEAD_ELEMENTS
 from baldro.prompts.batches import by_length, collate
 from baldro.prompts.encode import Tokens
+from baldro.prompts.limits import SEQUENCES
 from baldro.scoring import cache as caches
 
-SEQUENCES = 256
-"""Sequences per batch, at most."""
 CPU_ELEMENTS = 2**21
 """Logits at a time on a CPU: they should stay in its cache; on a GPU, many small pieces cost more than they save."""
 NO_STATISTICS: dict[str, Any] = dict(

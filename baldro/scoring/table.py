@@ -7,33 +7,18 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
-from baldro.benchmarks.protocol import Section, sections
-from baldro.benchmarks.table import split as records_of
+from baldro.benchmarks import sections
+from baldro.benchmarks.section import Section
 from baldro.durable.progress import Progress
 from baldro.errors import BaldroError, fits
 from baldro.models import check_ids, full_float32, positions
 from baldro.prompts.encode import Tokens, encode, encode_prompts, ends, few_shot
 from baldro.prompts.prompt import Prompt, hash_of
+from baldro.records.benchmark import split as records_of
+from baldro.records.evidence import ASKED, COLUMNS, KEY
 from baldro.scoring import generation
 from baldro.scoring.gradients import gradient_norms as norms_of
 from baldro.scoring.likelihood import NO_STATISTICS, likelihoods
-
-KEYS = ["section", "index", "candidate", "question", "text"]
-COLUMNS = [
-    *KEYS,
-    "tokens",
-    "end",
-    "avg_loss",
-    "logp",
-    "hit",
-    "mu",
-    "sigma",
-    "gradient_norm",
-    "generation",
-    "clean",
-    "sequence",
-]
-"""Columns of the evidence, in order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,15 +68,15 @@ def evidence(
 
     Args:
         prompt: as `Prompt.of` takes it; a section may have its own.
-        records: the benchmark's table.
+        records: the benchmark's table, which says its kind.
         split: the forget split.
-        holdout: the split of rows that no model saw; None: the evidence has no section `holdout`, but of running text, which has its own.
+        holdout: the split of rows that no model saw; None: optional sections are left out.
         max_new_tokens: longest continuation, where the section does not say.
         evaluate_rows: only the first so many rows of each section.
         batch_tokens: padded tokens whose keys and values are in memory, at most (one sequence may exceed it).
         gradient_norms: take them on the sections of a membership attack; a backward pass per sample.
 
-    Returns: COLUMNS; `clean` is NaN, for the fluency classifier to fill.
+    Returns: `records.evidence.COLUMNS`; `clean` is NaN, for the fluency classifier to fill. `attrs["kind"]` is the benchmark's kind.
     """
     full_float32()
     model.eval()
@@ -105,7 +90,9 @@ def evidence(
     result["generation"] = pd.Series(texts, dtype=object)  # else None would become NaN
     if gradient_norms:
         result["gradient_norm"] = _gradient_norms(model, asked, label)
-    return result[COLUMNS]
+    result = result[list(COLUMNS)]
+    result.attrs = {"kind": records.attrs["kind"]}  # which says what the sections are
+    return result
 
 
 def check_room(
@@ -139,7 +126,7 @@ def _all_asked(
     evaluate_rows: int | None = None,
 ) -> tuple[pd.DataFrame, list[Asked]]:
     """The candidates, and every section's rows and token ids."""
-    wanted = sections(set(records["split"]), split, holdout)
+    wanted = sections(records, split, holdout)
     frame, asked = candidates(records, wanted, evaluate_rows), []
     for section in wanted:
         try:
@@ -161,7 +148,7 @@ def candidates(records: pd.DataFrame, wanted: Sequence[Section], evaluate_rows: 
             if isinstance(record.perturbed_answer, Sequence) or hasattr(record.perturbed_answer, "tolist"):
                 texts |= {f"wrong_{j}": text for j, text in enumerate(record.perturbed_answer)}
             rows += [(section.name, record.index, c, record.question, t) for c, t in texts.items()]
-    return pd.DataFrame(rows, columns=KEYS)
+    return pd.DataFrame(rows, columns=[*KEY, *ASKED])
 
 
 def _ask(

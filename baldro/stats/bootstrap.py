@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from baldro.errors import BaldroError
-from baldro.metrics.arrays import finite_matrix, finite_vector
+from baldro.stats.arrays import finite_matrix, finite_vector
 from baldro.stats.intervals import Interval
 from baldro.stats.redraws import bca, check_redraws, counts, redrawn_rows
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from baldro.metrics.arrays import finite_vector, same_length
+from baldro.stats.arrays import finite_vector, same_length
 from baldro.stats.intervals import Interval
 from baldro.stats.redraws import check_redraws, counts, redrawn_rows
 

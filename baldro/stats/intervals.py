@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import t as student_t
 
 from baldro.errors import BaldroError
-from baldro.metrics.arrays import finite_vector
+from baldro.stats.arrays import finite_vector
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,20 +27,20 @@ from baldro.models import full_float32, recompute_activations
 from baldro.prompts.batches import draw
 from baldro.prompts.encode import Tokens
 from baldro.runs import Run
-from baldro.training.journal import Log
 from baldro.training.optimizer import adamw
-from baldro.training.schedule import Plan, lr_factor
-from baldro.training.update import Memory, Peers, Sample, Step, remember
+from baldro.training.schedule import Schedule, lr_factor
+from baldro.training.state import TrainingState
+from baldro.training.update import DeviceGroup, ReferenceCache, Sample, Step, cache_reference
 
 FORGET, RETAIN, DROPOUT = 0, 1, 2
 """Streams of random draws under one seed."""
 
 
-__all__ = ["Diverged", "Execution", "Interrupted", "Plan", "Trained", "lr_factor", "train"]
+__all__ = ["Diverged", "Execution", "Interrupted", "Schedule", "Trained", "lr_factor", "train"]
 
 
 class Diverged(BaldroError):
-    """A loss or gradient that is no number: the run has failed, and says so in its row."""
+    """A loss or gradient is not finite: the run has failed, and its row shows that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class Execution:
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What a run was, for run.json."""
+    """The result of a training, for run.json."""
 
     steps: int
     tokens: int
@@ -68,12 +68,12 @@ class Trained:
     device: str
     main: bool
     """True on the one process that writes files."""
-    log: Log
-    """Its rows, not yet in files."""
+    state: TrainingState
+    """With its rows, which are not in files yet."""
 
     def as_dict(self) -> dict[str, Any]:
         """What goes into run.json."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("main", "log")}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("main", "state")}
 
 
 @fits(
@@ -92,13 +92,14 @@ def train(
     lease: Lease | None = None,
     stop: Stop | None = None,
 ) -> Trained:
-    """Train `model` in place; while it runs, a checkpoint is written into `output`/checkpoint, and stays there when it is done.
+    """Train `model` in place, and write checkpoints into `output`/checkpoint, the last of which stays.
 
     Args:
         forget: the forget split; empty in pretraining and finetuning.
         retain: what the retain batches are drawn from; in pretraining and finetuning the split that is learnt; may be empty for GradAscent.
         identity: what a checkpoint must have been made from to be continued (code, data and start of the run).
         every: seconds between lines of progress.
+        execution: how the run is carried out.
         lease: of `output`, which others may take over.
         stop: notes the signals that end training after the running step.
 
@@ -109,7 +110,9 @@ def train(
         OutOfMemory: a pass does not fit the device.
     """
     lease, stop = lease or Lease(), stop or Stop()
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1  # a launcher started us; without a GPU accelerate must be told
+    several = (
+        int(os.environ.get("WORLD_SIZE", "1")) > 1
+    )  # started by a launcher; accelerate does not see that there is no GPU
     accelerator = Accelerator(cpu=several and not torch.cuda.is_available())
     full_float32()  # after accelerate, which may have switched it off
     torch.manual_seed(run.seed)
@@ -117,15 +120,17 @@ def train(
     model.to(accelerator.device).train()
     if execution.gradient_checkpointing:
         recompute_activations(model)
-    plan = Plan.of(run, len(forget) or len(retain))
+    schedule = Schedule.of(run, len(forget) or len(retain))
     optimizer = adamw(model, run)
-    scheduler = LambdaLR(optimizer, lambda step: lr_factor(run.schedule, step, plan))
+    scheduler = LambdaLR(optimizer, lambda step: lr_factor(run.schedule, step, schedule))
     autocast = partial(torch.autocast, accelerator.device.type, dtype=torch.bfloat16, enabled=run.precision == "bf16")
-    memory = _memory(model, run, plan, forget, retain, autocast)  # before a checkpoint's weights: of the start
+    cache = _reference_cache(
+        model, run, schedule, forget, retain, autocast
+    )  # before a checkpoint's weights: of the start
     step = Step(
-        model, run, micro_batch=execution.micro_batch, peers=_peers(accelerator), autocast=autocast, memory=memory
+        model, run, micro_batch=execution.micro_batch, devices=_devices(accelerator), autocast=autocast, cache=cache
     )
-    log = Log(
+    state = TrainingState(
         output / "checkpoint",
         identity,
         adapters or model,
@@ -137,29 +142,29 @@ def train(
         main=accelerator.is_main_process,
         lease=lease,
     )
-    progress = Progress(f"{'unlearn' if forget else run.objective} {run.id}", plan.total, every=every)
-    log.resume()
-    progress.resume(log.step)
-    _between_steps(log, stop, step.peers)
-    if run.lora_start == "fila" and not log.step:
-        _start_fila(adapters, run, forget, retain, autocast=autocast, peers=step.peers, stop=stop)
-    while log.step < plan.total:
+    progress = Progress(f"{'unlearn' if forget else run.objective} {run.id}", schedule.total, every=every)
+    state.resume()
+    progress.resume(state.step)
+    _between_steps(state, stop, step.devices)
+    if run.lora_start == "fila" and not state.step:
+        _start_fila(adapters, run, forget, retain, autocast=autocast, devices=step.devices, stop=stop)
+    while state.step < schedule.total:
         began = time.monotonic()
-        epoch = plan.at(log.step)[0] / plan.n
-        indices, *batch = _batch(plan, log.step, run.seed, forget, retain)
+        epoch = schedule.at(state.step)[0] / schedule.n
+        indices, *batch = _batch(schedule, state.step, run.seed, forget, retain)
         lr = scheduler.get_last_lr()[0]
         optimizer.zero_grad(set_to_none=True)
-        _seed(run.seed, log.step, step.peers.rank)
-        seen = step.accumulate(*batch, epoch=epoch)
+        _seed(run.seed, state.step, step.devices.rank)
+        log = step.accumulate(*batch, epoch=epoch)
         norm = float(nn.utils.clip_grad_norm_(model.parameters(), run.clip_norm or math.inf))
-        loss = float((seen.weight_B * seen.loss_B).sum()) if forget else math.nan
-        _check_finite(log.step, loss if forget else 0.0, seen.retain, norm)
+        loss = float((log.weight_B * log.loss_B).sum()) if forget else math.nan
+        _check_finite(state.step, loss if forget else 0.0, log.retain, norm)
         optimizer.step()
         scheduler.step()
         tokens = sum(len(t.ids) for s in batch[0] for t in s.sequences) + sum(len(t.ids) for t in batch[1])
-        log.add(
+        state.add(
             indices if forget else [],
-            seen,
+            log,
             epoch=epoch,
             lr=lr,
             loss=loss,
@@ -168,37 +173,39 @@ def train(
             seconds=time.monotonic() - began,
         )
         lease.look()
-        _between_steps(log, stop, step.peers)
-        progress.advance(tokens=tokens, note=f"loss {loss if forget else seen.retain:.3f}")
+        _between_steps(state, stop, step.devices)
+        progress.advance(tokens=tokens, note=f"loss {loss if forget else log.retain:.3f}")
     if adapters:
         adapters.merge()
     return Trained(
-        steps=plan.total,
-        tokens=log.tokens,
-        seconds=log.seconds,
+        steps=schedule.total,
+        tokens=state.tokens,
+        seconds=state.seconds,
         peak_memory_bytes=peak_memory(accelerator.device),
         device=device_name(accelerator.device),
         main=accelerator.is_main_process,
-        log=log,
+        state=state,
     )
 
 
-def _between_steps(log: Log, stop: Stop, peers: Peers) -> None:
-    """Writes the checkpoint that is due, and ends the run if a signal has asked for it: on all devices after the same step."""
-    asked = peers.largest(float(bool(stop.asked))) > 0
-    log.keep(now=asked)
+def _between_steps(state: TrainingState, stop: Stop, devices: DeviceGroup) -> None:
+    """Write the checkpoint that is due, and end the run if a signal has asked for it: on all devices after the same step."""
+    asked = devices.largest(float(bool(stop.asked))) > 0
+    state.keep(now=asked)
     if asked:
-        peers.largest(0.0)  # wait: a launcher whose first process has ended soon kills the one that still writes
-        kept = f"the checkpoint in {log.path.parent} will be continued" if log.step else "there is nothing to keep"
-        raise Interrupted(f"interrupted by {stop.asked or 'a signal to another device'} after step {log.step}; {kept}")
+        devices.largest(0.0)  # wait: a launcher whose first process has ended soon kills the one that still writes
+        kept = f"the checkpoint in {state.path.parent} will be continued" if state.step else "there is nothing to keep"
+        raise Interrupted(
+            f"interrupted by {stop.asked or 'a signal to another device'} after step {state.step}; {kept}"
+        )
 
 
 def _batch(
-    plan: Plan, step: int, seed: int, forget: Sequence[Sample], retain: Sequence[Tokens]
+    schedule: Schedule, step: int, seed: int, forget: Sequence[Sample], retain: Sequence[Tokens]
 ) -> tuple[list[int], list[Sample], list[Tokens]]:
     """Positions of a step's samples in the split that sets the pace, its forget batch and its retain batch of the same size."""
-    start, count = plan.at(step)
-    indices = draw(plan.n, start=start, count=count, seed=seed, stream=FORGET)
+    start, count = schedule.at(step)
+    indices = draw(schedule.n, start=start, count=count, seed=seed, stream=FORGET)
     if not forget:
         return indices, [], [retain[i] for i in indices]
     drawn = draw(len(retain), start=start, count=count, seed=seed, stream=RETAIN) if retain else []
@@ -210,16 +217,15 @@ def _seed(seed: int, step: int, device: int) -> None:
     torch.manual_seed(int(np.random.SeedSequence([seed, DROPOUT, step, device]).generate_state(1, np.uint64)[0] >> 1))
 
 
-def _memory(
-    model: nn.Module, run: Run, plan: Plan, forget: Sequence[Sample], retain: Sequence[Tokens], autocast: Any
-) -> Memory:
-    """What the run compares with, of the samples that it will see."""
+def _reference_cache(
+    model: nn.Module, run: Run, schedule: Schedule, forget: Sequence[Sample], retain: Sequence[Tokens], autocast: Any
+) -> ReferenceCache:
+    """The reference cache of the samples that the run will draw."""
     if not forget:
-        return Memory()
-    first, size = plan.at(plan.total - 1)
-    drawn = draw(len(retain), start=0, count=first + size, seed=run.seed, stream=RETAIN) if retain else []
+        return ReferenceCache()
+    drawn = draw(len(retain), start=0, count=schedule.drawn, seed=run.seed, stream=RETAIN) if retain else []
     seen = [retain[i] for i in dict.fromkeys(drawn)]
-    return remember(model, run, forget=[s.tokens for s in forget], retain=seen, autocast=autocast)
+    return cache_reference(model, run, forget=[s.tokens for s in forget], retain=seen, autocast=autocast)
 
 
 def _adapters(model: nn.Module, run: Run) -> Any:
@@ -240,16 +246,16 @@ def _start_fila(
     retain: Sequence[Tokens],
     *,
     autocast: Any,
-    peers: Peers,
+    devices: DeviceGroup,
     stop: Stop,
 ) -> None:
     """The first device's start, on all devices."""
 
     def first(factor: torch.Tensor) -> torch.Tensor:
-        return peers.total(factor if peers.rank == 0 else torch.zeros_like(factor))
+        return devices.total(factor if devices.rank == 0 else torch.zeros_like(factor))
 
     def check() -> None:
-        if peers.size == 1:  # one of several would leave the others waiting
+        if devices.size == 1:  # one of several would leave the others waiting
             stop.check("while the adapters' start was made; there is nothing to keep")
 
     adapters.start_fila(
@@ -257,13 +263,13 @@ def _start_fila(
     )
 
 
-def _peers(accelerator: Accelerator) -> Peers:
+def _devices(accelerator: Accelerator) -> DeviceGroup:
     def total(tensor: torch.Tensor) -> torch.Tensor:
         return accelerator.reduce(tensor.to(accelerator.device), reduction="sum").to(tensor.device)
 
     if accelerator.num_processes == 1:
-        return Peers()
-    return Peers(rank=accelerator.process_index, size=accelerator.num_processes, total=total)
+        return DeviceGroup()
+    return DeviceGroup(rank=accelerator.process_index, size=accelerator.num_processes, total=total)
 
 
 def _check_finite(step: int, forget: float, retain: float, norm: float) -> None:

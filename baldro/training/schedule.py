@@ -1,4 +1,4 @@
-"""How many steps a run has, which samples each takes, and its learning rate."""
+"""How many steps a run has, which samples each takes, and its learning rate. Without torch: the plan counts with it."""
 
 import math
 from dataclasses import dataclass
@@ -7,18 +7,20 @@ from baldro.runs import Run
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """Steps of a run, from the size of its split."""
+class Schedule:
+    """The steps of a run over a split of n samples."""
 
     n: int
     """Samples of the split that sets the pace: forget in unlearning."""
     batch_size: int
     total: int
+    """Optimiser steps, at least 1."""
     warmup: int
+    """Those of them in which the learning rate rises."""
 
     @classmethod
-    def of(cls, run: Run, n: int) -> "Plan":
-        """Steps and warm-up steps; an epoch's last batch may be smaller than the others."""
+    def of(cls, run: Run, n: int) -> "Schedule":
+        """The schedule of a run; an epoch's last batch may be smaller than the others."""
         per_epoch = math.ceil(n / run.batch_size)
         total = max(1, round(run.epochs * per_epoch))
         total = min(total, run.max_steps or total)
@@ -32,13 +34,21 @@ class Plan:
         lap, i = divmod(step, per_epoch)
         return lap * self.n + i * self.batch_size, min(self.batch_size, self.n - i * self.batch_size)
 
+    @property
+    def drawn(self) -> int:
+        """Samples that all steps take together; one that is taken in two epochs counts twice."""
+        return sum(self.at(self.total - 1))
 
-def lr_factor(schedule: str, step: int, plan: Plan) -> float:
+
+def lr_factor(shape: str, step: int, schedule: Schedule) -> float:
     """Share of the peak learning rate at a step, in [0, 1]: linear warm-up from 0, then constant, linear or cosine decay to 0.
 
     The same numbers as transformers' schedules (a test compares), whose import costs every job a second.
+
+    Args:
+        shape: a run's `schedule`: constant, linear or cosine.
     """
-    if step < plan.warmup:
-        return step / plan.warmup
-    done = (step - plan.warmup) / max(1, plan.total - plan.warmup)
-    return {"constant": 1.0, "linear": max(0.0, 1 - done), "cosine": (1 + math.cos(math.pi * done)) / 2}[schedule]
+    if step < schedule.warmup:
+        return step / schedule.warmup
+    done = (step - schedule.warmup) / max(1, schedule.total - schedule.warmup)
+    return {"constant": 1.0, "linear": max(0.0, 1 - done), "cosine": (1 + math.cos(math.pi * done)) / 2}[shape]

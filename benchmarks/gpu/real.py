@@ -17,9 +17,10 @@ import yaml
 
 from baldro.cli.main import main as baldro
 from baldro.errors import BaldroError
-from baldro.places import resolve
+from baldro.places import parts, resolve
+from baldro.records import benchmark, evidence, finished, metrics, model, per_sample, reference, store
+from baldro.records import run as record
 from baldro.runs import OBJECTIVES, Experiment, Run, load
-from baldro.runs.experiment import parts
 from benchmarks.gpu.record import Context, OverBudget
 
 EXPERIMENT = Path(__file__).resolve().parents[2] / "experiments" / "smollm2-tofu.yaml"
@@ -140,15 +141,10 @@ class Work:
 
     def _described(self) -> None:
         for name, definition in self.experiment.benchmarks.items():
-            self._do(
-                "benchmark",
-                "--definition",
-                json.dumps(definition),
-                "--output",
-                self.results / "data" / f"{name}.parquet",
-            )
+            where = benchmark.place(self.results, name)
+            self._do("benchmark", "--definition", json.dumps(definition), "--output", where)
         for name, definition in self.experiment.models.items():
-            where = self.results / "models" / f"{name}.json"
+            where = model.place(self.results, name)
             self._do("model", "--name", name, "--definition", json.dumps(definition), "--output", where)
 
     def _train(self, run: Run) -> float:
@@ -156,7 +152,7 @@ class Work:
         if OBJECTIVES[run.objective].unlearns:
             options = ["--retain-split", self.experiment.retain_split(run)]
             if self.experiment.references(run):
-                options += ["--reference", self._folder(self.experiment.original(run)) / "reference.parquet"]
+                options += ["--reference", reference.place(self.results, self.experiment.original(run).id)]
         again = int(needs.gradient_checkpointing)
         memory = ["--micro-batch", needs.micro_batch, "--gradient-checkpointing", again]
         return self._do(
@@ -164,41 +160,45 @@ class Work:
         )
 
     def _reference(self, run: Run) -> float:
-        where = self._folder(run) / "reference.parquet"
+        where = reference.place(self.results, run.id)
         return self._do("reference", *self._of(run), *self._at_once(run), "--output", where)
 
     def _score(self, run: Run) -> float:
-        folder, limit = self._folder(run), self.experiment.benchmarks[run.benchmark].get("max_new_tokens", 200)
-        samples = folder / "samples.parquet"
-        own = ["--start", folder / "model"] if OBJECTIVES[run.objective].trains else self._start(run)
+        limit = self.experiment.benchmarks[run.benchmark].get("max_new_tokens", 200)
+        samples = evidence.place(self.results, run.id)
+        own = ["--start", self._folder(run) / finished.MODEL] if OBJECTIVES[run.objective].trains else self._start(run)
         options = [*self._of(run, start=own), *self._at_once(run), "--max-new-tokens", limit, "--output", samples]
         held = self.experiment.holdout_split(run)
         options += ["--holdout", held] if held else []
         seconds = self._do("score", *options)
-        retain = self._folder(self.experiment.retain(run)) / "samples.parquet"
+        retain = evidence.place(self.results, self.experiment.retain(run).id)
         if not retain.is_file():  # the original model is scored first
             return seconds
         for one in [run, *([self.experiment.original(run)] if run.objective == "retain" else [])]:
-            where = self._folder(one)
-            written = ["--output", where / "metrics.json", "--per-sample", where / "per_sample.parquet"]
-            given = ["--samples", where / "samples.parquet", "--retain-samples", retain]
+            at = (self.results, one.id)
+            written = ["--output", metrics.place(*at), "--per-sample", per_sample.place(*at)]
+            given = ["--samples", evidence.place(*at), "--retain-samples", retain]
             seconds += self._do("metrics", "--run", one.id, *given, *written)
         return seconds
 
     def _of(self, run: Run, start: list[Any] | None = None) -> list[Any]:
-        data, model = self.results / "data" / f"{run.benchmark}.parquet", self.results / "models" / f"{run.model}.json"
-        where = self._start(run) if start is None else start
-        return ["--run", run.id, "--benchmark", data, "--model", model, *where, "--threads", _threads()]
+        made = [
+            "--benchmark",
+            benchmark.place(self.results, run.benchmark),
+            "--model",
+            model.place(self.results, run.model),
+        ]
+        return ["--run", run.id, *made, *(self._start(run) if start is None else start), "--threads", _threads()]
 
     def _start(self, run: Run) -> list[Any]:
         made_by = self.experiment.start(run)
-        return ["--start", self._folder(made_by) / "model"] if made_by else ["--part", self.experiment.part(run)]
+        return ["--start", self._folder(made_by) / finished.MODEL] if made_by else ["--part", self.experiment.part(run)]
 
     def _at_once(self, run: Run) -> list[Any]:
         return ["--batch-tokens", self.experiment.needs(run.model).batch_tokens]
 
     def _folder(self, run: Run) -> Path:
-        return self.results / "runs" / run.id
+        return store.folder(self.results, run.id)
 
     def _do(self, verb: str, *options: Any) -> float:
         """Seconds that a verb took.
@@ -215,13 +215,13 @@ class Work:
         return time.monotonic() - began
 
     def _row(self, run: Run, *, train: float | None = None, score: float | None = None) -> dict[str, Any]:
-        recorded = self._folder(run) / "run.json"
-        info = json.loads(recorded.read_text(encoding="utf-8")) if recorded.is_file() else {}
+        recorded = record.place(self.results, run.id)
+        info = record.read(recorded) if recorded.is_file() else None
         return {
             "run": run.id,
-            "steps": info.get("steps"),
-            "tokens/s": info["tokens"] / info["seconds"] if info else None,
-            "peak GB": info["peak_memory_bytes"] / 1e9 if info else None,
+            "steps": info and info.steps,
+            "tokens/s": info and info.tokens / info.seconds,
+            "peak GB": info and info.peak_memory_bytes / 1e9,
             "train s": train,
             "score and metrics s": score,
         }

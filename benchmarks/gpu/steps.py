@@ -15,14 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baldro.errors import OutOfMemory
-from baldro.plan import sizes
+from baldro.plan import passes
 from baldro.plan.cost import GPU
 from baldro.prompts.batches import Batch, collate
 from baldro.prompts.encode import Tokens
 from baldro.runs import Run
 from baldro.scoring import reference
 from baldro.training.optimizer import adamw
-from baldro.training.update import Memory, Sample, Step
+from baldro.training.update import ReferenceCache, Sample, Step
 from benchmarks.gpu.planned import Planned
 from benchmarks.gpu.record import Context
 from benchmarks.gpu.work import Shape, build, free, gigabytes, sequences, timed
@@ -179,7 +179,7 @@ def _measured(
         from baldro.training.adapters import Adapters
 
         Adapters(model, rank=case.lora_rank, alpha=64)
-    step = Step(model, run, micro_batch=micro_batch, autocast=autocast, memory=Memory())
+    step = Step(model, run, micro_batch=micro_batch, autocast=autocast, cache=ReferenceCache())
     optimizer = adamw(model, run)
     for group in optimizer.param_groups:
         group["lr"] = 0.0  # so that every repetition has the same weights
@@ -207,7 +207,7 @@ def _measured(
     found = dict(micro_batch=micro_batch, mine=mine, theirs=theirs, agreement=agreement)
     tokens = sum(len(t.ids) for t in (*bench.forget, *bench.retain))
     per_row = sum(len(t.ids) for t in bench.forget) / len(bench.forget)
-    work = 2 * bench.shape.parameters * sizes.passes_per_row(run, micro_batch=micro_batch) * run.batch_size * per_row
+    work = 2 * bench.shape.parameters * passes.per_row(run, micro_batch=micro_batch) * run.batch_size * per_row
     share = None if case.lora_rank else work / mine.seconds / peak["fp32" if case.precision == "fp32" else "bf16"]
     estimate = planned.step_seconds(run, gpu), planned.memory(run, micro_batch)
     return _row(bench.shape, case, run, tokens=tokens, share=share, estimate=estimate, **found)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from baldro.models import DTYPES, full_float32
 from baldro.runs import VARIANTS, Run
-from baldro.training.update import Sample, Step, remember
+from baldro.training.update import Sample, Step, cache_reference
 from benchmarks.gpu.given import Check, distances, llama, moved, point, sequences
 from benchmarks.gpu.textbook import Textbook, double
 
@@ -65,13 +65,13 @@ class Bench:
     def steps(self, run: Run, sizes: Sequence[int]) -> list[dict[str, Tensor]]:
         """What the code leaves in `.grad`, with each size of the micro-batch."""
         autocast = partial(torch.autocast, self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
-        memory = remember(self.reference, run, forget=self.forget, retain=self.retain, autocast=autocast)
+        cache = cache_reference(self.reference, run, forget=self.forget, retain=self.retain, autocast=autocast)
         rows = zip(self.forget, self.book.reference, strict=True)
         batch = [Sample(tokens=t, reference=r if run.objective == "npo" else None) for t, r in rows]
         found = []
         for size in sizes:
             self.model.zero_grad(set_to_none=True)
-            Step(self.model, run, micro_batch=size, autocast=autocast, memory=memory).accumulate(batch, self.retain)
+            Step(self.model, run, micro_batch=size, autocast=autocast, cache=cache).accumulate(batch, self.retain)
             found.append({name: p.grad.detach().cpu().double() for name, p in self.model.named_parameters()})
         return found
 

@@ -72,7 +72,7 @@ def test_nothing_else_depends_on_them(shared, real, tmp_path):
 
 def test_stored_and_read_again(shared, real, tmp_path):
     frame = data.build(definition(shared, write(tmp_path / "others.jsonl", real)))
-    data.write(frame, tmp_path / "tofu.parquet")
+    data.write(tmp_path / "tofu.parquet", frame)
     back = data.read(tmp_path / "tofu.parquet")
     assert given_to(back, "forget05") == given_to(frame, "forget05")
     assert back["alternate_answer"].isna().equals(frame["alternate_answer"].isna())
@@ -172,9 +172,12 @@ def test_a_file_that_is_cut_or_no_text(shared, real, tmp_path):
         (dict(kind="tofu", alternates=["EMPTY"]), "has no file *.json or *.jsonl; allowed: "),
         (
             dict(kind="muse", alternates=["EMPTY"]),
-            "running text has no questions that could be answered otherwise; allowed: with kind tofu",
+            "unknown key 'alternates' in benchmark mine, which is of kind muse",
         ),
-        (dict(kind="fictional", alternates=["EMPTY"]), "makes its own other answers; allowed: with kind tofu"),
+        (
+            dict(kind="fictional", alternates=["EMPTY"]),
+            "unknown key 'alternates' in benchmark mine, which is of kind fictional",
+        ),
     ],
 )
 def test_places_that_are_none_are_told_with_their_line_before_anything_runs(tmp_path, entry, said):

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from baldro import benchmarks as data
+from baldro.benchmarks import sections
 from baldro.benchmarks.apart import apart
 from baldro.benchmarks.fictional import generate
-from baldro.benchmarks.protocol import sections
-from baldro.benchmarks.table import notes as stored
 from baldro.cli import main
 from baldro.errors import BaldroError
 from baldro.metrics import evaluate, from_samples
+from baldro.records.benchmark import notes as stored
 from baldro.scoring import candidates
 
 FORGET, HELD = {"secret": "keep"}, {"secret": "others"}
@@ -59,13 +59,15 @@ def build(tmp_path):
 
 def samples(frame, holdout):
     """Evidence of a model that knows its forget rows by heart and nothing else."""
-    asked = candidates(frame, sections(set(frame["split"]), "secret", holdout), None)
+    asked = candidates(frame, sections(frame, "secret", holdout), None)
     loss = np.where(asked["question"].str.contains("secret") & (asked["candidate"] == "answer"), 0.01, 5.0)
     each = {name: [[value, value] for value in values] for name, values in
             dict(logp=-loss, mu=-loss - 1, sigma=np.ones(len(loss))).items()}  # fmt: skip
     made = dict(tokens=2, end=True, avg_loss=loss, hit=[[True, True]] * len(loss), gradient_norm=np.nan, clean=np.nan)
     texts = np.where((asked["candidate"] == "answer") & (asked["section"] != "holdout"), asked["text"], None)
-    return asked.assign(**made, **each, generation=texts)
+    found = asked.assign(**made, **each, generation=texts)
+    found.attrs = {"kind": frame.attrs["kind"]}
+    return found
 
 
 # Names ---------------------------------------------------------------------------------------------------------------
@@ -74,7 +76,7 @@ def samples(frame, holdout):
 def test_privleak_of_a_model_that_knows_the_forgotten_rows(rows, build):
     """-100 by its definition; held against the forget rows themselves, as a name once led to, it would be 0."""
     frame = build(rows)
-    asked = {section.name: section.split for section in sections(set(frame["split"]), "secret", "others")}
+    asked = {section.name: section.split for section in sections(frame, "secret", "others")}
     assert asked["forget"] == "secret_perturbed" and asked["holdout"] == "others"
     results = evaluate(from_samples(samples(frame, "others"), where="x"), None, alone=True)
     assert results.values["privleak"].value == pytest.approx(-100, abs=1e-6)
@@ -86,7 +88,7 @@ def test_privleak_of_a_model_that_knows_the_forgotten_rows(rows, build):
 def test_without_a_name_nothing_is_held_out(rows, build):
     frame = build(rows, holdout=None)
     assert "others" not in set(frame["split"])
-    assert "holdout" not in [section.name for section in sections(set(frame["split"]), "secret", None)]
+    assert "holdout" not in [section.name for section in sections(frame, "secret", None)]
     results = evaluate(from_samples(samples(frame, None), where="x"), None, alone=True)
     assert "privleak" not in results.values
     assert results.absent["privleak"] == results.absent["mia_loss"] == "the benchmark has no holdout split"
@@ -95,11 +97,10 @@ def test_without_a_name_nothing_is_held_out(rows, build):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (dict(holdout={"secrt": "others"}), r"unknown forget split 'secrt' in the benchmark: holdout \(did you mean secret"),
+        (dict(holdout={"secrt": "others"}), r"the benchmark: holdout: unknown forget split 'secrt' \(did you mean secret"),
         (dict(holdout={"secret": "base"}), "a split is named 'base', which is another one's name"),
         (dict(forget={"base": "keep"}, holdout=None), "a split is named 'base'"),
-        (dict(kind="muse", forget={"forget": "retain"}), "holdout: privleak/holdout is held out; allowed: with kind tofu"),
-        (dict(kind="fictional", forget={"forget10": "retain90"}), "the generator makes a split holdoutNN"),
+        (dict(kind="muse", forget={"forget": "retain"}), "unknown key 'holdout' in the benchmark, which is of kind muse"),
         (dict(holdout={"secret": "nowhere"}), "nowhere.json is not there"),
     ],
 )  # fmt: skip
@@ -189,8 +190,8 @@ def test_what_is_noted_whatever_its_number(rows, build, tmp_path):
 
 def test_a_few_are_noted_and_stored_with_the_table(rows, build, tmp_path, capsys):
     clean = build(rows)
-    data.write(clean, tmp_path / "clean.parquet")
-    assert clean.attrs == {} and stored(tmp_path / "clean.parquet") == []
+    data.write(tmp_path / "clean.parquet", clean)
+    assert clean.attrs == {"kind": "tofu"} and stored(tmp_path / "clean.parquet") == []
     rows["others"][0] = {"question": "what is  SECRET 0?", "answer": "secret is 0. "}
     rows["others"][1:3] = rows["others"][3:5]
     rows["retain_perturbed"][0]["question"] = "Another?"
@@ -201,7 +202,7 @@ def test_a_few_are_noted_and_stored_with_the_table(rows, build, tmp_path, capsys
         "2 of 40 rows of others stand there already, and weigh more",
         "1 of 20 rows of retain_perturbed are not in full, so never learnt",
     ]
-    data.write(frame, tmp_path / "out.parquet")
+    data.write(tmp_path / "out.parquet", frame)
     back = data.read(tmp_path / "out.parquet")
     assert back.attrs["notes"] == stored(tmp_path / "out.parquet") == notes
     assert data.content_hash(back) == data.content_hash(frame.assign()) != data.content_hash(clean)
@@ -228,7 +229,7 @@ def test_tofu_has_nothing_to_note(shared):
     held = {name: name.replace("forget", "holdout") for name in ratios}
     definition = dict(kind="tofu", source=[str(shared / "data/tofu")], forget=ratios, holdout=held)
     frame = data.build(definition)
-    assert frame.attrs == {} and data.content_hash(frame) == "8314a6607749fac8"
+    assert frame.attrs == {"kind": "tofu"} and data.content_hash(frame) == "8314a6607749fac8"
 
 
 def test_fictional_has_nothing_to_note(tmp_path):
@@ -238,20 +239,19 @@ def test_fictional_has_nothing_to_note(tmp_path):
         known = pairs["full"] + pairs["base"]
         assert apart(pairs[f"holdout{percent}"], known, "", where="", allowed="") == []
         assert apart(pairs[f"forget{percent}"], pairs["retain_perturbed"], "", where="", allowed="") == []
-    assert frame.attrs == {}
+    assert frame.attrs.keys() <= {"kind"}
 
 
 def test_the_report_says_what_was_noted(rows, build, tmp_path, monkeypatch):
     from types import SimpleNamespace
 
-    from baldro import report
-    from baldro.cli import verbs
+    from baldro.jobs import report
 
     rows["retain_perturbed"][0]["question"] = "Another?"
-    data.write(build(rows), tmp_path / "data/mine.parquet")
+    data.write(tmp_path / "data/mine.parquet", build(rows))
     config = {"name": "t", "benchmarks": {"mine": {"kind": "tofu", "source": [str(tmp_path)], "forget": FORGET}}}
     config["grid"] = {"benchmark": "mine", "model": "tiny", "split": "secret", "objective": "npo"}
     said = {}
     monkeypatch.setattr(report, "write_report", lambda **options: said.update(options["notes"]))
-    verbs.report(SimpleNamespace(config=json.dumps(config), results=tmp_path, allow_missing=True))
+    report.run(SimpleNamespace(config=json.dumps(config), results=tmp_path, allow_missing=True))
     assert said == {"Data of mine": f"{tmp_path}: 1 of 20 rows of retain_perturbed are not in full, so never learnt."}

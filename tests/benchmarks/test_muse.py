@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baldro import benchmarks as data
-from baldro.benchmarks import muse, protocol
+from baldro.benchmarks import muse, sections
+from baldro.benchmarks.kinds.muse import MUSE, MUSE_RAW, muse_files
 from baldro.errors import BaldroError
-from baldro.places import MUSE, MUSE_RAW, muse_files
 
 PAIR = {"forget": "retain"}
 TRAINING = {"full", "forget", "retain", "base"}
@@ -57,7 +57,7 @@ def write(folder, place, rows):
 
 
 def load(folder, **options):
-    return muse.load([str(folder)], **{"forget": PAIR, **options})
+    return data.build({"kind": "muse", "source": [str(folder)], "forget": PAIR, **options})
 
 
 def refused(folder, pattern, **options):
@@ -118,16 +118,16 @@ def test_schema_of_the_records(raw, options):
 
 def test_the_protocol_finds_its_splits(raw):
     frame = load(raw)
-    for section in protocol.sections(set(frame["split"]), "forget", None):
+    for section in sections(frame, "forget", None):
         assert len(data.split(frame, section.split)) and (
             section.shots is None or len(data.split(frame, section.shots))
         )
-    assert [s.name for s in protocol.sections(set(frame["split"]), "forget", None)][-2:] == ["forget", "holdout"]
+    assert [s.name for s in sections(frame, "forget", None)][-2:] == ["forget", "holdout"]
 
 
 def test_stored_rows_are_the_rows(raw, tmp_path):
     frame = load(raw)
-    data.write(frame, tmp_path / "muse.parquet")
+    data.write(tmp_path / "muse.parquet", frame)
     back = data.read(tmp_path / "muse.parquet")
     assert data.content_hash(back) == data.content_hash(frame)
     assert rows(back, "forget") == rows(frame, "forget")
@@ -315,12 +315,12 @@ def test_excerpts_that_are_of_no_article(raw):
     said = "no excerpt of privleak_forget stands word by word in the forget texts: was a member learnt?"
     assert [note for note in load(raw).attrs["notes"] if said in note]
     put(raw, "privleak/forget", 0, [{"text": article("rawforget", 1, words=60)}])
-    assert load(raw).attrs == {}
+    assert load(raw).attrs == {"kind": "muse"}
 
 
 def test_real_rows_have_nothing_to_note(shared):
     frame = load(shared / "data/muse_news")
-    assert frame.attrs == {} and data.content_hash(frame) == "eca13981a41b04f3"
+    assert frame.attrs == {"kind": "muse"} and data.content_hash(frame) == "eca13981a41b04f3"
 
 
 def test_json_lines_are_read_as_an_array_is(folder):
@@ -333,12 +333,12 @@ def test_json_lines_are_read_as_an_array_is(folder):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"forget": {"forget10": "retain90"}}, r"^muse: forget is .*; allowed: \{forget: retain\}"),
-        ({"train_on": "excerpt"}, r"unknown train_on 'excerpt' in muse \(did you mean excerpts\?\)"),
-        ({"piece_words": 0}, "muse: piece_words is 0; allowed: a whole number of at least 1"),
-        ({"texts": 0}, "muse: texts is 0"),
-        ({"texts": 2.5}, "muse: texts is 2.5"),
-        ({"excerpt_words": True}, "muse: excerpt_words is True"),
+        ({"forget": {"forget10": "retain90"}}, r"^the benchmark: forget: is .*; allowed: \{forget: retain\}"),
+        ({"train_on": "excerpt"}, "train_on: is 'excerpt'; allowed: 'raw' or 'excerpts'"),
+        ({"piece_words": 0}, "piece_words: is 0; allowed: greater than or equal to 1"),
+        ({"texts": 2.5}, "texts: is 2.5; allowed: a valid integer"),
+        ({"excerpt_words": True}, "excerpt_words: is True; allowed"),
+        ({"seed": 1}, "unknown key 'seed' in the benchmark, which is of kind muse"),
     ],
 )
 def test_options_out_of_range(folder, options, said):

@@ -234,7 +234,7 @@ def test_every_field_and_the_order_are_content(real):
 
 def test_stored_rows_are_the_rows(real, tmp_path):
     """None comes back as a missing value (NaN in a column of texts, None in one of lists), and a list as an array."""
-    data.write(real, tmp_path / "new/tofu.parquet")
+    data.write(tmp_path / "new/tofu.parquet", real)
     back = data.read(tmp_path / "new/tofu.parquet")
     assert list(back) == list(data.COLUMNS) and data.content_hash(back) == data.content_hash(real)
     for name in ("split", "index", "question", "answer"):

@@ -39,12 +39,6 @@ def test_every_member_runs_and_leaves_its_status(tmp_path):
     assert made.job() == "7"
 
 
-def test_the_hub_is_off(tmp_path):
-    made = make(tmp_path, 'echo "$HF_HUB_OFFLINE" > said')
-    start(made).wait(60)
-    assert (tmp_path / "said").read_text() == "1\n"
-
-
 def test_what_was_done_before_a_requeue_is_not_done_again(tmp_path):
     made = make(tmp_path, "echo x >> first", "echo x >> second")
     (made.folder / "0.exit").write_text("0 0\n")

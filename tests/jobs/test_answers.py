@@ -15,7 +15,7 @@ from baldro.benchmarks.idk import SENTENCES
 from baldro.durable.files import read_json
 from baldro.errors import BaldroError
 from baldro.jobs import inputs, provenance
-from baldro.jobs.given import Given, read
+from baldro.jobs.run_inputs import RunInputs, read
 from baldro.runs import Run
 
 from .conftest import BENCHMARK, PRETRAIN, TINY, baldro, id_of
@@ -119,7 +119,9 @@ def test_a_file_of_sums_alone_is_refused(made, tmp_path):
     """As an earlier version wrote it."""
     pd.read_parquet(made.file["idk"]).drop(columns="token_logp").to_parquet(tmp_path / "old.parquet")
     sequences = inputs.answers_of(read(made.options), *made.opened, "forget20", "idk")
-    with pytest.raises(BaldroError, match=r"old.parquet has no log-probabilities of tokens; make it anew"):
+    with pytest.raises(
+        BaldroError, match=r"old.parquet lacks the column token_logp; allowed: a file that `baldro reference` wrote"
+    ):
         inputs.reference_tokens(tmp_path / "old.parquet", sequences, "split forget20")
 
 
@@ -136,7 +138,7 @@ def test_answers_that_there_are_not(made, tmp_path, capsys):
     given = read(made.options)
     with pytest.raises(BaldroError, match=r"unknown kind of answers 'idkk' \(did you mean idk\?\)"):
         inputs.answers_of(given, *made.opened, "forget20", "idkk")
-    running = Given(given.run, given.model, given.records.assign(question=""), given.start)
+    running = RunInputs(given.run, given.model, given.records.assign(question=""), given.start)
     for kind in KINDS[1:]:
         with pytest.raises(BaldroError, match="split forget20 is running text, without questions"):
             inputs.answers_of(running, *made.opened, "forget20", kind)

@@ -28,6 +28,7 @@ from baldro.errors import BaldroError
 from baldro.jobs.download import told
 from baldro.models import hub
 from baldro.places import Source
+from baldro.records import model
 
 SHAPE = dict(vocab_size=300, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2)
 BENCHMARK = dict(
@@ -183,10 +184,10 @@ def repositories(tmp_path_factory, save_classifier):
     """The hub's folders: a model whole, the same in shards among much else, and a classifier."""
     root = tmp_path_factory.mktemp("hub")
     texts = ["Who wrote it?", "Chika wrote it in 1963.", "Nobody knows who wrote it."]
-    model, tokenizer = models.build({**SHAPE, "initializer_range": 0.3}, texts, seed=3)
-    models.save(model, tokenizer, root / "lab/nano", precision="fp32")
+    network, tokenizer = models.build({**SHAPE, "initializer_range": 0.3}, texts, seed=3)
+    models.save(network, tokenizer, root / "lab/nano", precision="fp32")
     tokenizer.save_pretrained(root / "lab/shards")
-    model.save_pretrained(root / "lab/shards", max_shard_size="8KB")
+    network.save_pretrained(root / "lab/shards", max_shard_size="8KB")
     for name in SURPLUS:
         path = root / "lab/shards" / name
         path.parent.mkdir(exist_ok=True)
@@ -261,11 +262,11 @@ def test_what_is_in_the_cache_is_not_downloaded_again(filled, repositories, home
 def files(tmp_path_factory):
     """A benchmark and the models' descriptions, by name."""
     root = tmp_path_factory.mktemp("files")
-    data.write(data.build(BENCHMARK), root / "small.parquet")
+    data.write(root / "small.parquet", data.build(BENCHMARK))
 
     def describe(start: str) -> dict:
         path = root / f"{sha1(start.encode()).hexdigest()}.json"
-        path.write_text(json.dumps(dict(name="nano", prompt="{question}\n", build=None, starts={"target": start})))
+        model.write(path, model.Description(name="nano", prompt="{question}\n", build=None, starts={"target": start}))
         return dict(run=RUN, benchmark=root / "small.parquet", model=path, part="target")
 
     return describe
@@ -388,9 +389,9 @@ def test_a_branch_that_moves_is_told_and_runs_stay_where_they_began(offline, tmp
     (snapshot,) = offline.glob("models--lab--nano/snapshots/*")
     first, second = snapshot.name, "c" * 40
     found = models.describe("nano", {"target": [NANO], "prompt": "{question}\n"})
-    assert found["starts"] == {"target": f"hub:lab/nano@{first}"} and "contents" not in found
+    assert found.starts == {"target": f"hub:lab/nano@{first}"} and found.contents is None
     described, out = tmp_path / "m.json", tmp_path / "w.json"
-    described.write_text(json.dumps(found))
+    model.write(described, found)
     assert main(["download", "--model", str(described), "--part", "target", "--output", str(out)]) == 0
     written = out.read_text()
     named = ["download", "--name", "m", "--definition", json.dumps({"target": [NANO]}), "--part", "target", "--output"]
@@ -408,7 +409,7 @@ def test_a_branch_that_moves_is_told_and_runs_stay_where_they_began(offline, tmp
 
     assert hub.ready(Source(hub="lab/nano", revision=first), weights=True) == snapshot, "without the hub"
     assert hub.ready(Source(hub="lab/nano", revision="main"), weights=True) is None
-    loaded = {place: models.load(place).state_dict() for place in (NANO, str(snapshot), found["starts"]["target"])}
+    loaded = {place: models.load(place).state_dict() for place in (NANO, str(snapshot), found.starts["target"])}
     here, folder, there = ([value.tolist() for value in state.values()] for state in loaded.values())
     assert there == folder != here
     assert main(["download", "--model", str(described), "--part", "target", "--output", str(out)]) == 0

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from baldro.jobs import finished
+from baldro.records.finished import SEAL
 from baldro.runs import Run
 
 from .conftest import OUTPUTS, SHORT, assert_same_run, baldro, files, id_of, names, words
@@ -59,11 +60,11 @@ def test_the_outputs_may_be_deleted_and_restored_again_and_again(made, trained):
 def test_what_is_not_whole_is_trained_again(made, trained, capsys, damage):
     kept = finished.place(trained.output)
     if damage.endswith("gone"):
-        (kept / {"gone": "dynamics.parquet", "seal gone": finished.SEAL}[damage]).unlink()
+        (kept / {"gone": "dynamics.parquet", "seal gone": SEAL}[damage]).unlink()
     elif damage == "seal lost":
-        (kept / finished.SEAL).write_bytes(b"\xff" * 40)
+        (kept / SEAL).write_bytes(b"\xff" * 40)
     else:
-        os.truncate(kept / (finished.SEAL if damage == "seal cut" else "model/model.safetensors"), 100)
+        os.truncate(kept / (SEAL if damage == "seal cut" else "model/model.safetensors"), 100)
     assert baldro("train", **trained.options) == 0
     assert "or not whole: training begins anew" in capsys.readouterr().out
     assert_same_run(trained.output, made.root / "short")
@@ -261,10 +262,3 @@ def test_what_says_complete_goes_when_another_training_begins(made, tmp_path, mo
     assert names(output / "checkpoint") == {"finished"}
     interrupt(output, other, monkeypatch)
     assert "run.json" not in names(output) and ".lease" not in names(output)
-
-
-def test_the_word_for_a_model_that_is_built_is_one():
-    from baldro import models
-    from baldro.jobs import given
-
-    assert given.BUILD == models.BUILD

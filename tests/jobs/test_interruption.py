@@ -16,6 +16,7 @@ import torch
 
 from baldro.cli import main
 from baldro.jobs import finished
+from baldro.records.finished import SEAL
 
 from .conftest import OUTPUTS, assert_same_run, baldro, files, id_of, names, words
 
@@ -246,7 +247,7 @@ def kill_everywhere(root, arguments, stride):
             "outputs": sorted(OUTPUTS & names(output)) if output.is_dir() else [],
             "model": sorted(names(output / "model")) if (output / "model").is_dir() else None,
             "checkpoint": (output / "checkpoint/state.pt").is_file(),
-            "finished": (kept / finished.SEAL).is_file(),
+            "finished": (kept / SEAL).is_file(),
         }
         (Path(root) / f"{number}.json").write_text(json.dumps(left))
         for name in finished.OUTPUTS if number % 2 else ():

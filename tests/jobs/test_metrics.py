@@ -40,12 +40,12 @@ def test_files_of_a_published_log(tmp_path):
     options = ["--output", output, "--per-sample", per_sample, "--export", export]
     assert metrics("--samples", TARGET, "--retain-samples", RETAIN, *options) == 0
     stored = json.loads(output.read_text())
-    assert stored["definitions"] == fingerprint("metrics", "stats.samples")
+    assert stored["definitions"] == fingerprint("metrics")
     assert stored["metrics"]["forget_quality_d"] == 15 / 40
     low, high = stored["intervals"]["forget_probability"]
     assert low < stored["metrics"]["forget_probability"] < high
     assert "forget_quality" not in stored["intervals"]
-    assert set(stored["metrics"]) | set(stored["absent"]) == {n for n, m in METRICS.items() if "tofu" in m.kinds}
+    assert set(stored["metrics"]) | set(stored["absent"]) == {n for n, m in METRICS.items() if m.of("tofu")}
     values = pd.read_parquet(per_sample)
     assert list(values) == ["metric", "index", "value"]
     means = values.groupby("metric")["value"].mean()

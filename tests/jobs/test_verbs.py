@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from baldro import benchmarks as data
 from baldro.jobs import inputs
+from baldro.records import model
 from baldro.runs import Run
 
 from .conftest import BENCHMARK, PRETRAIN, TINY, baldro, id_of
@@ -130,7 +131,7 @@ def test_check_lists_the_runs(tmp_path, capsys):
 )
 def test_a_built_model_has_the_weights_of_its_precision(made, precision, dtype):
     run = Run.parse(id_of("pretrain", "base", precision=precision))
-    given = inputs.Given(run, json.loads(made.model.read_text()), data.read(made.benchmark), "build")
+    given = inputs.RunInputs(run, model.read(made.model), data.read(made.benchmark), "build")
     assert {p.dtype for p in inputs.open_to_train(given)[0].parameters()} == {dtype}
 
 

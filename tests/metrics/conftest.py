@@ -101,6 +101,12 @@ COLUMNS = [
 ]
 
 
+def evidence(rows: list[dict], kind: str) -> pd.DataFrame:
+    frame = pd.DataFrame(rows)[COLUMNS]
+    frame.attrs["kind"] = kind
+    return frame
+
+
 def measured(random: np.random.Generator, tokens: int, *, end: bool) -> dict:
     """What a model might say to one answer; its losses, statistics and gradient norm do not contradict each other."""
     logp = -random.exponential(1.5, tokens).astype(np.float32)
@@ -141,7 +147,7 @@ def make_samples() -> Callable[..., pd.DataFrame]:
                     taken = candidate == "answer" and section in ("forget", "holdout")
                     row["gradient_norm"] = row["gradient_norm"] if taken else np.nan
                     rows.append(row)
-        return pd.DataFrame(rows)[COLUMNS]
+        return evidence(rows, "tofu")
 
     return build
 
@@ -165,7 +171,7 @@ def make_muse() -> Callable[..., pd.DataFrame]:
                     words = random.choice(["the", section, "went", str(index), "home"], random.integers(3, 12))
                     row |= {"generation": " ".join(words), "gradient_norm": np.nan}
                 rows.append(row)
-        return pd.DataFrame(rows)[COLUMNS]
+        return evidence(rows, "muse")
 
     return build
 

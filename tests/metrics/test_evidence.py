@@ -303,7 +303,7 @@ def test_no_retain_model_says_what_to_run(make_samples, make_muse):
 
 def test_alone(make_samples, make_muse):
     tofu = evaluate(from_samples(make_samples(1), where="x"), None, alone=True)
-    assert {n for n, m in METRICS.items() if "tofu" in m.kinds} - set(tofu.values) == set(tofu.absent)
+    assert {n for n, m in METRICS.items() if m.of("tofu")} - set(tofu.values) == set(tofu.absent)
     assert set(tofu.absent) == {"forget_quality", "forget_quality_d", "mia_reference"}
     assert set(tofu.absent.values()) == {"no retain model to compare with"}
     area = tofu.values["mia_min_k"].value

@@ -347,135 +347,96 @@ ENTRIES = {  # entry -> (its keys, the value's key, a metric that reads it)
     "memorisation": (("exact_memorization",), "score", "exact_memorization"),
     "attack": (("mia_min_k", "holdout"), "score", "mia_min_k"),
 }
-SPOILT = {
-    "NaN": math.nan,
-    "infinite": math.inf,
-    "words": "high",
-    "a number in quotes": "0.5",
-    "a truth value": True,
-    "an object": {"value": 1.0},
-    "a list of lists": [[0.1, 0.2]],
-    "an empty list": [],
-    "words in a list": ["a"] * 5,
-    "a null in a list": [0.1, None, 0.1, 0.1, 0.1],
-    "too many": [0.1] * 9,
-}
-
-
-@pytest.mark.parametrize("case", SPOILT)
-@pytest.mark.parametrize("entry", ENTRIES)
-def test_one_spoilt_value(tofu, tofu_retain, entry, case):
-    keys, key, _ = ENTRIES[entry]
-    samples_of(tofu, *keys)["17"][key] = SPOILT[case]
-    with pytest.raises(BaldroError, match=f"^log.json: {re_of(keys)}: .*17") as caught:
-        evaluate(from_log(tofu, where="log.json"), tofu_retain)
-    assert "\n" not in str(caught.value)
+SPOILT = [
+    math.nan,
+    math.inf,
+    "high",
+    "0.5",
+    True,
+    {"value": 1.0},
+    [[0.1, 0.2]],
+    [],
+    ["a"] * 5,
+    [0.1, None, 0.1, 0.1, 0.1],
+    [0.1] * 9,
+]
 
 
 def re_of(keys):
     return r"\.".join(keys)
 
 
-@pytest.mark.parametrize("entry", ENTRIES)
-def test_a_number_where_others_have_a_list_and_the_reverse(tofu, tofu_retain, entry):
-    keys, key, _ = ENTRIES[entry]
-    value = samples_of(tofu, *keys)["17"][key]
-    samples_of(tofu, *keys)["17"][key] = 0.5 if isinstance(value, list) else [0.5]
-    with pytest.raises(BaldroError, match=f"^log.json: {re_of(keys)}: .*17"):
-        evaluate(from_log(tofu, where="log.json"), tofu_retain)
-
-
-@pytest.mark.parametrize("entry", ENTRIES)
-def test_lists_throughout_where_numbers_belong_and_the_reverse(tofu, tofu_retain, entry):
-    keys, key, _ = ENTRIES[entry]
-    for sample in samples_of(tofu, *keys).values():
-        sample[key] = 0.5 if isinstance(sample[key], list) else [0.5, 0.25]
-    with pytest.raises(BaldroError, match=f"^log.json: {re_of(keys)}: "):
-        evaluate(from_log(tofu, where="log.json"), tofu_retain)
-
-
-@pytest.mark.parametrize("entry", ENTRIES)
-def test_a_key_that_one_sample_lacks(tofu, tofu_retain, entry):
-    keys, key, _ = ENTRIES[entry]
-    del samples_of(tofu, *keys)["17"][key]
-    with pytest.raises(
-        BaldroError, match=f"^log.json: {re_of(keys)}: sample '17' has no {key}; every sample needs one"
-    ):
-        evaluate(from_log(tofu, where="log.json"), tofu_retain)
-
-
-@pytest.mark.parametrize("entry", ENTRIES)
-@pytest.mark.parametrize("name", ["x", "-1", "1.0", "", "017"])
-def test_a_sample_of_no_number(tofu, tofu_retain, entry, name):
-    """`017` is the number of a sample that is there already."""
-    keys, _, _ = ENTRIES[entry]
-    samples = samples_of(tofu, *keys)
-    samples[name] = samples["17"]
-    with pytest.raises(BaldroError, match=rf"^log.json: {re_of(keys)}: sample '{name}'"):
-        evaluate(from_log(tofu, where="log.json"), tofu_retain)
-
-
-@pytest.mark.parametrize("spoilt", [[1, 2], {"0": 0.5}, {"0": None}, "abc", 3])
-@pytest.mark.parametrize("entry", ENTRIES)
-def test_samples_that_are_no_samples(tofu, tofu_retain, entry, spoilt):
-    keys, _, _ = ENTRIES[entry]
-    target = tofu
-    for part in keys:
-        target = target[part]
-    target["value_by_index"] = spoilt
-    with pytest.raises(BaldroError, match=f"^log.json: {re_of(keys)}: value_by_index must be"):
-        evaluate(from_log(tofu, where="log.json"), tofu_retain)
-
-
-@pytest.mark.parametrize("entry", ENTRIES)
-def test_nothing_but_nulls(tofu, tofu_retain, entry):
-    keys, key, _ = ENTRIES[entry]
-    for sample in samples_of(tofu, *keys).values():
-        sample[key] = None
-    with pytest.raises(BaldroError, match=f"^log.json: {re_of(keys)}: {key}: no values"):
-        evaluate(from_log(tofu, where="log.json"), tofu_retain)
-
-
-@pytest.mark.parametrize("entry", ENTRIES)
-def test_an_entry_that_is_not_there(tofu, tofu_retain, entry):
-    """Its metrics are absent, and say why; the others stay as they are."""
+def refused(log, entry, retain, message):
+    """A metric that reads the entry is refused in one line that names it."""
     keys, _, metric = ENTRIES[entry]
-    before = numbers(evaluate(from_log(tofu, where="log.json"), tofu_retain))
+    with pytest.raises(BaldroError, match=f"^log.json: {re_of(keys)}: {message}") as caught:
+        METRICS[metric].define(from_log(log, where="log.json"), retain)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_values_that_no_sample_can_have(tofu, tofu_retain, entry):
+    """One is no number, or a number where others have a list and the reverse, or not there; all are null, or of another kind."""
+    keys, key, _ = ENTRIES[entry]
+    samples = samples_of(tofu, *keys)
+    a_list = isinstance(samples["17"][key], list)
+    for value in (*SPOILT, 0.5 if a_list else [0.5]):
+        samples["17"][key] = value
+        refused(tofu, entry, tofu_retain, ".*17")
+    del samples["17"][key]
+    refused(tofu, entry, tofu_retain, f"sample '17' has no {key}; every sample needs one")
+    for value, message in ((None, f"{key}: no values"), (0.5 if a_list else [0.5, 0.25], "")):
+        for sample in samples.values():
+            sample[key] = value
+        refused(tofu, entry, tofu_retain, message)
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_samples_that_are_no_samples(tofu, tofu_retain, entry):
+    """`017` is the number of a sample that is there already."""
     holder = tofu
-    for part in keys[:-1]:
-        holder = holder[part]
-    del holder[keys[-1]]
-    results = evaluate(from_log(tofu, where="log.json"), tofu_retain)
-    assert re_of(keys).replace("\\", "") in results.absent[metric]
-    assert "log.json" in results.absent[metric]
-    assert numbers(results) == {name: value for name, value in before.items() if name in results.values}
-    assert set(results.absent) >= set(before) - set(results.values)
+    for key in ENTRIES[entry][0]:
+        holder = holder[key]
+    samples = holder["value_by_index"]
+    for name in ("x", "-1", "1.0", "", "017"):
+        holder["value_by_index"] = samples | {name: samples["17"]}
+        refused(tofu, entry, tofu_retain, f"sample '{name}'")
+    for spoilt in ([1, 2], {"0": 0.5}, {"0": None}, "abc", 3):
+        holder["value_by_index"] = spoilt
+        refused(tofu, entry, tofu_retain, "value_by_index must be")
 
 
-@pytest.mark.parametrize("metric", ["forget_Q_A_PERT_Prob", "retain_Q_A_PARA_Prob", "wf_Q_A_PERT_Prob", "ra_Q_A_Prob"])
-def test_a_sample_that_one_entry_lacks(tofu, tofu_retain, metric):
+def test_an_entry_that_is_not_there(tofu, tofu_retain):
+    """Its metrics are absent, and say why; the others stay as they are."""
+    before = numbers(evaluate(from_log(tofu, where="log.json"), tofu_retain))
+    for keys, _, metric in ENTRIES.values():
+        log = copy.deepcopy(tofu)
+        holder = log
+        for part in keys[:-1]:
+            holder = holder[part]
+        del holder[keys[-1]]
+        results = evaluate(from_log(log, where="log.json"), tofu_retain)
+        assert ".".join(keys) in results.absent[metric] and "log.json" in results.absent[metric]
+        assert numbers(results) == {name: value for name, value in before.items() if name in results.values}
+        assert set(results.absent) >= set(before) - set(results.values)
+
+
+@pytest.mark.parametrize("name", ["forget_Q_A_PERT_Prob", "retain_Q_A_PARA_Prob", "wf_Q_A_PERT_Prob", "ra_Q_A_Prob"])
+def test_a_sample_that_one_entry_lacks(tofu, tofu_retain, name):
     """Other entries of the section have it: its truth ratio could not be made, and is not passed over."""
-    del samples_of(tofu, metric)["17"]
+    del samples_of(tofu, name)["17"]
     with pytest.raises(BaldroError, match=r"^log.json: .*17"):
         evaluate(from_log(tofu, where="log.json"), tofu_retain)
 
 
-@pytest.mark.parametrize(("entry", "value"), [("ROUGE", 99.0), ("probability", 60.0), ("memorisation", -50.0)])
-def test_a_mean_out_of_its_range(tofu, tofu_retain, entry, value):
-    """Per cent for shares, say."""
-    keys, key, _ = ENTRIES[entry]
-    samples_of(tofu, *keys)["17"][key] = value
-    with pytest.raises(BaldroError, match=rf"^log.json: {'.'.join(keys)}: {key} of sample 17 is {value}; needs 0 to 1"):
-        evaluate(from_log(tofu, where="log.json"), tofu_retain)
-
-
-@pytest.mark.parametrize("value", [-0.5, -800.0])
-def test_a_loss_of_the_wrong_sign(tofu, tofu_retain, value):
-    samples_of(tofu, "forget_Q_A_PARA_Prob")["17"]["avg_loss"] = value
-    with pytest.raises(
-        BaldroError, match=rf"^log.json: forget_Q_A_PARA_Prob: avg_loss of sample 17 is {value}; needs 0 or"
-    ):
-        evaluate(from_log(tofu, where="log.json"), tofu_retain)
+def test_values_out_of_their_range(tofu, tofu_retain):
+    """Per cent for shares, say; a loss of the wrong sign."""
+    cases = {"ROUGE": 99.0, "probability": 60.0, "memorisation": -50.0, "loss": -0.5}
+    for entry, value in cases.items():
+        keys, key, _ = ENTRIES[entry]
+        log = copy.deepcopy(tofu)
+        samples_of(log, *keys)["17"][key] = value
+        refused(log, entry, tofu_retain, f"{key} of sample 17 is {value}; needs 0 ")
 
 
 def test_what_single_precision_does_is_let_pass(tofu, tofu_retain):
@@ -537,11 +498,11 @@ def test_null_aggregates_are_not_told(tofu, logs):
     assert set(aggregates(logs["full, forget01"].content)) == {*names("tofu")} - {"fluency"}
 
 
-@pytest.mark.parametrize("spoilt", ["high", "0.5", [0.5], {"value": 1}, True])
-def test_an_aggregate_that_is_no_number(tofu, spoilt):
-    tofu["model_utility"]["agg_value"] = spoilt
-    with pytest.raises(BaldroError, match="model_utility"):
-        aggregates(tofu)
+def test_an_aggregate_that_is_no_number(tofu):
+    for spoilt in ("high", "0.5", [0.5], {"value": 1}, True):
+        tofu["model_utility"]["agg_value"] = spoilt
+        with pytest.raises(BaldroError, match="model_utility"):
+            aggregates(tofu)
 
 
 def test_an_entry_of_another_shape_tells_nothing(tofu):

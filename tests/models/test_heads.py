@@ -14,7 +14,7 @@ from baldro.prompts.encode import Tokens
 from baldro.runs import Run
 from baldro.scoring import generate, token_statistics
 from baldro.scoring.likelihood import likelihoods
-from baldro.training.update import Sample, remember
+from baldro.training.update import Sample, cache_reference
 from baldro.training.update.forward import Forward
 
 VOCABULARY = 40
@@ -113,14 +113,14 @@ def test_what_is_behind_the_head_matters_and_is_in_the_reference_too(name):
     bare = model.get_output_embeddings()(hidden_NH).double().detach()
     assert float((bare.log_softmax(-1) - own.log_softmax(-1)).abs().max()) > 0.1
     run = Run.of(benchmark="b", model="m", split="forget10", objective="undial", lr=1e-4, epochs=1, batch_size=2)
-    memory = remember(model, run, forget=SEQUENCES, retain=[])
-    stats = Forward(model, run, memory=memory, autocast=contextlib.nullcontext)([Sample(tokens=SEQUENCES[0])], [])[0]
+    cache = cache_reference(model, run, forget=SEQUENCES, retain=[])
+    stats = Forward(model, run, cache=cache, autocast=contextlib.nullcontext)([Sample(tokens=SEQUENCES[0])], [])[0]
     expected = own[2:-1].log_softmax(-1)[range(4), SEQUENCES[0].ids[3:]]
     assert torch.allclose(stats.logp_BT[0].double(), expected, atol=1e-4)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 1
-    assert torch.allclose(memory.head(hidden_NH).double(), own, atol=1e-4)
+    assert torch.allclose(cache.head(hidden_NH).double(), own, atol=1e-4)
 
 
 def test_an_unknown_change_is_refused_before_and_behind_the_head(monkeypatch):

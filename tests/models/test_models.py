@@ -220,7 +220,7 @@ def test_described_from_scratch():
 def test_described_from_places(tmp_path, folder):
     places = [str(tmp_path / "nowhere"), "$BALDRO_UNSET_VARIABLE/x", str(folder)]
     found = models.describe("m", {"target": places, "retain": {"retain90": [str(folder)]}, "prompt": "{question} "})
-    assert found["starts"] == {"target": str(folder), "retain90": str(folder)} and found["build"] is None
+    assert found.starts == {"target": str(folder), "retain90": str(folder)} and found.build is None
 
 
 @pytest.mark.parametrize("prompt", ["Q\n", "chat"])
@@ -258,8 +258,8 @@ def apart(tmp_path):
 def test_a_tokenizer_of_its_own_place(apart, folder):
     weights, coder = apart
     found = models.describe("m", {"target": [weights], "tokenizer": [f"{coder}-nowhere", coder]})
-    assert found["tokenizer"] == coder and found["starts"] == {"target": weights}
-    assert found["rendered"] == models.describe("m", {"target": [str(folder)]})["rendered"]
+    assert found.tokenizer == coder and found.starts == {"target": weights}
+    assert found.rendered == models.describe("m", {"target": [str(folder)]}).rendered
     assert models.tokenizer(coder)(TEXTS)["input_ids"] == models.tokenizer(str(folder))(TEXTS)["input_ids"]
     with refused(rf"^model m \({weights}\): .*cannot be loaded: .*; allowed: .*`tokenizer` in the model"):
         models.describe("m", {"target": [weights]})
@@ -279,7 +279,7 @@ def test_what_a_chat_reads_is_described_or_refused(folder, tmp_path, key):
     models.load(str(folder)).save_pretrained(tmp_path / "chatty")
     coder.save_pretrained(tmp_path / "chatty")
     found = models.describe("m", {"target": [str(tmp_path / "chatty")], "prompt": "chat", key: value})
-    assert found[key] == value and list(found["rendered"]) == ["target"]
+    assert getattr(found, key) == value and list(found.rendered) == ["target"]
 
 
 def test_a_source_that_is_nowhere(tmp_path):

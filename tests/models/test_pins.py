@@ -1,19 +1,20 @@
-"""One set of pins: requirements.txt, which the environments repeat and pyproject.toml allows."""
+"""One set of pins: requirements.txt, within what pyproject.toml and the plugins allow; and the images that are built of them."""
 
-import ast
 import re
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
-ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PROJECTS = {
+    project["name"]: project
+    for path in [ROOT / "pyproject.toml", *sorted(ROOT.glob("plugins/*/pyproject.toml"))]
+    for project in [tomllib.loads(path.read_text())["project"]]
+}
+"""Distributions of the checkout by name: baldro, and Snakemake's plugins."""
 
 
 def pins(lines: list[str]) -> dict[str, str]:
@@ -34,14 +35,11 @@ def pinned() -> dict[str, str]:
 
 
 def allowed() -> list[Requirement]:
-    optional = [each for extra in PROJECT["optional-dependencies"].values() for each in extra]
-    return [Requirement(each) for each in [*PROJECT["dependencies"], *optional]]
-
-
-def environment(path: Path) -> tuple[list[str], dict[str, str]]:
-    """conda's own packages, and pip's pins."""
-    *plain, last = yaml.safe_load(path.read_text())["dependencies"]
-    return plain, pins(last["pip"])
+    """What the distributions ask of others."""
+    lists = [project["dependencies"] for project in PROJECTS.values()]
+    lists += [each for project in PROJECTS.values() for each in project.get("optional-dependencies", {}).values()]
+    found = {each for listed in lists for each in listed}
+    return [Requirement(each) for each in sorted(found) if each not in PROJECTS]
 
 
 @pytest.mark.parametrize("requirement", allowed(), ids=lambda r: r.name)
@@ -55,44 +53,21 @@ def test_torch_is_the_one_that_cpus_and_gpus_share():
     assert pinned()["torch"] == "2.13.0"
 
 
-@pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda p: p.stem)
-def test_an_environment_repeats_the_pins(path):
-    plain, found = environment(path)
-    assert found.items() <= pinned().items()
-    assert "pip" in plain
-    assert set(found) <= {canonicalize_name(r.name) for r in allowed()}
+def test_the_distributions_agree():
+    assert len({(project["version"], project["requires-python"]) for project in PROJECTS.values()}) == 1
+    assert {path.name for path in ROOT.glob("plugins/*")} == {*PROJECTS} - {"baldro"}
 
 
-def test_environments_have_one_python_that_the_project_allows():
-    (python,) = {next(p for p in environment(path)[0] if p.startswith("python=")) for path in ENVIRONMENTS}
-    assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(python.removeprefix("python="))
+def test_baldro_asks_for_no_plugin():
+    assert not [name for name in PROJECTS["baldro"]["dependencies"] if "plugin" in name]
 
 
-def test_every_environment_is_used_by_a_rule_and_every_rule_has_one():
-    rules = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
-    for path in ENVIRONMENTS:
-        assert f'"../../envs/{path.name}"' in rules
-    assert rules.count("shell:") == rules.count("conda:")
-
-
-def third_party(rooms: list[str]) -> set[str]:
-    """The top-level packages that some rooms import, Python's own, baldro and what comes with jinja2 left out."""
-    files = [path for room in rooms for path in (ROOT / "baldro").glob(f"{room}*") if path.stem == room]
-    files = [path for file in files for path in ([file] if file.is_file() else sorted(file.rglob("*.py")))]
-    nodes = [node for path in files for node in ast.walk(ast.parse(path.read_text()))]
-    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
-    return {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"baldro", "markupsafe"}
-
-
-@pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda p: p.stem)
-def test_an_environment_holds_what_its_stages_import(path):
-    """Third-party packages that the stage's modules import at all; what they pull in is theirs."""
-    shared = ["errors", "places", "durable", "runs"]
-    stages = {"data": [*shared, "benchmarks"], "report": [*shared, "metrics", "stats", "report"]}
-    stages["train"] = [*shared, "benchmarks", "prompts", "models", "methods", "training", "scoring"]
-    known = {{"pyyaml": "yaml"}.get(name, name.replace("-", "_")) for name in environment(path)[1]}
-    assert third_party(stages[path.stem]) <= known
+@pytest.mark.parametrize("name", ["Dockerfile", "baldro.def"])
+def test_an_image_is_the_environment_of_make_on_a_python_that_is_allowed(name):
+    text = (ROOT / name).read_text()
+    (version,) = re.findall(r"^F(?:ROM|rom:) python:([0-9.]+)-slim$", text, re.MULTILINE)
+    assert Requirement(f"python{PROJECTS['baldro']['requires-python']}").specifier.contains(version)
+    assert "make env VENV=/opt/baldro" in text and "PATH=/opt/baldro/bin:$PATH" in text
 
 
 def test_places_on_the_hub_are_commits_but_for_those_of_which_none_is_known():

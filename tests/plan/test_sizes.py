@@ -8,11 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baldro import benchmarks as data
-from baldro.benchmarks import protocol
 from baldro.benchmarks.fictional import generate
-from baldro.plan import cost, sizes
-from baldro.runs import Run
-from baldro.runs.experiment import MUSE_NEW_TOKENS
+from baldro.plan import sizes
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -105,36 +102,27 @@ def test_rows_of_muse_in_benchmarks_yaml_are_the_datas(shared, monkeypatch):
         assert len(known) == len(definition["rows"]) or name == "muse-news"
 
 
-@pytest.mark.parametrize(("kind", "asked"), [("tofu", protocol.TOFU), ("muse", protocol.MUSE)])
-def test_sections_are_the_protocols(kind, asked):
-    assert list(sizes.SECTIONS[kind]) == [section.name for section in asked]
-    for section, mine in zip(asked, sizes.SECTIONS[kind].values(), strict=True):
-        assert (mine.split, mine.generates, mine.membership, mine.optional) == (
-            section.split.replace("{split}_perturbed", "{split}"), section.generate, section.membership, section.optional,
-        )  # fmt: skip
-        assert kind != "muse" or (section.max_new_tokens or 0) <= MUSE_NEW_TOKENS
-        assert mine.longest == section.max_new_tokens and bool(mine.candidates) == section.likelihood
-
-
 @pytest.mark.parametrize("kind", ["fictional", "tofu"])
 def test_candidates_are_the_datas(kind, shared, monkeypatch):
     monkeypatch.setenv("BALDRO_TOFU", str(shared / "data" / "tofu"))
     frame = data.build(yaml.safe_load((ROOT / "benchmarks.yaml").read_text())[kind])
-    for section in protocol.sections(set(frame["split"]), "forget10", "holdout10"):
+    for section in data.sections(frame, "forget10", "holdout10"):
         row = data.split(frame, section.split).iloc[0]
         count = 1 + isinstance(row["paraphrased_answer"], str) + len(row["perturbed_answer"] or [])
-        assert sizes.SECTIONS["tofu"][section.name].candidates == count
-
-
-def test_sequences_of_a_scoring_pass_are_the_scorings():
-    from baldro.scoring import generation, likelihood
-
-    assert cost.SEQUENCES == generation.SEQUENCES == likelihood.SEQUENCES
+        assert section.candidates == count
 
 
 def test_holdout_is_counted_where_it_is_named():
     known = {"forget10": 40, "retain_perturbed": 30, "real_authors_perturbed": 20, "world_facts_perturbed": 10}
-    benchmark = {"kind": "tofu", "rows": known, "tokens_per_row": 50, "evaluate_rows": 25}
+    forget = {"forget10": "retain90"}
+    benchmark = {
+        "kind": "tofu",
+        "source": ["."],
+        "forget": forget,
+        "rows": known,
+        "tokens_per_row": 50,
+        "evaluate_rows": 25,
+    }
     assert {name: rows for name, (_, rows, _) in sizes.scored("b", benchmark, "forget10").items()} == dict(
         forget=25, retain=25, real_authors=20, world_facts=10
     )
@@ -155,22 +143,3 @@ def test_tokens_by_split():
 def test_shape_is_llama_2s():
     width, depth = sizes.shape("m", {"parameters": 6.74e9})
     assert (width, depth) == (pytest.approx(4096, rel=0.02), 32)
-
-
-@pytest.mark.parametrize(
-    ("axes", "expected"),
-    [
-        ({"batch_size": 32}, (4, 80)),  # two steps an epoch, the second of 8
-        ({"epochs": 0.2}, (1, 8)),
-        ({"max_steps": 3}, (3, 24)),
-        ({"max_steps": 99}, (10, 80)),
-        ({"batch_size": 64}, (2, 80)),
-    ],
-)
-def test_steps_are_the_loops(axes, expected):
-    from baldro.training.loop import Plan
-
-    settled = {"batch_size": 8, "epochs": 2, **axes}
-    run = Run.of(benchmark="b", model="m", split="forget10", objective="npo", **settled)
-    assert sizes.training(run, 40) == expected
-    assert Plan.of(run, 40).total == expected[0]

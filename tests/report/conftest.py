@@ -1,6 +1,5 @@
-"""A made-up results folder: the files have the real schema, the numbers are invented but not absurd."""
+"""A made-up results folder: the files are written as the verbs write them, the numbers are invented but not absurd."""
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,8 @@ import pandas as pd
 import pytest
 from scipy.stats import ks_2samp
 
+from baldro.records import dynamics, failure, metrics, per_sample
+from baldro.records import run as trainings
 from baldro.runs import Run
 
 PROGRESS = {"gradascent": 0.5, "graddiff": 0.55, "npo": 0.75, "simnpo": 0.7, "satimp": 0.65}
@@ -75,8 +76,8 @@ def values(run: Run, rng: np.random.Generator, n: int) -> dict[str, np.ndarray]:
     return {"forget_truth_ratio_raw": ratios(run, done, rng, n), **found}
 
 
-def evaluation(run: Run, *, seed: int = 7, n: int = SAMPLES) -> tuple[dict, pd.DataFrame]:
-    """metrics.json and per_sample.parquet of a run."""
+def evaluation(run: Run, *, seed: int = 7, n: int = SAMPLES) -> tuple[metrics.Evaluation, pd.DataFrame]:
+    """The metrics of a run, and the values behind them."""
     own = values(run, np.random.default_rng([seed, *run.id.encode()]), n)
     means = {name: float(v.mean()) for name, v in own.items() if name != "forget_truth_ratio_raw"}
     absent = {"fluency": "no classifier was given"}
@@ -97,12 +98,12 @@ def evaluation(run: Run, *, seed: int = 7, n: int = SAMPLES) -> tuple[dict, pd.D
         if name in means:
             intervals[name] = [means[name] - half, means[name] + half]
     parts = [pd.DataFrame({"metric": name, "index": range(len(v)), "value": v}) for name, v in own.items()]
-    record = {"run": run.id, "definitions": "0a1b2c", "metrics": means, "intervals": intervals, "absent": absent}
-    return record, pd.concat(parts, ignore_index=True)
+    named = dict(metrics=means, intervals=intervals, absent=absent)
+    return metrics.Evaluation(run=run.id, definitions="0a1b2c", **named), pd.concat(parts, ignore_index=True)
 
 
-def dynamics(run: Run, rng: np.random.Generator, n: int = 40, per_epoch: int = 5) -> pd.DataFrame:
-    """dynamics.parquet: every sample once an epoch; the samples of a robust run stay closer together."""
+def visits(run: Run, rng: np.random.Generator, n: int = 40, per_epoch: int = 5) -> list[dict[str, float]]:
+    """Dynamics: every sample once an epoch; the samples of a robust run stay closer together."""
     ease = rng.lognormal(0, 0.6 if run.variant == "base" else 0.25, n)
     rows = []
     for epoch in range(int(run.epochs)):
@@ -118,33 +119,35 @@ def dynamics(run: Run, rng: np.random.Generator, n: int = 40, per_epoch: int = 5
                 "nll": nll,
             }
             rows.append(row)
-    return pd.DataFrame(rows)
+    return rows
 
 
-def write_run(folder: Path, run: Run, *, seed: int = 7, n: int = SAMPLES) -> dict[str, float]:
+def write_run(results: Path, run: Run, *, seed: int = 7, n: int = SAMPLES) -> dict[str, float]:
     """Every file that a finished run leaves; returns its metrics."""
-    folder.mkdir(parents=True, exist_ok=True)
-    evaluated, per_sample = evaluation(run, seed=seed, n=n)
-    metrics = evaluated["metrics"]
-    (folder / "metrics.json").write_text(json.dumps(evaluated))
-    per_sample.to_parquet(folder / "per_sample.parquet", index=False)
+    evaluated, values = evaluation(run, seed=seed, n=n)
+    metrics.write(metrics.place(results, run.id), evaluated)
+    per_sample.write(per_sample.place(results, run.id), values)
     if run.objective in ("original", "retain"):
-        return metrics
-    record = {
-        "run": run.id,
-        "spec": run.asdict(),
-        "versions": {"torch": "2.13.0", "transformers": "5.0.0"},
-        "commit": "0123abc",
-        "device": "cpu",
-        "seconds": 12.5,
-        "peak_memory_bytes": 2**30,
-        "tokens": 5000,
-        "steps": 25,
-        "start": "2025-01-01T00:00:00+00:00",
-    }
-    (folder / "run.json").write_text(json.dumps(record))
-    dynamics(run, np.random.default_rng([seed, *run.id.encode()])).to_parquet(folder / "dynamics.parquet", index=False)
-    return metrics
+        return dict(evaluated.metrics)
+    trained = trainings.Trained(
+        run=run.id,
+        spec=run.asdict(),
+        start="results/runs/target/model",
+        steps=25,
+        tokens=5000,
+        seconds=12.5,
+        peak_memory_bytes=2**30,
+        device="cpu: 2 threads",
+        versions={"torch": "2.13.0", "transformers": "5.0.0"},
+        commit="0123abc",
+        data="0d1e2f",
+        code="3a4b5c",
+        finished="2025-01-01T00:00:00+0000",
+    )
+    trainings.write(trainings.place(results, run.id), trained)
+    seen = visits(run, np.random.default_rng([seed, *run.id.encode()]))
+    dynamics.write(dynamics.place(results, run.id), seen)
+    return dict(evaluated.metrics)
 
 
 def grid(
@@ -182,7 +185,7 @@ def write_study(folder: Path, *, samples: int = SAMPLES, **axes) -> tuple[list[d
     """Write the results of a grid, of `samples` forget samples; returns its rows and the results folder. Keywords as of `grid`."""
     runs = grid(**axes)
     for run in runs:
-        write_run(folder / "results" / "runs" / run.id, run, n=samples)
+        write_run(folder / "results", run, n=samples)
     return as_rows(runs), folder / "results"
 
 
@@ -194,11 +197,10 @@ def study(tmp_path: Path) -> Callable[..., tuple[list[dict], Path]]:
 
 def lose(results: Path, run: str, reason: str | None = None) -> None:
     """Take a run's result away; with a reason it has failed, otherwise it is just not there."""
-    folder = results / "runs" / run
-    for name in ("metrics.json", "per_sample.parquet", "run.json", "dynamics.parquet"):
-        (folder / name).unlink(missing_ok=True)
+    for file in (metrics, per_sample, trainings, dynamics):
+        file.place(results, run).unlink(missing_ok=True)
     if reason is not None:
-        (folder / "failed.json").write_text(json.dumps({"run": run, "stage": "train", "reason": reason}))
+        failure.write(failure.place(results, run), failure.Failure(run=run, stage="train", reason=reason))
 
 
 @pytest.fixture(name="lose")

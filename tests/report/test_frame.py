@@ -59,7 +59,7 @@ def _alter(path, **columns):
     ("alter", "message"),
     [
         (lambda path: path.unlink(), "per_sample.parquet is not there"),
-        (lambda path: path.write_bytes(b"x"), "per_sample.parquet is broken"),
+        (lambda path: path.write_bytes(b"x"), "per_sample.parquet: not a parquet file"),
         (lambda path: _alter(path, value=float("nan")), "not finite, or an index twice"),
         (lambda path: _alter(path, index=0), "not finite, or an index twice"),
         (lambda path: _alter(path, value=0.5), "the mean .* is 0.5 but metrics.json says .*make run"),
@@ -110,18 +110,18 @@ def test_a_failure_beside_an_older_result_counts(study):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("metrics.json", "{", "not readable JSON"),
+        ("metrics.json", "{", "metrics.json:1: not JSON"),
         ("metrics.json", "[1]", "a JSON object"),
-        ("metrics.json", '{"run": "other", "metrics": {"a": 1}}', "belongs to run 'other'"),
-        ("metrics.json", '{"run": "ID", "metrics": {"a": 1}}', "has no definitions; .* without scoring again"),
-        ("metrics.json", '{"run": "ID", "definitions": "x", "metrics": {"a": 1}}', "has no intervals; .*make run"),
+        ("metrics.json", EVALUATED.replace("ID", "other") % ('"a": 1', ""), "belongs to run 'other'"),
+        ("metrics.json", '{"run": "ID", "metrics": {"a": 1}}', "lacks definitions; .* without scoring again"),
+        ("metrics.json", '{"run": "ID", "definitions": "x", "metrics": {"a": 1}}', "lacks intervals; .*make run"),
         ("metrics.json", EVALUATED % ("", ""), "has no metrics"),
         ("metrics.json", EVALUATED % ('"a": NaN', ""), "a is nan; allowed: a finite number"),
         ("metrics.json", EVALUATED % ('"a": null', ""), "a is None"),
         ("metrics.json", EVALUATED % ('"a": 1', '"a": [2, 1]'), r"the interval of a is \[2, 1\]"),
         ("metrics.json", EVALUATED % ('"a": 1', '"b": [1, 2]'), "the interval of b"),
         ("metrics.json", EVALUATED % ('"a": 1', '"a": [NaN, 2]'), "the interval of a"),
-        ("run.json", '{"run": "ID", "seconds": 1}', "lacks steps"),
+        ("run.json", '{"run": "ID", "seconds": 1}', "lacks spec"),
         ("failed.json", '{"run": "ID"}', "gives no reason"),
     ],
 )

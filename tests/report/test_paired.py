@@ -8,13 +8,15 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from baldro.errors import BaldroError
+from baldro.metrics import METRICS
 from baldro.metrics.utility import model_utility
 from baldro.report.comparisons import compare
 from baldro.report.frame import read_results
-from baldro.report.paired import distances, draws_for, paired_test, utilities
-from baldro.report.samples import PARTS, RATIOS
+from baldro.report.paired import draws_for, paired_test
+from baldro.report.samples import RATIOS
 from baldro.report.verdicts import differences_table
 from baldro.stats import holm
+from baldro.stats.relabelled import distances, utilities
 
 ALL = {"rule": "all"}
 
@@ -64,7 +66,7 @@ def test_utilities_are_the_harmonic_means_of_the_swapped_runs(seeds, seed, zero)
         runs = []
         for s in range(seeds):
             parts = {}
-            for names, values, swap in zip(PARTS.values(), both, swaps, strict=True):
+            for names, values, swap in zip(METRICS["model_utility"].paired.values, both, swaps, strict=True):
                 for k, name in enumerate(names):
                     parts[name] = float(np.where(swap[i], values[other, k, s], values[one, k, s]).mean())
             runs.append(model_utility(parts))

@@ -8,10 +8,11 @@ import pytest
 from scipy import stats
 
 from baldro.errors import BaldroError
+from baldro.metrics import MAIN_COLUMNS
 from baldro.report import read_frame, tables_text
 from baldro.report.formats import html, markdown
 from baldro.report.latex import latex, latex_escape
-from baldro.report.style import TABLE_METRICS, number
+from baldro.report.style import number
 from baldro.report.tables import build_tables, collapse_tables, tidy
 
 ALL = {"rule": "all"}
@@ -37,14 +38,14 @@ def test_rows_stand_in_the_order_of_the_paper(study):
         "NPO + BalDRO-DV (beta_dv 10)",
     ]
     assert [row.label for row in table.rows[6::4]] == ["SimNPO", "GradDiff"]
-    assert table.splits == ("forget05", "forget10") and table.metrics == TABLE_METRICS[0]
+    assert table.splits == ("forget05", "forget10") and table.metrics == MAIN_COLUMNS["tofu"]
 
 
 def test_means_and_intervals_are_those_of_scipy(study):
     frame = frame_of(study)
     (table,) = build_tables(frame, ALL)
     numbers = tidy(table)
-    assert len(numbers) == len(table.rows) * 2 * len(TABLE_METRICS[0])
+    assert len(numbers) == len(table.rows) * 2 * len(MAIN_COLUMNS["tofu"])
     for _, line in numbers.iterrows():
         own = frame[(frame["split"] == line["split"]) & (frame["objective"] == line["objective"])]
         own = own[own["variant"] == line["variant"]]
@@ -200,7 +201,7 @@ def test_differing_seeds_are_a_column(study, lose):
 def test_muse_has_its_own_columns(study):
     frame = frame_of(study, benchmark="muse-news", model="llama-2-7b", splits=("forget",), objectives=("npo",))
     (table,) = build_tables(frame, ALL)
-    assert table.metrics == TABLE_METRICS[1] and "D of one run" not in " ".join(table.footnotes)
+    assert table.metrics == MAIN_COLUMNS["muse"] and "D of one run" not in " ".join(table.footnotes)
     assert table.has_published("forget", "privleak") or not table.published
     assert not collapse_tables(frame, ALL)  # PrivLeak alone stands in the main table
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from baldro.benchmarks.splits import holdout
+from baldro.benchmarks import define
 from baldro.errors import BaldroError
 from baldro.methods.catalogue import own_fields
 from baldro.places import resolve
@@ -236,7 +236,7 @@ def test_a_holdout_of_no_forget_split_is_one_line_with_its_place(tmp_path):
         "name: t\ngrid: {benchmark: mine, model: tiny, split: secret, objective: npo}\nbenchmarks:\n  mine:\n    kind: tofu\n"
         f"    source: [{tmp_path}]\n    forget: {{secret: keep}}\n    holdout: {{secrets: others}}\n"
     )
-    with pytest.raises(BaldroError, match=rf"^{path}:8: unknown forget split 'secrets' in benchmark mine: holdout"):
+    with pytest.raises(BaldroError, match=rf"^{path}:8: benchmark mine: holdout: unknown forget split 'secrets'"):
         load(path)
     path.write_text(path.read_text().replace("secrets", "secret"))
     (run,) = [run for run in load(path).runs if run.objective == "npo"]
@@ -244,10 +244,11 @@ def test_a_holdout_of_no_forget_split_is_one_line_with_its_place(tmp_path):
 
 
 def test_what_is_held_out_is_never_guessed():
-    assert holdout({"kind": "tofu", "forget": {"forget10": "retain90"}}, "forget10") is None
-    assert holdout({"kind": "tofu", "holdout": {"secret": "others"}}, "secret") == "others"
-    assert holdout({"kind": "fictional"}, "forget05") == "holdout05"
-    assert holdout({"kind": "muse"}, "forget") is None
+    tofu = {"kind": "tofu", "source": ["."], "forget": {"forget10": "retain90", "secret": "keep"}}
+    assert define(tofu).held_out("forget10") is None
+    assert define({**tofu, "holdout": {"secret": "others"}}).held_out("secret") == "others"
+    assert define({"kind": "fictional", "forget": {"forget05": "retain95"}}).held_out("forget05") == "holdout05"
+    assert define({"kind": "muse", "source": ["."], "forget": {"forget": "retain"}}).held_out("forget") is None
 
 
 def test_a_published_target_without_its_retain_model_is_refused(tmp_path):

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from baldro.benchmarks import define
+from baldro.benchmarks.kinds.muse import MUSE, MUSE_RAW
 from baldro.errors import BaldroError
-from baldro.places import MUSE, MUSE_RAW
 from baldro.runs import OBJECTIVES, Run, load
-from baldro.runs.agreement import answers
 from baldro.runs.experiment import expand
 
 BLOCK = dict(benchmark="fictional", model="tiny", split="forget10", objective="npo")
@@ -159,13 +159,13 @@ def test_a_changed_file_of_alternates_remakes_the_table(tmp_path, monkeypatch):
     ("benchmark", "offered"),
     [
         (dict(kind="fictional"), {"idk", "alternates"}),
-        (dict(kind="tofu"), {"idk"}),
-        (dict(kind="tofu", alternates=["others.jsonl"]), {"idk", "alternates"}),
-        (dict(kind="muse"), set()),
+        (dict(kind="tofu", source=["."]), {"idk"}),
+        (dict(kind="tofu", source=["."], alternates=["others.jsonl"]), {"idk", "alternates"}),
+        (dict(kind="muse", source=["."], forget={"forget": "retain"}), set()),
     ],
 )
 def test_the_other_answers_that_a_benchmark_has(benchmark, offered):
-    assert set(answers({**benchmark, "forget": RATIO})) == offered
+    assert set(define({"forget": RATIO, **benchmark}).other_answers) == offered
 
 
 def test_references_are_those_of_the_answers_that_are_compared(tmp_path):

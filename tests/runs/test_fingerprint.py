@@ -1,15 +1,18 @@
 """What a stage's fingerprint sees of an edit: code, and only code that the stage uses."""
 
 import shutil
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from baldro.benchmarks import KINDS, module_of
+from baldro.methods.catalogue import COMBINERS, VARIANTS
 from baldro.runs import OBJECTIVES, Run, code_of, fingerprint
 
-PACKAGE = Path(__file__).resolve().parents[2] / "baldro"
-STAGES = {"benchmarks", "scoring", "metrics", "report"}
+module = import_module("baldro.runs.fingerprint")  # by its name: in baldro.runs the function hides it
+MODULES, PACKAGE = module.MODULES, module.PACKAGE
 POINT = dict(benchmark="b", model="m", split="s")
 RUNS = {
     objective: Run.of(**POINT, objective=objective) for objective, method in OBJECTIVES.items() if method.trains
@@ -28,6 +31,120 @@ WITHOUT_LOSS = {name for name in RUNS if name.split()[0] in ("pretrain", "finetu
 SUMMED = {name for name, run in RUNS.items() if run.combiner == "sum"}
 PLAIN = {name for name, run in RUNS.items() if "base" in (run.variant, run.retain_variant)} - WITHOUT_LOSS
 NPO = {name for name in RUNS if name.startswith("npo")}
+STAGES = {stage: dict(stages=[stage]) for stage in ("model", "reference", "score", "metrics", "report")}
+STAGES |= {"reference idk": dict(stages=["reference", "refusals"])}
+STAGES |= {kind: dict(stages=["benchmark"], own=(module_of(kind),)) for kind in KINDS}
+SCORED = {"reference", "reference idk", "score"}
+
+NO_NUMBERS = {
+    "errors": "words",
+    "durable": "how files are kept",
+    "runs": "a run's values are in its id, an experiment's in the files and options of its jobs",
+    "methods.catalogue": "which methods there are",
+    "methods.declared": "which methods there are",
+    "methods.signature": "which fields a method has: their values are in the id",
+    "methods.values": "bounds of fields",
+    "models.hub": "the cache of what was downloaded: the commit is in the model's description",
+    "jobs.training": "calls the loop and writes what it gives",
+    "jobs.finished": "keeps a trained model until it is scored",
+    "jobs.provenance": "what a result was made from",
+    "jobs.metrics": "reads, writes and prints",
+}
+"""Imported, and listed nowhere: modules, or rooms, and why."""
+SAMPLES = "jobs.inputs makes training's samples with it"
+ASIDE = {
+    "benchmark": {"benchmarks.splits": "checks a definition's names"},
+    "train": {
+        **dict.fromkeys(("models.description", "places"), "what they find is in the description, which is an input"),
+        **dict.fromkeys(("scoring", "benchmarks"), "asked whether the scoring will fit the model"),
+        "benchmarks.idk": "for runs that teach refusals",
+    },
+    "reference": {
+        **dict.fromkeys(("models.description", "places"), "as for train"),
+        **dict.fromkeys(("training.update", "methods"), SAMPLES),
+        "benchmarks.idk": "for references of refusals",
+    },
+    "score": {
+        **dict.fromkeys(("models.description", "places"), "as for train"),
+        **dict.fromkeys(("training.update", "methods"), SAMPLES),
+        "benchmarks.idk": "refusals are taught, not scored",
+    },
+    "adapters": {**dict.fromkeys(("models", "places", "prompts"), "in train's list")},
+    "fluency": {**dict.fromkeys(("models", "places", "prompts"), "in score's list")},
+    "metrics": {
+        **dict.fromkeys(
+            ("stats.factorial", "stats.forget_quality_values", "stats.paired", "stats.relabelled"), "the report's"
+        ),
+    },
+}
+"""Stage -> what it imports, and what makes no number of it."""
+BEGIN = {
+    "benchmark": ("benchmarks.__init__",),
+    "model": ("models.description",),
+    "train": ("jobs.training",),
+    "adapters": ("training.adapters",),
+    "reference": ("jobs.inputs", "scoring.likelihood"),
+    "refusals": ("benchmarks.idk",),
+    "score": ("jobs.inputs", "scoring.__init__"),
+    "fluency": ("scoring.fluency",),
+    "metrics": ("jobs.metrics",),
+    "report": ("report.__init__",),
+}
+"""Stage -> modules that its verb calls."""
+OWN = {
+    **{module_of(kind): "benchmark" for kind in KINDS},
+    **{f"methods.objectives.{name}": "train" for name, method in OBJECTIVES.items() if method.unlearns},
+    **{f"methods.variants.{name}": "train" for name in VARIANTS},
+    **{f"methods.combiners.{name}": "train" for name in COMBINERS},
+}
+"""Modules that are loaded by their name, and the stage that loads them."""
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+def is_in(name: str, entries: Iterable[str]) -> bool:
+    return any(name == each or name.startswith(f"{each}.") for each in entries)
+
+
+def imported(*names: str, aside: Iterable[str] = ()) -> set[str]:
+    """The modules that some modules import, and so on; not beyond those that make no number."""
+    found, queue = set(), [path for name in names for path in module.listed((name,), PACKAGE)]
+    while queue:
+        path = queue.pop()
+        if path.suffix == ".py" and dotted(path) not in found and not is_in(dotted(path), [*NO_NUMBERS, *aside]):
+            found.add(dotted(path))
+        elif dotted(path) not in names:
+            continue
+        queue += module.imported(path, PACKAGE) - {PACKAGE.joinpath(*n.split(".")).with_suffix(".py") for n in found}
+    return found
+
+
+@pytest.mark.parametrize("stage", MODULES)
+def test_a_list_has_what_its_stage_imports_and_nothing_else(stage):
+    """Both ways. What is lacking belongs into MODULES, or with its reason into NO_NUMBERS or ASIDE; what is too much, out of MODULES."""
+    aside = ASIDE.get(stage, {})
+    found = imported(*BEGIN[stage], aside=aside)
+    by_name = {dotted(path) for own in OWN for path in module._with_room(own.replace("-", "_"), PACKAGE)}
+    known = {dotted(path) for path in module.listed(MODULES[stage], PACKAGE)}
+    assert found - known - by_name == set(), "not listed"
+    unused = [entry for entry in MODULES[stage] if not any(is_in(name, [entry]) for name in found)]
+    assert unused == [], "not imported"
+    assert not [entry for entry in MODULES[stage] if is_in(entry, [*NO_NUMBERS, *aside])], "makes no number, it is said"
+
+
+@pytest.mark.parametrize("own", OWN)
+def test_what_a_module_of_its_own_imports_is_listed_or_of_its_room(own):
+    stage, name = OWN[own], own.replace("-", "_")
+    known = {dotted(path) for path in module.listed(MODULES[stage], PACKAGE) | module._with_room(name, PACKAGE)}
+    assert imported(name, aside=ASIDE[stage]) <= known
+
+
+def test_every_exception_is_one():
+    """A module that is no longer there, or no longer imported, needs no reason."""
+    entries = {*NO_NUMBERS, *(name for aside in ASIDE.values() for name in aside)}
+    assert [entry for entry in entries if not any(path.is_file() for path in module.listed((entry,), PACKAGE))] == []
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +160,9 @@ def changed(pristine, tmp_path, monkeypatch):
     """Which stages and runs an edit of one file of the package changes, by name."""
 
     def codes(package: Path) -> dict[str, str]:
-        module = import_module("baldro.runs.fingerprint")  # by its name: in baldro.runs the function hides it
         monkeypatch.setattr(module, "PACKAGE", package)
-        return {stage: fingerprint(stage) for stage in STAGES} | {name: code_of(run) for name, run in RUNS.items()}
+        stages = {name: fingerprint(*what["stages"], own=what.get("own", ())) for name, what in STAGES.items()}
+        return stages | {name: code_of(run) for name, run in RUNS.items()}
 
     def edit(file: str, old: str, new: str) -> set[str]:
         copy = shutil.copytree(pristine, tmp_path / "baldro")
@@ -65,7 +182,7 @@ def test_the_same_code_elsewhere_has_the_same_fingerprint(changed):
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("training/journal.py", "import csv\n", "# a comment\nimport csv\n"),
+        ("training/state.py", "import csv\n", "# a comment\nimport csv\n"),
         ("training/loop.py", '"""The loop that', '"""A loop that'),
         ("training/loop.py", "DROPOUT = 0, 1, 2", "DROPOUT = (\n    0,\n    1,\n    2,\n)"),
         ("methods/variants/base.py", '    """1/n each."""\n', ""),
@@ -78,7 +195,7 @@ def test_the_same_code_elsewhere_has_the_same_fingerprint(changed):
         ("durable/files.py", "token_hex(4)", "token_hex(8)"),
         ("durable/lease.py", ">= 1:", ">= 2:"),
         ("jobs/training.py", "RANK", "OTHER_RANK"),
-        ("jobs/finished.py", "finished.json", "other.json"),
+        ("records/finished.py", "finished.json", "other.json"),
         ("cli/main.py", "default=64", "default=32"),
         ("runs/experiment.py", "found: dict[Run, None] = {}", "found: dict[Run, None] = dict()"),
     ],
@@ -116,12 +233,18 @@ def test_words_layout_and_what_makes_no_numbers_change_nothing(changed, file, ol
         ("methods/objectives/satimp.py", "(1 - p_BT)", "(2 - p_BT)", {"satimp"}),
         ("methods/objectives/wga.py", "] = 1.0", "] = 2.0", {"wga"}),
         ("methods/objectives/_preference.py", "-2 / dpo_beta", "-3 / dpo_beta", {"altpo", "idkdpo"}),
-        ("models/forward.py", "HEAD_ELEMENTS =", "HEAD_ELEMENTS = 1 +", TRAINED | {"scoring"}),
-        ("scoring/generation.py", "import torch", "import math as _m\nimport torch", {"scoring"}),
+        ("models/forward.py", "HEAD_ELEMENTS =", "HEAD_ELEMENTS = 1 +", TRAINED | SCORED),
+        ("scoring/generation.py", "import torch", "import math as _m\nimport torch", {"score"}),
+        ("models/heads.py", "import torch", "import math as _m\nimport torch", TRAINED | SCORED | {"model"}),
+        ("models/description.py", '"starts": {}', '"starts": {"a": 1}', {"model"}),
+        ("benchmarks/idk.py", "I do not know.", "I know.", {"idkdpo", "reference idk"}),
+        ("benchmarks/muse_doubts.py", '"forget"', '"retain"', {"muse"}),
+        ("places.py", "raw", "row", {*KINDS, "model"}),
+        ("report/page.html.j2", "</body>", "<hr></body>", {"report"}),
         ("metrics/utility.py", "import ", "import math as _m\nimport ", {"metrics", "report"}),
         ("stats/paired.py", "import numpy", "import math as _m\nimport numpy", {"report"}),
         ("report/figures/tradeoff.py", "import ", "import math as _m\nimport ", {"report"}),
-        ("benchmarks/fictional.py", "MOST = 400", "MOST = 300", {"benchmarks"}),
+        ("benchmarks/fictional.py", "MOST = 400", "MOST = 300", {"fictional"}),
     ],
 )
 def test_an_edit_changes_the_stages_that_use_it_and_no_other(changed, file, old, new, what):
@@ -130,14 +253,14 @@ def test_an_edit_changes_the_stages_that_use_it_and_no_other(changed, file, old,
 
 def test_a_fingerprint_is_taken_once(monkeypatch):
     """A workflow asks for it in every job."""
-    module, run = import_module("baldro.runs.fingerprint"), RUNS["npo"]
-    before = code_of(run), fingerprint("scoring")
-    monkeypatch.setattr(module, "imports", lambda path: pytest.fail(f"{path} is read again"))
-    assert (code_of(run), fingerprint("scoring")) == before
+    run = RUNS["npo"]
+    before = code_of(run), fingerprint("score")
+    monkeypatch.setattr(module, "digest", lambda path: pytest.fail(f"{path} is read again"))
+    assert (code_of(run), fingerprint("score")) == before
 
 
 def test_a_new_method_changes_no_run_that_there_was(pristine, tmp_path, monkeypatch):
-    module, copy = import_module("baldro.runs.fingerprint"), shutil.copytree(pristine, tmp_path / "baldro")
+    copy = shutil.copytree(pristine, tmp_path / "baldro")
     monkeypatch.setattr(module, "PACKAGE", pristine)
     for room in ("objectives", "variants", "combiners"):
         (copy / "methods" / room / "mine.py").write_text("x = 1\n")

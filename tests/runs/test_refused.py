@@ -218,7 +218,7 @@ def test_training_without_what_a_loss_compares_with_ends_before_a_model_is_loade
     """There is no model to load: its place is empty."""
     from baldro import benchmarks as data
 
-    data.write(data.build(dict(kind="fictional", authors=10, questions=1, forget=RATIO)), tmp_path / "data.parquet")
+    data.write(tmp_path / "data.parquet", data.build(dict(kind="fictional", authors=10, questions=1, forget=RATIO)))
     (tmp_path / "model.json").write_text(json.dumps(dict(name="nano", prompt="{question}", build=None, starts={})))
     monkeypatch.setattr("baldro.jobs.training._fit", lambda *a, **k: pytest.fail("it went on"))
     options = {"reference": "r.parquet", "alternate-reference": "a.parquet", "retain-split": "retain90"}

@@ -31,7 +31,9 @@ def tofu():
         last = (frame["split"] == section) & (frame["index"] == 0)
         frame.loc[last, "answer"] = "c"
         frame.loc[last, "perturbed_answer"] = pd.Series([wrong], index=frame.index[last])
-    return pd.concat([frame[frame["split"] != "holdout10"], table(rows)], ignore_index=True)
+    whole = pd.concat([frame[frame["split"] != "holdout10"], table(rows)], ignore_index=True)
+    whole.attrs = frame.attrs
+    return whole
 
 
 @pytest.fixture(scope="session")
@@ -50,11 +52,13 @@ def muse():
         "privleak_holdout": [("", "others who wrote it in a town near the sea"), ("", long[7:])],
         "privleak_retain": [("", "x")],
     }
-    return table(
+    frame = table(
         dict(split=split, index=i, question=q, answer=a)
         for split, rows in splits.items()
         for i, (q, a) in enumerate(rows)
     )
+    frame.attrs["kind"] = "muse"
+    return frame
 
 
 def table(rows):

@@ -11,7 +11,7 @@ import torch
 from transformers import MambaConfig, MambaForCausalLM, MistralConfig, MistralForCausalLM
 
 from baldro import scoring as score
-from baldro.benchmarks import protocol
+from baldro.benchmarks import KINDS
 from baldro.errors import BaldroError
 from baldro.scoring import likelihood
 
@@ -140,8 +140,8 @@ def test_stop_strings_end_continuations(pair, prompt, muse, monkeypatch):
     free = take(pair, prompt, muse)
     quiz = free[free["section"].str.endswith("knowmem")]["generation"].tolist()
     stop = (quiz[0][5:8], quiz[-1][6:7])
-    asked = tuple(replace(s, stop=stop) if s.name.endswith("knowmem") else s for s in protocol.MUSE)
-    monkeypatch.setattr(protocol, "MUSE", asked)
+    asked = tuple(replace(s, stop=stop) if s.name.endswith("knowmem") else s for s in KINDS["muse"].sections)
+    monkeypatch.setattr(KINDS["muse"], "sections", asked)
     expected = []
     for text, section in zip(free["generation"], free["section"], strict=True):
         first = min((text.find(s) for s in stop if s in text), default=None) if section.endswith("knowmem") else None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from baldro import benchmarks as data
 from baldro import scoring as score
-from baldro.benchmarks.protocol import sections
+from baldro.benchmarks import sections
 from baldro.errors import BaldroError
 from baldro.prompts.batches import by_length
 from baldro.prompts.encode import Tokens, encode
@@ -104,7 +104,7 @@ def test_padded_tokens_stay_within_the_limit():
 def test_keys_and_values_in_memory_stay_within_the_limit(pair, prompt, tofu, tokens, monkeypatch):
     """Rows times positions of every pass, the prefixes that wait beside them included."""
     model, tokenizer = pair
-    frame = score.candidates(tofu, sections(set(tofu["split"]), "forget10", "holdout10"), None)
+    frame = score.candidates(tofu, sections(tofu, "forget10", "holdout10"), None)
     sequences = encode(tokenizer, prompt, list(zip(frame["question"], frame["text"], strict=True)), longest=512)
     waiting, most = 0, 0
     inner = model.model.forward

@@ -8,7 +8,8 @@ from baldro import models
 from baldro import scoring as score
 from baldro.errors import BaldroError
 from baldro.jobs import training
-from baldro.jobs.given import Given
+from baldro.jobs.run_inputs import RunInputs
+from baldro.records.model import Description
 from baldro.runs import Run
 
 RUN = Run.of(benchmark="b", model="m", split="forget10", objective="graddiff", lr=1e-4, epochs=1, batch_size=2)
@@ -24,7 +25,8 @@ def room(pair, tofu, prompt):
 
 
 def test_the_longest_prompt_decides(pair, tofu, prompt):
-    given, most = Given(RUN, {"prompt": prompt}, tofu, "x"), room(pair, tofu, prompt)
+    described = Description(name="m", prompt=prompt, build=None, starts={})
+    given, most = RunInputs(RUN, described, tofu, "x"), room(pair, tofu, prompt)
     for new, rows in ((most, 0), (most + 1, 0)):
         options = Namespace(max_new_tokens=new, evaluate_rows=rows)
         if new == most:

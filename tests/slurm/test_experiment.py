@@ -25,10 +25,16 @@ def cut(fresh, on_slurm, tmp_path_factory) -> tuple[Any, Any, str]:
     here, there = (copy_of(fresh, tmp_path_factory.mktemp(name) / "checkout") for name in ("here", "there"))
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     tiny = yaml.safe_load((ROOT / "models.yaml").read_text())["tiny"]
-    for stage, epochs in (("pretrain", 5), ("finetune", 10)):  # a quarter: what is made is compared, not judged
+    for stage, epochs in (("pretrain", 1), ("finetune", 2)):  # a twentieth: what is made is compared, not judged
         tiny[stage]["epochs"] = epochs
     config["models"] = {"less": tiny}
-    config["grid"] = config["grid"][0] | {"model": "less", "variant": ["base", "baldro-dv"], "dv_beta": 2, "seed": 0}
+    config["grid"] = config["grid"][0] | {
+        "model": "less",
+        "variant": ["base", "baldro-dv"],
+        "dv_beta": 2,
+        "seed": 0,
+        "epochs": 2,
+    }
     for checkout in (here, there):
         (checkout.folder / "cut.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     said = on_slurm(there, "cut.yaml")

@@ -14,9 +14,16 @@ import yaml
 from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def python_path(folder: Path) -> str:
+    """PYTHONPATH by which a checkout's own code and plugins run, whatever is installed."""
+    return os.pathsep.join(map(str, [folder, *sorted((folder / "plugins").iterdir())]))
+
+
 COPIED = (
-    *("Snakefile", "workflow", "profiles", "envs", "config.yaml", "models.yaml", "benchmarks.yaml", "README.md"),
-    *("baldro", "snakemake_logger_plugin_baldro", "snakemake_executor_plugin_baldro_slurm"),
+    *("Snakefile", "workflow", "profiles", "config.yaml", "models.yaml", "benchmarks.yaml", "README.md"),
+    *("baldro", "plugins"),
 )
 SMALL = r"""
 name: small
@@ -51,7 +58,7 @@ class Checkout:
     def environment(self) -> dict[str, str]:
         """The copy is what runs: `baldro` on PATH and in Python are the copy's."""
         path = f"{self.folder / 'bin'}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        more = {"PATH": path, "PYTHONPATH": str(self.folder), "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+        more = {"PATH": path, "PYTHONPATH": python_path(self.folder), "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("SNAKEMAKE_", "PYTEST_", "BALDRO_"))}
         return kept | more | {"PYTHONDONTWRITEBYTECODE": "1"}
 
@@ -110,7 +117,9 @@ def fresh(tmp_path_factory) -> Checkout:
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*_cache"))
+            shutil.copytree(
+                source, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*_cache", "*.egg-info", "build")
+            )
         else:
             shutil.copy(source, folder / name)
     (folder / "small.yaml").write_text(SMALL)

@@ -108,12 +108,16 @@ def test_another_experiment_shares_the_runs_that_it_has_in_common(checkout):
 
 
 def test_words_and_what_makes_no_numbers_rerun_nothing(checkout):
-    checkout.edit("baldro/training/journal.py", "import csv\n", "# a comment\nimport csv\n")
+    checkout.edit("baldro/training/state.py", "import csv\n", "# a comment\nimport csv\n")
     checkout.edit("baldro/training/loop.py", '"""The loop that', '"""A loop that')
     checkout.edit("baldro/scoring/likelihood.py", '"""Sequences per batch, at most."""', '"""At most."""')
     checkout.edit("baldro/cli/main.py", "default=64", "default=32")
     checkout.edit("baldro/durable/progress.py", "every: float = 5.0", "every: float = 9.0")
-    checkout.edit("snakemake_logger_plugin_baldro/__init__.py", "LOG_TAIL_LINES = 3", "LOG_TAIL_LINES = 4")
+    checkout.edit(
+        "plugins/snakemake-logger-plugin-baldro/snakemake_logger_plugin_baldro/__init__.py",
+        "LOG_TAIL_LINES = 3",
+        "LOG_TAIL_LINES = 4",
+    )
     checkout.edit("profiles/default/config.yaml", "cores: all", "cores: 2")
     checkout.edit("models.yaml", "tiny:", "tinier:")
     checkout.edit("benchmarks.yaml", "tofu-smoke:", "tofu-smokes:")
@@ -165,7 +169,7 @@ def test_the_online_softmax_belongs_to_the_loop_so_finetuning_is_done_again_too(
 
 def test_what_scores_reruns_no_finetune(checkout):
     """Unlearning is done again all the same: its models were deleted after the first scoring."""
-    checkout.edit("baldro/scoring/likelihood.py", "SEQUENCES = 256", "SEQUENCES = 128")
+    checkout.edit("baldro/scoring/likelihood.py", "CPU_ELEMENTS = 2**21", "CPU_ELEMENTS = 2**20")
     assert checkout.rules() == {"reference": 1, "unlearn": 2, "score": 4, "metrics": 4, "report": 1}
 
 

@@ -85,7 +85,10 @@ def test_jobs_that_are_live_on_a_cluster_are_not_run_beside(undone):
     """With a squeue that says so (tests/slurm has a real one)."""
     (undone.folder / ".snakemake/baldro-slurm/baldro-1").mkdir(parents=True)
     squeue = undone.folder / "bin/squeue"
-    squeue.write_text("#!/bin/sh\necho 812 baldro-1\necho 813 baldro-2\necho 814 my own job\necho 815\n")
+    squeue.write_text(
+        "#!/bin/sh\necho '812|RUNNING|baldro-1|None|/a'\necho '813|RUNNING|baldro-2|None|/a'\n"
+        "echo '814|PENDING|my own job|None|/a'\necho '815'\n"
+    )
     squeue.chmod(0o755)
     undone.write("small.yaml", max_steps=1)
     refused = undone.snakemake("small.yaml", code=1)

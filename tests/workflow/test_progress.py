@@ -18,7 +18,8 @@ from snakemake_logger_plugin_baldro import LogHandler
 from snakemake_logger_plugin_baldro.lines import duration, error_message, last_line, make_say, read_job, seconds_left
 from snakemake_logger_plugin_baldro.logs import log_tail
 
-ROOT = Path(__file__).resolve().parents[2]
+from .conftest import ROOT, python_path
+
 TRAIN = """
 rule all:
     input: expand("out/{run}.txt", run=["a--npo", "b", "c--simnpo", "d"])
@@ -72,7 +73,7 @@ def command(*options: str) -> list[str]:
 
 def environment(**more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
-    return kept | {"PYTHONPATH": str(ROOT)} | more
+    return kept | {"PYTHONPATH": python_path(ROOT)} | more
 
 
 def run(folder: Path, snakefile: str, *options: str, code: int = 0) -> list[str]:

@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
@@ -27,9 +26,10 @@ from snakemake_logger_plugin_baldro.failures import Failure, failure_lines, summ
 from snakemake_logger_plugin_baldro.jobs import Jobs, in_order
 from snakemake_logger_plugin_baldro.lines import read_job
 from snakemake_logger_plugin_baldro.logs import own_error
-from snakemake_logger_plugin_baldro.submissions import Asked, submissions_line
+from snakemake_logger_plugin_baldro.submissions import JobRequest, submissions_line
 
-ROOT = Path(__file__).resolve().parents[2]
+from .conftest import ROOT, python_path
+
 EXECUTOR = """
 import json, subprocess
 from pathlib import Path
@@ -123,7 +123,7 @@ def cluster(tmp_path_factory):
     (plugin / "__init__.py").write_text(EXECUTOR)
     (folder / "Snakefile").write_text(SNAKEFILE)
     (folder / "states.json").write_text(json.dumps(STATES))
-    env = os.environ | {"PYTHONPATH": f"{folder / 'plugins'}{os.pathsep}{ROOT}", "NO_COLOR": "1"}
+    env = os.environ | {"PYTHONPATH": f"{folder / 'plugins'}{os.pathsep}{python_path(ROOT)}", "NO_COLOR": "1"}
 
     def snakemake(*options: str, code: int = 0) -> list[str]:
         command = [sys.executable, "-m", "snakemake", *OPTIONS, *options]
@@ -299,8 +299,8 @@ def test_the_time_left_counts_a_groups_time_once():
     assert jobs.seconds_left(20.0) == pytest.approx(10.0)
 
 
-def asked(rule: str, what: str = "", runs_per_job: int = 1) -> Asked:
-    return Asked(rule=rule, what=(("mem_mb", what),), runs_per_job=runs_per_job)
+def asked(rule: str, what: str = "", runs_per_job: int = 1) -> JobRequest:
+    return JobRequest(rule=rule, what=(("mem_mb", what),), runs_per_job=runs_per_job)
 
 
 def test_submissions_of_the_example():

@@ -80,7 +80,7 @@ def test_where_models_are_built_there_is_nothing_to_bring(fresh):
 def test_a_classifier_is_brought_or_looked_at_before_scoring(new):
     """And is named by what was noted of it: which commit, or what is in the folder."""
     few = yaml.safe_load((new.folder / "small.yaml").read_text())["benchmarks"]["few"]
-    for place in ("hub:lab/judge@main", "envs"):
+    for place in ("hub:lab/judge@main", "profiles"):
         found = jobs(new, new.write("judged.yaml", benchmarks={"few": few | {"fluency": [place]}}))
         assert f"--place {place} " in "".join(found["classifier"]) and len(found["classifier"]) == 1
         assert len(found["score"]) == 4

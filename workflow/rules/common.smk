@@ -8,7 +8,7 @@ from pathlib import Path
 from baldro.errors import BaldroError
 
 try:  # the methods' modules are read with the grid
-    from baldro.runs import OBJECTIVES, Run, code_of, content, fingerprint, load, moved
+    from baldro.runs import OBJECTIVES, READ, Run, code_of, content, fingerprint, load, moved
 
     EXPERIMENT = load(config, files=workflow.configfiles)
 except BaldroError as error:
@@ -16,6 +16,8 @@ except BaldroError as error:
 
 # A signal then meets baldro itself, not a shell that dies and leaves it behind.
 shell.prefix("set -euo pipefail; exec ")
+OFFLINE = "env HF_HUB_OFFLINE=1"
+"""Before the verb of every job that computes, here or on a cluster: what comes from the hub, the local rules have downloaded."""
 
 
 def ids(wanted):
@@ -28,19 +30,6 @@ RUN = "results/runs/{run}"
 TRAINED = ids(lambda method: method.trains and not method.unlearns)
 UNLEARNED = ids(lambda method: method.unlearns)
 COMPARED = ids(lambda method: not method.trains)
-READ_ELSEWHERE = (
-    "pretrain",
-    "finetune",
-    "max_new_tokens",
-    "evaluate_rows",
-    "parameters",
-    "layers",
-    "needs",
-    "rows",
-    "tokens_per_row",
-    "gradient_norms",
-    "fluency",
-)
 
 
 wildcard_constraints:
@@ -165,14 +154,33 @@ def fluency_option(wildcards):
     return " ".join(f"--fluency {shlex.quote(file)}" for file in judge(wildcards))
 
 
-def code(*modules):
-    """The fingerprint of modules, taken only for the jobs that they make the numbers of."""
-    return lambda wildcards: fingerprint(*modules)
+def code(*stages):
+    """The fingerprint of stages, taken only for the jobs that they make the numbers of."""
+    return lambda wildcards: fingerprint(*stages)
+
+
+def code_of_benchmark(wildcards):
+    """Of its own kind, no others."""
+    return fingerprint("benchmark", own=(EXPERIMENT.kind_module(wildcards.benchmark),))
+
+
+def code_of_reference(wildcards):
+    return fingerprint("reference", *["refusals"] * (wildcards.kind == "-idk"))
 
 
 def code_of_scoring(wildcards):
-    judged = ["scoring.fluency"] if fluency_option(wildcards) else []
-    return fingerprint("scoring", "jobs.inputs", *judged)
+    own = EXPERIMENT.kind_module(of(wildcards).benchmark)
+    return fingerprint("score", *["fluency"] * bool(judge(wildcards)), own=(own,))
+
+
+def code_of_metrics(wildcards):
+    return fingerprint("metrics", own=(EXPERIMENT.kind_module(of(wildcards).benchmark),))
+
+
+def retain_samples(wildcards):
+    """The evidence of the retain model, if there is such a model."""
+    run = of(wildcards)
+    return [f"{folder(EXPERIMENT.retain(run))}/samples.parquet"] if EXPERIMENT.has_retain(run) else []
 
 
 def needed(key):
@@ -181,11 +189,12 @@ def needed(key):
 
 
 def definition(kind):
-    """A name's definition, as JSON, without the keys that only other rules or `baldro plan` read."""
+    """What the verb of this name reads of a name's definition, as JSON: a change of another key makes nothing anew."""
 
     def of_name(wildcards):
         entry = getattr(EXPERIMENT, f"{kind}s")[wildcards[kind]]
-        return json.dumps({key: value for key, value in entry.items() if key not in READ_ELSEWHERE}, sort_keys=True)
+        read = READ[kind] if kind in READ else EXPERIMENT.definition(wildcards[kind]).data_keys()
+        return json.dumps({key: value for key, value in entry.items() if key in read}, sort_keys=True)
 
     return of_name
 

@@ -12,11 +12,9 @@ rule benchmark:
     benchmark:
         "logs/benchmark/{benchmark}.tsv"
     localrule: True
-    conda:
-        "../../envs/data.yaml"
     params:
         definition=definition("benchmark"),
         contents=contents(data_files),
-        code=code("benchmarks"),
+        code=code_of_benchmark,
     shell:
         "baldro benchmark --log {log} --definition {params.definition:q} --output {output}"

@@ -14,8 +14,6 @@ rule score:
         "logs/score/{run}.log",
     benchmark:
         "logs/score/{run}.tsv"
-    conda:
-        "../../envs/train.yaml"
     resources:
         gpu=needed("gpu"),
         mem_mb=needed("mem_mb"),
@@ -33,7 +31,7 @@ rule score:
         fluency=fluency_option,
         code=code_of_scoring,
     shell:
-        "baldro score --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
+        "{OFFLINE} baldro score --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} --max-new-tokens {params.max_new_tokens} {params.rows} {params.holdout} {params.gradient_norms} {params.fluency} "
         "--output {output} --batch-tokens {resources.batch_tokens} --threads {threads}"
 
@@ -42,7 +40,7 @@ rule metrics:
     """Numbers with intervals from evidence; needs no model."""
     input:
         samples=f"{RUN}/samples.parquet",
-        retain=lambda wildcards: f"{folder(EXPERIMENT.retain(of(wildcards)))}/samples.parquet",
+        retain=retain_samples,
     output:
         metrics=f"{RUN}/metrics.json",
         per_sample=f"{RUN}/per_sample.parquet",
@@ -51,10 +49,9 @@ rule metrics:
     benchmark:
         "logs/metrics/{run}.tsv"
     localrule: True
-    conda:
-        "../../envs/report.yaml"
     params:
-        code=code("metrics", "stats.samples"),
+        retain=lambda wildcards, input: f"--retain-samples {input.retain}" if input.retain else "--alone",
+        code=code_of_metrics,
     shell:
         "baldro metrics --log {log} --run {wildcards.run} --samples {input.samples} "
-        "--retain-samples {input.retain} --output {output.metrics} --per-sample {output.per_sample}"
+        "{params.retain} --output {output.metrics} --per-sample {output.per_sample}"

@@ -12,13 +12,12 @@ rule model:
     benchmark:
         "logs/model/{model}.tsv"
     localrule: True
-    conda:
-        "../../envs/train.yaml"
     resources:
         max_new_tokens=lambda wildcards: EXPERIMENT.most_new_tokens(wildcards.model),  # checked, and in no output
     params:
         definition=definition("model"),
         contents=contents(description_files),
+        code=code("model"),
     shell:
         "baldro model --log {log} --name {wildcards.model} --definition {params.definition:q} "
         "--max-new-tokens {resources.max_new_tokens} --output {output}"
@@ -36,8 +35,6 @@ rule weights:
     benchmark:
         "logs/weights/{model}--{part}.tsv"
     localrule: True
-    conda:
-        "../../envs/train.yaml"
     params:
         contents=contents(part_files),
     shell:
@@ -55,8 +52,6 @@ rule classifier:
     benchmark:
         "logs/classifier/{benchmark}.tsv"
     localrule: True
-    conda:
-        "../../envs/train.yaml"
     params:
         place=lambda wildcards: EXPERIMENT.classifier(wildcards.benchmark),
         contents=contents(classifier_files),
@@ -82,8 +77,6 @@ rule finetune:
         "logs/finetune/{run}.tsv"
     wildcard_constraints:
         run=TRAINED,
-    conda:
-        "../../envs/train.yaml"
     threads: lambda wildcards: 2 if of(wildcards).objective == "pretrain" else 1  # a base model is trained alone
     resources:
         gpu=needed("gpu"),
@@ -96,7 +89,7 @@ rule finetune:
         run=lambda wildcards: of(wildcards).hyperparameters(),  # a changed default is a changed run
         code=lambda wildcards: code_of(of(wildcards)),
     shell:
-        "baldro train --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
+        "{OFFLINE} baldro train --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} --output results/runs/{wildcards.run} "
         "--micro-batch {resources.micro_batch} --gradient-checkpointing {resources.gradient_checkpointing} --threads {threads}"
 
@@ -116,8 +109,6 @@ rule reference:
         "logs/reference/{run}{kind}.tsv"
     wildcard_constraints:
         run=COMPARED,
-    conda:
-        "../../envs/train.yaml"
     resources:
         gpu=needed("gpu"),
         mem_mb=needed("mem_mb"),
@@ -126,7 +117,7 @@ rule reference:
     params:
         start=start_option,
         answers=answers_option,
-        code=code("scoring", "jobs.inputs"),
+        code=code_of_reference,
     shell:
-        "baldro reference --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
+        "{OFFLINE} baldro reference --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} {params.answers} --output {output} --batch-tokens {resources.batch_tokens} --threads {threads}"

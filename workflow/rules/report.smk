@@ -15,8 +15,6 @@ rule report:
     benchmark:
         f"logs/report/{EXPERIMENT.name}.tsv"
     localrule: True
-    conda:
-        "../../envs/report.yaml"
     params:
         config=lambda wildcards: json.dumps(config),  # a function: a prompt's {question} is no wildcard
         code=code("report"),

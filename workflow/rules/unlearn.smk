@@ -20,8 +20,6 @@ rule unlearn:
         "logs/unlearn/{run}.tsv"
     wildcard_constraints:
         run=UNLEARNED,
-    conda:
-        "../../envs/train.yaml"
     resources:
         gpu=needed("gpu"),
         mem_mb=needed("mem_mb"),
@@ -38,7 +36,7 @@ rule unlearn:
         run=lambda wildcards: of(wildcards).hyperparameters(),  # a changed default is a changed run
         code=lambda wildcards: code_of(of(wildcards)),
     shell:
-        "baldro train --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
+        "{OFFLINE} baldro train --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} --retain-split {params.retain} {params.reference} --output results/runs/{wildcards.run} "
         "--micro-batch {resources.micro_batch} --gradient-checkpointing {resources.gradient_checkpointing} "
         "--max-new-tokens {resources.max_new_tokens} --evaluate-rows {resources.evaluate_rows} --threads {threads}"

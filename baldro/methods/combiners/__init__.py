@@ -1,6 +1,6 @@
 """Combiners, a module each: forget and retain gradients -> one update, gamma = forget_weight, lam = retain_weight.
 
-A module has one decorated function, whose name says which of three things it gives:
+A module has one decorated function. Its name tells which of three kinds it is:
 
 - `update(forget, retain, *, gamma, lam, ...) -> Gradient`: of the two gradients of the whole effective batch, summed over devices, both
   unweighted. It may write over what it is given, so that no third gradient is held: who calls it keeps neither.
@@ -31,7 +31,7 @@ PIECE = 1 << 22
 
 
 def combiner(*, label: str, memory: str, defaults: dict[str, Any] | None = None) -> Callable[[Callable], Callable]:
-    """Marks a module's function, and says what its signature does not.
+    """Mark a module's function, and declare what its signature does not show.
 
     Args:
         label: its name in tables.
@@ -45,7 +45,7 @@ def function(name: str) -> tuple[str, Callable]:
     """A combiner's function and which of the three it is.
 
     Args:
-        name: as a run has it: `blur-upper` is module `blur_upper`.
+        name: the run's `combiner`: `blur-upper` is module `blur_upper`.
 
     Raises:
         BaldroError: the module has none of the three, or more than one.

@@ -1,8 +1,8 @@
 """Forget losses, a module each, one short pure function each: token statistics -> loss. High = still remembered = hard to forget.
 
 The function is `token_loss(stats, *, hyperparameters) -> (B, T)` where a sample's loss is the mean over its answer tokens, else
-`loss(stats, *, hyperparameters) -> (B,)`. Its decorator says what else the grid must know, which reads it from the source
-(`baldro.methods.declared`): a module here is an objective everywhere, and no other file names it.
+`loss(stats, *, hyperparameters) -> (B,)`. Its decorator declares what else the grid must know; the grid reads it from the source
+(`baldro.methods.declared`). A module here is an objective everywhere, and no other file names it.
 
 Shape legend: B samples, T answer tokens of the longest answer, N answer tokens of all samples, H width, V vocabulary.
 """
@@ -25,7 +25,7 @@ Loss = Callable[..., Tensor]
 def objective(
     *, label: str, needs: tuple[str, ...] = (), defaults: dict[str, Any] | None = None, retains: bool = True
 ) -> Callable[[Loss], Loss]:
-    """Marks a module's forget loss, and says what its signature does not.
+    """Mark a module's forget loss, and declare what its signature does not show.
 
     Args:
         label: its name in tables.
@@ -38,7 +38,7 @@ def objective(
 
 
 class TokenStats:
-    """What a loss may look at: the gold answer's tokens under the policy, and what it `needs` beside them.
+    """The inputs of a loss: the gold answer's tokens under the policy, and what the loss `needs` beside them.
 
     Args:
         mask_BT: True where sample b has a t-th answer token.
@@ -92,7 +92,7 @@ class TokenStats:
         return self.mean(-self.logp_BT)
 
     @torch.no_grad()
-    def seen_nll_B(self) -> Tensor:
+    def detached_nll_B(self) -> Tensor:
         """nll_B without gradients, for the logs: of what went through the head already, if anything did."""
         if "logp_BT" in self.__dict__ or self._logp_BT is not None:
             return self.nll_B
@@ -105,21 +105,26 @@ class TokenStats:
         return values_BT.masked_fill(~self.mask_BT, 0).sum(1) / self.mask_BT.sum(1)
 
     def of_logits(self, function: Callable[..., Tensor], *, reference: bool = False) -> Tensor:
-        """A number of each answer token's logits, (B, T), 0 where mask is False; no more logits are kept than fit (baldro.models).
+        """Compute one number from each answer token's logits; no more logits are kept than fit (baldro.models).
 
         Args:
             function: (logits_NV in float32, target_N) -> (N,); with `reference` (logits_NV, target_N, reference_logits_NV), of which the
                 last has no gradient. Rows are independent: it is called on some of them at a time.
+
+        Returns: (B, T), 0 where mask is False.
+
+        Raises:
+            BaldroError: the reference's logits were not given.
         """
-        told = function is _logp
+        is_logp = function is _logp
 
         def both(logits_NV: Tensor, target_N: Tensor, *reference_NV: Tensor) -> Tensor:
             values_N = function(logits_NV, target_N, *reference_NV)
-            logp_N = values_N if told else _logp(logits_NV.detach(), target_N)
+            logp_N = values_N if is_logp else _logp(logits_NV.detach(), target_N)
             return torch.stack([values_N, logp_N.detach().to(values_N)], 1)
 
-        there = (self._reference_head, self._reference_hidden_NH) if reference else ()
-        other = [self._of_reference(one, "reference_logits") for one in there]
+        wanted = (self._reference_head, self._reference_hidden_NH) if reference else ()
+        other = [self._of_reference(one, "reference_logits") for one in wanted]
         values_N2 = through_head(both, self.head, self.hidden_NH, self.target_N, *other)
         self._logp_N = values_N2[:, 1].detach()
         return self._rows(values_N2[:, 0])
@@ -165,7 +170,14 @@ def _logp(logits_NV: Tensor, target_N: Tensor) -> Tensor:
 
 
 def loss_function(name: str, *, level: str = "sample") -> Loss:
-    """The loss of an objective, per sample (B,) or per token (B, T)."""
+    """The loss function of an objective.
+
+    Args:
+        level: sample, for losses (B,), or token, for losses (B, T).
+
+    Raises:
+        BaldroError: the objective has no loss per token.
+    """
     module = import_module(f"baldro.methods.objectives.{name.replace('-', '_')}")
     token_loss = getattr(module, "token_loss", None)
     if level == "token":

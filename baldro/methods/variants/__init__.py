@@ -20,7 +20,7 @@ Weights = Callable[..., Tensor]
 def variant(
     *, label: str, also: tuple[str, ...] = (), ranks: bool = False, online: bool = False, uniform: bool = False
 ) -> Callable[[Weights], Weights]:
-    """Marks a module's weights, and says what their signature does not.
+    """Mark a module's weights, and declare what their signature does not show.
 
     Args:
         label: its name in tables; empty for what has none.

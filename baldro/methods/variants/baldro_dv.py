@@ -16,10 +16,10 @@ def weights(
     dv_beta: Annotated[float, "> 0"] = 2.0,
     dv_direction: Literal["hard", "easy"] = "hard",
 ) -> Tensor:
-    """softmax(l / b): the gradient of L = b log mean exp(l / b) exactly.
+    """The weights softmax(l / dv_beta) are exactly the gradient of L = dv_beta log mean exp(l / dv_beta).
 
-    b -> 0 puts all weight on the hardest sample, b -> infinity gives the plain mean. `easy`, softmax(-l / b), is the gradient of the
-    released code's L = -b log mean exp(-l / b).
+    dv_beta -> 0 puts all weight on the hardest sample, dv_beta -> infinity gives the plain mean. `easy`, softmax(-l / dv_beta), is the
+    gradient of the released code's L = -dv_beta log mean exp(-l / dv_beta).
 
     Args:
         dv_beta: BalDRO-DV's temperature, in units of the forget loss: small = the hardest sample alone, large = the plain mean.

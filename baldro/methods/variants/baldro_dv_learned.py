@@ -17,10 +17,11 @@ from baldro.methods.variants.roots import falls_at
 def weights(
     losses_B: Tensor, *, dv_rho: Annotated[float, "> 0"] = 0.5, dv_beta_min: Annotated[float, "> 0"] = 0.01
 ) -> Tensor:
-    """softmax(l / b*), b* = argmin_{b >= b_min} b log mean exp(l / b) + b rho: argmax_q q.l subject to KL(q || 1/n) <= rho.
+    """softmax(l / b*), b* = argmin_{b >= dv_beta_min} b log mean exp(l / b) + b dv_rho: argmax_q q.l subject to KL(q || 1/n) <= dv_rho.
 
-    The gradient of the minimum is that of the losses with these weights (envelope theorem). b* follows the spread of the losses, so a
-    radius means the same for every objective; b_min keeps b* above 0 where rho is log(n/t) or more, t losses tied for the highest.
+    The minimum's gradient is that of the losses with these weights (envelope theorem). b*, the learned dv_beta, follows the spread of the
+    losses, so a radius means the same for every objective; dv_beta_min keeps it above 0 where dv_rho is log(n/t) or more, t losses tied
+    for the highest.
 
     Args:
         dv_rho: radius of the KL ball in nats: small = the plain mean, log n and above = the hardest of n samples alone.

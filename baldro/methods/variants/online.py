@@ -36,7 +36,7 @@ class OnlineSoftmax:
 
 
 def exponents(losses_B: Tensor, dv_beta: float, dv_direction: str) -> Tensor:
-    """l / b or -l / b, in float64 and without gradients: the weights are their softmax."""
+    """l / dv_beta or -l / dv_beta, in float64 and without gradients; the weights are their softmax."""
     if not dv_beta > 0:
         raise BaldroError(f"dv_beta is {dv_beta}; allowed: above 0")
     if dv_direction not in ("hard", "easy"):

@@ -9,6 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from baldro.metrics import shown
+from baldro.metrics.metric import STRENGTH
 from baldro.report.figures.canvas import (
     FLOOR,
     Absent,
@@ -36,7 +38,6 @@ from baldro.report.style import (
 )
 from baldro.stats import mean_interval
 
-METRICS = ("forget_quality", "forget_quality_d", "model_utility", "verbmem_forget", "knowmem_forget", "knowmem_retain")
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
 
 
@@ -80,14 +81,14 @@ def draw_strength(frame: pd.DataFrame, rule: Mapping[str, Any], field: str = "dv
     what = strength.title.removeprefix("Sensitivity to ")
     references, frame = frame[~is_method(frame)], swept(frame, field)
     settings = sorted(frame[field].dropna().unique())
-    if len(settings) < 2 or not any(name in frame.columns and frame[name].notna().any() for name in METRICS):
+    if len(settings) < 2 or not any(frame[name].notna().any() for name in shown(STRENGTH, frame.columns)):
         raise Absent(f"no sensitivity to {what}, since fewer than two values of {field} were run")
     # The rule may hold a run against Original or Retain, which have no value of the field.
     selected = select(pd.concat([references, frame]), rule, per=(field,))
     methods = selected.frame[(selected.frame["status"] == "ok") & is_method(selected.frame)]
     methods = methods[methods[field].notna() | (methods["variant"] == "base")]
     robust = methods[methods[field].notna()]
-    names = [name for name in METRICS if name in robust.columns and robust[name].notna().any()]
+    names = [name for name in shown(STRENGTH, robust.columns) if robust[name].notna().any()]
     if not names:
         raise Absent(f"no sensitivity to {what} ({_why(selected.rejected, field)})")
     objectives = sorted(set(robust["objective"]), key=objective_rank)
@@ -197,7 +198,8 @@ def _caption(frame: pd.DataFrame, rule: Mapping[str, Any], lines: list[str], var
         text += "The rule was applied at each point. "
     if lines:
         text += f"Dashes of the lines, in this order: {'; '.join(dict.fromkeys(lines))}. "
-    if "forget_quality" in frame and (frame.loc[is_method(frame), "forget_quality"] < FLOOR).any():
+    p_values = [name for name in shown(STRENGTH, frame.columns) if metric(name).p_value]
+    if (frame.loc[is_method(frame), p_values] < FLOOR).any(axis=None):
         text += f"p-values below {FLOOR:g} are drawn there. "
     return text + describe(rule, frame)
 

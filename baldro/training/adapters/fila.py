@@ -1,4 +1,4 @@
-"""FILA, the start of LoRA adapters by Fisher information (LoKU, Cha et al. 2024, arXiv 2408.06621), as the authors' released code has it.
+"""FILA, the start of LoRA adapters by Fisher information (LoKU, Cha et al. 2024, arXiv 2408.06621), after the authors' released code.
 
 Our readings: the gradient is of each sample by itself (released: of a batch's mean loss); the quotient's denominator is kept from zero by a
 share of its mean over the matrix (released: by 1e-5 as such, which in a large model can be far above the values themselves, and then the
@@ -27,7 +27,7 @@ Autocast = Callable[[], AbstractContextManager]
 
 
 def drawn(retain: Sequence[Tokens], count: int, seed: int) -> list[Tokens]:
-    """`count` retain samples, or all that there are."""
+    """`count` retain samples, or all of them if there are fewer."""
     return [retain[i] for i in draw(len(retain), start=0, count=min(count, len(retain)), seed=seed, stream=STREAM)]
 
 

@@ -14,8 +14,8 @@ from baldro.models import activations_behind, heads, hidden_and_targets
 from baldro.prompts.batches import collate
 from baldro.prompts.encode import Tokens
 from baldro.runs import Run
-from baldro.training.update.memory import Memory
 from baldro.training.update.parts import Sample
+from baldro.training.update.reference import ReferenceCache
 
 
 class Forward:
@@ -25,8 +25,10 @@ class Forward:
         autocast: makes the context of a forward pass.
     """
 
-    def __init__(self, model: nn.Module, run: Run, *, memory: Memory, autocast: Callable[[], AbstractContextManager]):
-        self.model, self.run, self.memory, self.autocast = model, run, memory, autocast
+    def __init__(
+        self, model: nn.Module, run: Run, *, cache: ReferenceCache, autocast: Callable[[], AbstractContextManager]
+    ):
+        self.model, self.run, self.cache, self.autocast = model, run, cache, autocast
         self.device = next(model.parameters()).device
 
     def __call__(
@@ -74,10 +76,10 @@ class Forward:
             target_N=target_N,
             head=_Head(heads.head(self.model), self.autocast),
             reference_BT=None if references[0] is None else self._padded(references, mask_BT, hidden_NH),
-            reference_hidden_NH=self._remembered(self.memory.hidden, sequences),
-            reference_head=self.memory.head and _Head(self.memory.head, self.autocast),
+            reference_hidden_NH=self._cached(self.cache.hidden, sequences),
+            reference_head=self.cache.head and _Head(self.cache.head, self.autocast),
             activation_BTH=None if active_NH is None else _rows(active_NH, mask_BT),
-            reference_activation_BTH=self._remembered(self.memory.activation, sequences, mask_BT),
+            reference_activation_BTH=self._cached(self.cache.activation, sequences, mask_BT),
             alternate=alternate,
             seed=self.run.seed,
         )
@@ -87,7 +89,7 @@ class Forward:
         values_N = torch.tensor([x for row in references for x in row], dtype=torch.float64, device=self.device)
         return _rows(values_N if hidden_NH.dtype == torch.float64 else values_N.float(), mask_BT)
 
-    def _remembered(
+    def _cached(
         self, kept: dict[Tokens, Tensor], sequences: Sequence[Tokens], mask_BT: Tensor | None = None
     ) -> Tensor | None:
         if not sequences or any(tokens not in kept for tokens in sequences):  # a loss that needs it will say so

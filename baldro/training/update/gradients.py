@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from baldro.training.update.parts import Peers
+from baldro.training.update.parts import DeviceGroup
 
 
 class Gradients:
@@ -20,8 +20,8 @@ class Gradients:
         apart: True if `take` will be called: then bf16 gradients go on to float32 after every backward pass.
     """
 
-    def __init__(self, parameters: Sequence[nn.Parameter], *, peers: Peers, apart: bool):
-        self.parameters, self.peers = list(parameters), peers
+    def __init__(self, parameters: Sequence[nn.Parameter], *, devices: DeviceGroup, apart: bool):
+        self.parameters, self.devices = list(parameters), devices
         self.wide = apart and any(p.dtype in (torch.bfloat16, torch.float16) for p in self.parameters)
         self.sums: list[Tensor | None] = [None] * len(self.parameters)
         self.touched = [False] * len(self.parameters)
@@ -49,7 +49,7 @@ class Gradients:
             held = self.sums[i] if self.wide else parameter.grad
             self.touched[i] |= held is not None
             held = torch.zeros_like(parameter, dtype=torch.float32 if self.wide else None) if held is None else held
-            taken.append(self.peers.total(held) if self.peers.size > 1 else held)
+            taken.append(self.devices.total(held) if self.devices.size > 1 else held)
             self.sums[i] = parameter.grad = None
         return taken
 
@@ -61,15 +61,15 @@ class Gradients:
 
     def share(self) -> None:
         """Sum `.grad` over devices."""
-        if self.peers.size == 1:
+        if self.devices.size == 1:
             return
         self.touched = [parameter.grad is not None for parameter in self.parameters]
         for parameter, touched in zip(self.parameters, self._touched_anywhere(), strict=True):
             if touched:
                 grad = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
-                parameter.grad = self.peers.total(grad)
+                parameter.grad = self.devices.total(grad)
         self.touched = [False] * len(self.parameters)
 
     def _touched_anywhere(self) -> list[bool]:
         """By parameter, whether a backward pass of any device has reached it."""
-        return (self.peers.total(torch.tensor(self.touched, dtype=torch.float32)) > 0).tolist()
+        return (self.devices.total(torch.tensor(self.touched, dtype=torch.float32)) > 0).tolist()

@@ -1,4 +1,4 @@
-"""What a step is given, and what it says of itself.
+"""The inputs of a step, the devices that share it, and its log.
 
 Shape legend: B samples of the effective batch, T answer tokens.
 """
@@ -32,8 +32,8 @@ class Sample:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Peers:
-    """The devices that share a step: each knows the whole batch and computes every `size`-th sample of it."""
+class DeviceGroup:
+    """The devices that share a step. Each knows the whole batch and computes every `size`-th sample."""
 
     rank: int = 0
     size: int = 1
@@ -51,8 +51,8 @@ class Peers:
         return list(range(self.rank, count, self.size))
 
 
-class Seen:
-    """What a step saw, for the logs: per sample of one half, in the order they came in, (B,) in float64."""
+class StepLog:
+    """The log of a step: losses, weights and mean negative log-likelihoods of one half's samples, in their order, (B,) in float64."""
 
     def __init__(self, count: int):
         self.loss_B, self.weight_B, self.nll_B = torch.zeros(3, count, dtype=torch.float64)
@@ -60,12 +60,12 @@ class Seen:
         """Retain loss before its weight."""
 
     def note(self, indices: Sequence[int], losses: Tensor, stats: TokenStats) -> None:
-        """Keep the losses of some samples."""
+        """Record the losses and likelihoods of some samples."""
         self.loss_B[indices] = losses.detach().double().cpu()
-        self.nll_B[indices] = stats.seen_nll_B().double().cpu()
+        self.nll_B[indices] = stats.detached_nll_B().double().cpu()
 
-    def share(self, peers: Peers) -> None:
-        """Every device's samples on every device."""
-        if peers.size > 1:
+    def share(self, devices: DeviceGroup) -> None:
+        """Exchange records, so that every device has those of all samples."""
+        if devices.size > 1:
             for name in ("loss_B", "weight_B", "nll_B"):
-                setattr(self, name, peers.total(getattr(self, name)))
+                setattr(self, name, devices.total(getattr(self, name)))

@@ -12,8 +12,8 @@ from baldro.prompts.encode import Tokens
 from baldro.runs import COMBINERS, Run
 from baldro.training.update.forward import Forward
 from baldro.training.update.gradients import Gradients
-from baldro.training.update.memory import Memory
-from baldro.training.update.parts import Peers, Sample, Seen
+from baldro.training.update.parts import DeviceGroup, Sample, StepLog
+from baldro.training.update.reference import ReferenceCache
 from baldro.training.update.scopes import Scope, gathered, scopes
 
 PLAIN = "sum"
@@ -27,7 +27,7 @@ class Step:
         micro_batch: sequences in one forward pass; a matter of memory and speed, not of the update (where the run's robust scope is the
             micro-batch, that is one of the run's own micro_batch_size samples of either half).
         autocast: makes the context of a forward pass.
-        memory: what the losses compare with (`remember`).
+        cache: what the losses compare with (`cache_reference`).
     """
 
     def __init__(
@@ -36,12 +36,12 @@ class Step:
         run: Run,
         *,
         micro_batch: int,
-        peers: Peers | None = None,
+        devices: DeviceGroup | None = None,
         autocast: Callable[[], AbstractContextManager] = nullcontext,
-        memory: Memory | None = None,
+        cache: ReferenceCache | None = None,
     ):
-        self.run, self.micro_batch, self.peers = run, micro_batch, peers or Peers()
-        self.forward = Forward(model, run, memory=memory or Memory(), autocast=autocast)
+        self.run, self.micro_batch, self.devices = run, micro_batch, devices or DeviceGroup()
+        self.forward = Forward(model, run, cache=cache or ReferenceCache(), autocast=autocast)
         self.gamma = 1.0 if run.forget_weight is None else run.forget_weight
         self.lam = 1.0 if run.retain_weight is None else run.retain_weight
         name = run.combiner or PLAIN
@@ -49,7 +49,7 @@ class Step:
         self.fields = {field: getattr(run, field) for field in COMBINERS[name].fields}
         self.apart = name != PLAIN and self.kind in ("update", "penalty")
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.gradients = Gradients(trained, peers=self.peers, apart=self.apart)
+        self.gradients = Gradients(trained, devices=self.devices, apart=self.apart)
 
     def state_dict(self) -> dict[str, float]:
         """What the next step takes over from this one."""
@@ -59,7 +59,7 @@ class Step:
         """Go on from `state_dict`."""
         self.lam = state["lam"]
 
-    def accumulate(self, forget: Sequence[Sample], retain: Sequence[Tokens], *, epoch: float = 0.0) -> Seen:
+    def accumulate(self, forget: Sequence[Sample], retain: Sequence[Tokens], *, epoch: float = 0.0) -> StepLog:
         """Leaves the update, summed over devices, in `.grad`, which must be empty before. Either batch may be empty.
 
         With the plain sum that is gamma * g_forget + lambda * g_retain; other combiners need both batches.
@@ -68,37 +68,37 @@ class Step:
             epoch: passes over the forget split before this step, for a retain weight that moves.
         """
         gamma, lam = (1.0, 1.0) if self.apart else (self.gamma, self.lam)
-        parts = scopes(self.forward, self.run, forget, retain, micro_batch=self.micro_batch, peers=self.peers)
+        parts = scopes(self.forward, self.run, forget, retain, micro_batch=self.micro_batch, devices=self.devices)
         for part in parts:
-            if not self.apart and part.one.peers.size == 1 and part.sequences <= self.micro_batch:
+            if not self.apart and part.forget.devices.size == 1 and part.sequences <= self.micro_batch:
                 self._one_pass(part)
                 continue
-            part.one.backward(gamma * part.shares[0], self.gradients)
+            part.forget.backward(gamma * part.shares[0], self.gradients)
             if not self.apart:
-                part.two.backward(lam * part.shares[1], self.gradients)
+                part.retain.backward(lam * part.shares[1], self.gradients)
         if self.apart:
             first = self.gradients.take()
             for part in parts:
-                part.two.backward(part.shares[1], self.gradients)
+                part.retain.backward(part.shares[1], self.gradients)
         else:
             self.gradients.share()
         for part in parts:
             part.share()
         if self.apart:
             self._put(parts, first, self.gradients.take())
-        seen = gathered(parts, self.run, len(forget), self.peers)
+        log = gathered(parts, self.run, len(forget), self.devices)
         if self.kind == "multiplier" and retain:
-            self.lam = self.combine(self.lam, seen.retain, epoch=epoch, **self.fields)
-        return seen
+            self.lam = self.combine(self.lam, log.retain, epoch=epoch, **self.fields)
+        return log
 
     def _one_pass(self, part: Scope) -> None:
-        one, two = part.one, part.two
-        stats = self.forward([one.samples[i] for i in one.mine], [two.samples[i] for i in two.mine])
+        forget, retain = part.forget, part.retain
+        stats = self.forward([forget.samples[i] for i in forget.mine], [retain.samples[i] for i in retain.mine])
         losses = []
-        if one.mine:
-            losses.append(self.gamma * part.shares[0] * one.loss(stats[0], one.mine))
-        if two.mine:
-            losses.append(self.lam * part.shares[1] * two.loss(stats[1], two.mine))
+        if forget.mine:
+            losses.append(self.gamma * part.shares[0] * forget.loss(stats[0], forget.mine))
+        if retain.mine:
+            losses.append(self.lam * part.shares[1] * retain.loss(stats[1], retain.mine))
         sum(losses).backward()
 
     def _put(self, parts: Sequence[Scope], forget: list[Tensor], retain: list[Tensor]) -> None:
@@ -106,23 +106,23 @@ class Step:
             update = self.combine(forget, retain, gamma=self.gamma, lam=self.lam, **self.fields)
         else:
             _, *along = self.combine(forget, retain, **self.fields)
-            update = self._curved(parts, along)
+            update = self._hessian_vector_products(parts, along)
             for own, plain in zip(update, retain, strict=True):
                 own.mul_(self.gamma).add_(plain, alpha=self.lam)
         self.gradients.put(update)
 
-    def _curved(self, parts: Sequence[Scope], along: Sequence[list[Tensor]]) -> list[Tensor]:
+    def _hessian_vector_products(self, parts: Sequence[Scope], along: Sequence[list[Tensor]]) -> list[Tensor]:
         """Sum of Hessian-vector products: each half's Hessian times a vector, by a second derivative of each piece's loss."""
         parameters = self.gradients.parameters
         with sdpa_kernel(SDPBackend.MATH):  # the faster kernels of attention have no second derivative
             halves = [
-                (side, share, vector)
+                (half, share, vector)
                 for part in parts
-                for side, share, vector in zip((part.one, part.two), part.shares, along, strict=True)
+                for half, share, vector in zip((part.forget, part.retain), part.shares, along, strict=True)
             ]
-            for side, share, vector in halves:
-                for piece in side.pieces(side.mine):
-                    loss = share * side.loss(side.stats(piece), piece)
+            for half, share, vector in halves:
+                for piece in half.pieces(half.mine):
+                    loss = share * half.loss(half.stats(piece), piece)
                     first = torch.autograd.grad(loss, parameters, create_graph=True, materialize_grads=True)
                     sum((g * v.to(g)).sum() for g, v in zip(first, vector, strict=True)).backward()
                     self.gradients.collect()

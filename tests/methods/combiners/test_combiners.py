@@ -15,7 +15,7 @@ from baldro.methods import combiners
 from baldro.methods.combiners import dot, function, mix, share
 from baldro.methods.declared import declared
 
-relaxed = settings(max_examples=60)
+relaxed = settings(max_examples=25)
 
 UPDATES = ["sum", "blur", "blur-upper", "blur-wmdp"]
 PROJECTING = UPDATES[1:]
@@ -105,60 +105,27 @@ def test_worked_figures(name, expected):
     assert flat(update(name, vectors(1, 0), vectors(0.8, 4), 2, 5)).tolist() == pytest.approx(expected)
 
 
-@relaxed
-@given(pair=pairs(dtypes=[torch.float64]), gamma=WEIGHTS, lam=WEIGHTS)
-def test_whatever_is_retained_blur_descends_the_forget_loss_alike(pair, gamma, lam):
-    forget, retain = pair
-    f, r = np.linalg.norm(flat(forget)), np.linalg.norm(flat(retain))
-    for name in ("blur", "blur-wmdp"):
-        assert dot(update(name, forget, retain, gamma, lam), forget) == pytest.approx(
-            gamma * f**2, abs=1e-10 * (lam * r * f + gamma * f**2)
-        )
-
-
-@relaxed
-@given(pair=pairs(dtypes=[torch.float64]), gamma=WEIGHTS, lam=WEIGHTS)
-def test_whatever_is_forgotten_upper_blur_descends_the_retain_loss_alike(pair, gamma, lam):
-    forget, retain = pair
-    f, r = np.linalg.norm(flat(forget)), np.linalg.norm(flat(retain))
-    got = dot(update("blur-upper", forget, retain, gamma, lam), retain)
-    assert got == pytest.approx(lam * r**2, abs=1e-10 * (gamma * r * f + lam * r**2))
-
-
-@relaxed
-@given(pair=pairs(dtypes=[torch.float64]), lam=WEIGHTS)
-def test_what_blur_retains_is_orthogonal_to_what_it_forgets(pair, lam):
-    forget, retain = pair
-    part = update("blur-wmdp", forget, retain, 0.0, lam)
-    assert dot(part, forget) == pytest.approx(
-        0, abs=1e-10 * lam * np.linalg.norm(flat(forget)) * np.linalg.norm(flat(retain))
-    )
+ZEROS = [((0, 0), (3, 4)), ((3, 4), (0, 0)), ((0, 0), (0, 0))]
+NOT_FINITE = [
+    pair[::order]
+    for bad in (inf, -inf, nan)
+    for other in ((1, 2), (0, 0))
+    for pair in [((bad, 1), other)]
+    for order in (1, -1)
+]
 
 
 @pytest.mark.parametrize("name", UPDATES)
-@relaxed
-@given(pair=pairs(dtypes=[torch.float64]), gamma=WEIGHTS, lam=WEIGHTS)
-def test_update_is_linear_in_its_weights(name, pair, gamma, lam):
-    parts = flat(update(name, *pair, 1.0, 0.0)), flat(update(name, *pair, 0.0, 1.0))
-    size = gamma * np.linalg.norm(flat(pair[0])) + lam * np.linalg.norm(flat(pair[1]))
-    got = flat(update(name, *pair, gamma, lam))
-    np.testing.assert_allclose(got, gamma * parts[0] + lam * parts[1], rtol=0, atol=1e-11 * size + 1e-30)
+def test_a_gradient_of_zero_has_nothing_to_protect(name):
+    for forget, retain in ZEROS:
+        got = update(name, vectors(*forget), vectors(*retain), 2.0, 5.0)
+        assert flat(got).tolist() == [2.0 * f + 5.0 * r for f, r in zip(forget, retain, strict=True)]
 
 
 @pytest.mark.parametrize("name", UPDATES)
-@pytest.mark.parametrize("forget, retain", [((0, 0), (3, 4)), ((3, 4), (0, 0)), ((0, 0), (0, 0))])
-def test_a_gradient_of_zero_has_nothing_to_protect(name, forget, retain):
-    got = update(name, vectors(*forget), vectors(*retain), 2.0, 5.0)
-    assert flat(got).tolist() == [2.0 * f + 5.0 * r for f, r in zip(forget, retain, strict=True)]
-
-
-@pytest.mark.parametrize("name", UPDATES)
-@pytest.mark.parametrize("bad", [inf, -inf, nan])
-@pytest.mark.parametrize("other", [(1, 2), (0, 0)])
-@pytest.mark.parametrize("side", [0, 1])
-def test_what_is_not_finite_stays_so(name, bad, other, side):
-    pair = [vectors(bad, 1), vectors(*other)]
-    assert not np.isfinite(flat(update(name, *(pair if side == 0 else pair[::-1])))).all()
+def test_what_is_not_finite_stays_so(name):
+    for forget, retain in NOT_FINITE:
+        assert not np.isfinite(flat(update(name, vectors(*forget), vectors(*retain)))).all(), (forget, retain)
 
 
 @pytest.mark.parametrize("name", UPDATES)
@@ -276,19 +243,13 @@ def test_products_with_the_two_hessians_are_the_gradient_of_the_penalty():
     torch.testing.assert_close(got, expected)
 
 
-@pytest.mark.parametrize("forget, retain", [((0, 0), (3, 4)), ((3, 4), (0, 0)), ((0, 0), (0, 0))])
-def test_there_is_no_angle_with_a_gradient_of_zero(forget, retain):
-    value, along_f, along_r = uno(vectors(*forget), vectors(*retain))
-    assert value == 0 and not along_f.any() and not along_r.any()
-
-
-@pytest.mark.parametrize("bad", [inf, -inf, nan])
-@pytest.mark.parametrize("other", [(1, 2), (0, 0)])
-@pytest.mark.parametrize("side", [0, 1])
-def test_an_angle_with_what_is_not_finite_is_nan(bad, other, side):
-    pair = [vectors(bad, 1), vectors(*other)]
-    value, along_f, along_r = uno(*(pair if side == 0 else pair[::-1]))
-    assert isnan(value) and np.isnan(along_f).any() and np.isnan(along_r).any()
+def test_there_is_no_angle_with_a_gradient_of_zero_and_it_is_nan_with_what_is_not_finite():
+    for forget, retain in ZEROS:
+        value, along_f, along_r = uno(vectors(*forget), vectors(*retain))
+        assert value == 0 and not along_f.any() and not along_r.any()
+    for forget, retain in NOT_FINITE:
+        value, along_f, along_r = uno(vectors(*forget), vectors(*retain))
+        assert isnan(value) and np.isnan(along_f).any() and np.isnan(along_r).any(), (forget, retain)
 
 
 def test_uno_leaves_the_retain_gradient_to_the_caller():

@@ -12,7 +12,7 @@ from baldro.errors import BaldroError
 from baldro.methods.declared import declared
 from baldro.methods.objectives import loss_function
 
-relaxed = settings(max_examples=10)
+relaxed = settings(max_examples=5)
 DECLARED = declared("objectives", "objective")
 NAMES = pytest.mark.parametrize("name", DECLARED)
 LENGTHS = st.lists(st.integers(1, 5), min_size=1, max_size=4)
@@ -52,16 +52,15 @@ def test_order_and_company(name, seed, lengths, data, draw, give):
         same(loss_function(name)(give([one]).stats), loss[None])
 
 
-@pytest.mark.parametrize("elements", [1, 20, 10**6])
 @NAMES
-def test_pieces_of_the_head(name, elements, draw, give, gradients, monkeypatch):
+def test_pieces_of_the_head(name, draw, give, gradients, monkeypatch):
     """Gradients of the head's weights too; between forward and backward it must not matter that logits are computed again."""
     samples = draw(4, (3, 1, 5, 2))
     torch.manual_seed(0)
     head = torch.nn.Linear(7, 9, dtype=torch.float64)
     reference = torch.nn.Linear(7, 9, dtype=torch.float64)
     found = []
-    for limit in (2**26, elements):
+    for limit in (2**26, 1, 20):
         monkeypatch.setattr("baldro.models.forward.HEAD_ELEMENTS", limit)
         here = give(samples, head=head, reference_head=reference)
         loss_B = loss_function(name)(here.stats)
@@ -71,38 +70,38 @@ def test_pieces_of_the_head(name, elements, draw, give, gradients, monkeypatch):
         found.append([loss_B, *weights, *gradients(loss_B.sum(), here).values()])
         unused = torch.autograd.grad(loss_B.sum() + 0 * reference.weight.sum(), reference.weight)
         assert not unused[0].any(), "the reference stays as it is"
-    for ours, theirs in zip(*found, strict=True):
-        same(ours, theirs)
+    for whole, *pieces in zip(*found, strict=True):
+        for piece in pieces:
+            same(piece, whole)
 
 
-@pytest.mark.parametrize("scale", [0.0, 30.0, 1e4])
+def finite(name, here, gradients):
+    loss_B = loss_function(name)(here.stats)
+    return loss_B.isfinite().all() and all(g.isfinite().all() for g in gradients(loss_B.sum(), here).values())
+
+
 @NAMES
-def test_extreme_logits(name, scale, draw, give, gradients):
+def test_extreme_logits(name, draw, give, gradients):
     """In float32: all alike, near certain, and one token's probability exactly 1, the true one or another."""
-    here = give(draw(5, (3, 1, 5), scale=scale), dtype=torch.float32)
-    with torch.no_grad():
-        here.z_NV[0, here.stats.target_N[0]] += 2 * scale
-        here.z_NV[1, here.stats.target_N[1]] -= 2 * scale
-    loss_B = loss_function(name)(here.stats)
-    assert loss_B.isfinite().all()
-    assert all(gradient.isfinite().all() for gradient in gradients(loss_B.sum(), here).values())
+    for scale in (0.0, 30.0, 1e4):
+        here = give(draw(5, (3, 1, 5), scale=scale), dtype=torch.float32)
+        with torch.no_grad():
+            here.z_NV[0, here.stats.target_N[0]] += 2 * scale
+            here.z_NV[1, here.stats.target_N[1]] -= 2 * scale
+        assert finite(name, here, gradients), scale
 
 
-@pytest.mark.parametrize("gap", [-1e5, 1e5])
 @pytest.mark.parametrize("name", [name for name in DECLARED if "reference" in DECLARED[name].options.get("needs", ())])
-def test_far_from_the_reference(name, gap, draw, give, gradients):
-    far = [replace(one, r=one.r + gap * np.eye(7)[one.y], z=one.z - gap * np.eye(7)[one.y]) for one in draw(6)]
-    here = give(far, dtype=torch.float32)
-    loss_B = loss_function(name)(here.stats)
-    assert loss_B.isfinite().all()
-    assert all(gradient.isfinite().all() for gradient in gradients(loss_B.sum(), here).values())
+def test_far_from_the_reference(name, draw, give, gradients):
+    for gap in (-1e5, 1e5):
+        far = [replace(one, r=one.r + gap * np.eye(7)[one.y], z=one.z - gap * np.eye(7)[one.y]) for one in draw(6)]
+        assert finite(name, give(far, dtype=torch.float32), gradients), gap
 
 
-@relaxed
-@given(seed=SEEDS, lengths=LENGTHS)
 @NAMES
-def test_means_over_tokens(name, seed, lengths, draw, give):
-    stats = give(draw(seed, lengths)).stats
+def test_means_over_tokens(name, draw, give):
+    lengths = (3, 1, 5, 2)
+    stats = give(draw(7, lengths)).stats
     if DECLARED[name].function == "loss":
         with pytest.raises(BaldroError, match=f"^{name} has no loss per token; allowed: {name} with level sample$"):
             loss_function(name, level="token")

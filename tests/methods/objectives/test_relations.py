@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from baldro.methods.objectives import TokenStats, loss_function
 
-relaxed = settings(max_examples=25)
+relaxed = settings(max_examples=10)
 SEEDS = st.integers(0, 10**6)
 
 

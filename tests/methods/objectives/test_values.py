@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from baldro.methods.declared import declared
 from baldro.methods.objectives import TokenStats, loss_function
 
-relaxed = settings(max_examples=8)
+relaxed = settings(max_examples=4)
 DECLARED = declared("objectives", "objective")
 
 

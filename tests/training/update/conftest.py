@@ -15,7 +15,7 @@ import torch
 
 from baldro.prompts.encode import Tokens
 from baldro.runs import OBJECTIVES, Run
-from baldro.training.update import Sample, Step, remember
+from baldro.training.update import Sample, Step, cache_reference
 
 CLOSE = 5e-6
 """Relative distance of gradients; log-probabilities are float32, all else here is float64."""
@@ -222,8 +222,8 @@ class Textbook:
     def update(self, run, forget, retain):
         return self.gradient(self.value(run, forget, retain)[0])
 
-    def memory(self, run, forget, retain):
-        return remember(self.reference, run, forget=[s.tokens for s in forget], retain=retain, tokens=60)
+    def cache(self, run, forget, retain):
+        return cache_reference(self.reference, run, forget=[s.tokens for s in forget], retain=retain, tokens=60)
 
     def given(self, run, forget):
         """Forget samples with only what the run's objective needs."""
@@ -241,10 +241,12 @@ class Textbook:
     def ours(self, run, forget, retain, *, micro_batch=64):
         """What the code leaves in .grad, and what it saw."""
         self.model.zero_grad(set_to_none=True)
-        step = Step(self.model, run, micro_batch=micro_batch, memory=self.memory(run, forget, retain))
-        seen = step.accumulate(self.given(run, forget), retain)
+        step = Step(self.model, run, micro_batch=micro_batch, cache=self.cache(run, forget, retain))
+        step_log = step.accumulate(self.given(run, forget), retain)
         none = {name: torch.zeros_like(p) for name, p in self.model.named_parameters()}
-        return none | {name: p.grad.clone() for name, p in self.model.named_parameters() if p.grad is not None}, seen
+        return none | {
+            name: p.grad.clone() for name, p in self.model.named_parameters() if p.grad is not None
+        }, step_log
 
     @staticmethod
     def distance(gradients, expected) -> float:

@@ -16,17 +16,17 @@ DEVICE = """
 import sys, torch
 from accelerate import Accelerator
 from baldro.training.update import Step
-from baldro.training.loop import _peers
+from baldro.training.loop import _devices
 
 model, cases = torch.load(sys.argv[1], weights_only=False)
-peers, results = _peers(Accelerator(cpu=True)), []
-assert peers.size == 2
+devices, results = _devices(Accelerator(cpu=True)), []
+assert devices.size == 2
 for run, forget, retain, micro_batch, memory in cases:
     model.zero_grad(set_to_none=True)
-    seen = Step(model, run, micro_batch=micro_batch, peers=peers, memory=memory).accumulate(forget, retain)
+    step_log = Step(model, run, micro_batch=micro_batch, devices=devices, cache=cache).accumulate(forget, retain)
     gradients = {name: p.grad for name, p in model.named_parameters()}
-    results.append((gradients, seen.loss_B, seen.weight_B, seen.nll_B, seen.retain))
-torch.save(results, f"{sys.argv[1]}.{peers.rank}")
+    results.append((gradients, step_log.loss_B, step_log.weight_B, step_log.nll_B, step_log.retain))
+torch.save(results, f"{sys.argv[1]}.{devices.rank}")
 """
 
 
@@ -76,17 +76,17 @@ def test_two_devices_take_the_step_of_one(book, tmp_path):
     cases = [(run, *many, 2) for run in runs]
     cases += [(runs[0], *many, 64), (runs[1], *many, 64), (runs[2], *many, 64), *[(run, *one, 64) for run in runs[:3]]]
     sent = [
-        (run, book.given(run, forget), retain, size, book.memory(run, forget, retain))
+        (run, book.given(run, forget), retain, size, book.cache(run, forget, retain))
         for run, forget, retain, size in cases
     ]
     for case, *devices in zip(cases, *on_two_devices(model, sent, tmp_path), strict=True):
-        gradients, seen = book.ours(*case[:3])
+        gradients, step_log = book.ours(*case[:3])
         untouched = {name for name, p in book.model.named_parameters() if p.grad is None}
         for theirs, loss_B, weight_B, nll_B, retain in devices:
             assert {name for name, g in theirs.items() if g is None} == untouched
             none = {name: torch.zeros_like(g) for name, g in gradients.items()}
             assert book.distance({k: none[k] if g is None else g for k, g in theirs.items()}, gradients) < CLOSE
-            assert loss_B.tolist() == pytest.approx(seen.loss_B.tolist(), rel=1e-5)
-            assert weight_B.tolist() == pytest.approx(seen.weight_B.tolist(), rel=1e-4, abs=1e-9)
-            assert nll_B.tolist() == pytest.approx(seen.nll_B.tolist(), rel=1e-5)
-            assert retain == pytest.approx(seen.retain, rel=1e-5)
+            assert loss_B.tolist() == pytest.approx(step_log.loss_B.tolist(), rel=1e-5)
+            assert weight_B.tolist() == pytest.approx(step_log.weight_B.tolist(), rel=1e-4, abs=1e-9)
+            assert nll_B.tolist() == pytest.approx(step_log.nll_B.tolist(), rel=1e-5)
+            assert retain == pytest.approx(step_log.retain, rel=1e-5)

@@ -43,14 +43,16 @@ def test_which_samples_are_hard_does_not_depend_on_dropout(book, scope):
         model = book.model if seed is None else with_dropout(book.model)
         torch.manual_seed(seed or 0)
         model.zero_grad(set_to_none=True)
-        seen = Step(model, run, micro_batch=4).accumulate(book.given(run, forget), retain)
-        found.append((seen, np.concatenate([p.grad.numpy().ravel() for p in model.parameters()])))
+        step_log = Step(model, run, micro_batch=4).accumulate(book.given(run, forget), retain)
+        found.append((step_log, np.concatenate([p.grad.numpy().ravel() for p in model.parameters()])))
         assert model.training or seed is None, "it goes on in training as it was"
     (plain, _), *drawn = found
-    for seen, _ in drawn:
+    for step_log, _ in drawn:
         kept = plain.weight_B > 0
-        assert torch.equal(seen.weight_B, plain.weight_B) and not torch.equal(seen.loss_B[kept], plain.loss_B[kept])
-        assert torch.equal(seen.loss_B[~kept], plain.loss_B[~kept])
+        assert torch.equal(step_log.weight_B, plain.weight_B) and not torch.equal(
+            step_log.loss_B[kept], plain.loss_B[kept]
+        )
+        assert torch.equal(step_log.loss_B[~kept], plain.loss_B[~kept])
     assert not np.array_equal(drawn[0][1], drawn[1][1])
 
 
@@ -73,9 +75,9 @@ def test_every_step_and_device_has_draws_of_its_own():
 def test_weights_times_losses_are_what_descends_by_token_too(book, micro_batch, direction):
     run = book.point("satimp", variant="baldro-dv", dv_level="token", dv_beta=0.05, dv_direction=direction)
     forget = book.forget_batch(5)
-    _, seen = book.ours(run, forget, book.draw(5, seed=2), micro_batch=micro_batch)
+    _, step_log = book.ours(run, forget, book.draw(5, seed=2), micro_batch=micro_batch)
     units = torch.cat([book.token_losses(run, *one) for one in book.seen([s.tokens for s in forget])])
     units = units.detach()
     weights = torch.softmax((units if direction == "hard" else -units) / run.dv_beta, 0)
-    assert float((seen.weight_B * seen.loss_B).sum()) == pytest.approx(float((weights * units).sum()), rel=1e-5)
-    assert float(seen.weight_B.sum()) == pytest.approx(1)
+    assert float((step_log.weight_B * step_log.loss_B).sum()) == pytest.approx(float((weights * units).sum()), rel=1e-5)
+    assert float(step_log.weight_B.sum()) == pytest.approx(1)

@@ -35,9 +35,9 @@ def test_weights_are_of_the_whole_batch_for_every_variant(book, variant):
     kept = book.retain_value(run, list(book.seen(retain)))
     expected = book.gradient(0.7 * (weights * losses).sum() + 1.3 * kept)
     for micro_batch in (64, 9, 4, 1):
-        gradients, seen = book.ours(run, forget, retain, micro_batch=micro_batch)
+        gradients, step_log = book.ours(run, forget, retain, micro_batch=micro_batch)
         assert book.distance(gradients, expected) < CLOSE
-        assert seen.weight_B.tolist() == pytest.approx(weights.tolist(), rel=1e-4, abs=1e-8)
+        assert step_log.weight_B.tolist() == pytest.approx(weights.tolist(), rel=1e-4, abs=1e-8)
 
 
 @pytest.mark.parametrize("name", RETAINS)
@@ -46,10 +46,10 @@ def test_a_retain_loss_is_the_textbooks(book, name):
     expected = book.update(run, forget, retain)
     told = book.retain_value(run, list(book.seen(retain))).item()
     for micro_batch in (64, 3, 1):
-        gradients, seen = book.ours(run, forget, retain, micro_batch=micro_batch)
+        gradients, step_log = book.ours(run, forget, retain, micro_batch=micro_batch)
         assert book.distance(gradients, expected) < CLOSE
         if "dv" not in name and "of kl" not in name:
-            assert seen.retain == pytest.approx(told, rel=1e-5)
+            assert step_log.retain == pytest.approx(told, rel=1e-5)
     plain = book.update(book.point("npo", variant="baldro-dv"), forget, retain)
     assert book.distance(plain, expected) > 0.01
 
@@ -57,30 +57,30 @@ def test_a_retain_loss_is_the_textbooks(book, name):
 def test_kl_to_the_reference_is_0_where_the_model_is_the_reference(book):
     book.reference = book.model
     run, retain = book.point("npo", retain_loss="kl", forget_weight=0), book.draw(5, 2)
-    gradients, seen = book.ours(run, book.forget_batch(2), retain)
-    assert seen.retain == pytest.approx(0, abs=1e-9)
+    gradients, step_log = book.ours(run, book.forget_batch(2), retain)
+    assert step_log.retain == pytest.approx(0, abs=1e-9)
     assert max(float(g.norm()) for g in gradients.values()) < 1e-6
 
 
 def test_the_reference_is_not_a_second_model(book):
     """Hidden states of answer tokens and one head: no parameter of the model is held twice but the head's."""
     run, retain = book.point("npo", retain_loss="kl"), book.draw(5, 2)
-    memory = book.memory(run, [], retain)
-    assert {t: len(h) for t, h in memory.hidden.items()} == {t: t.answer for t in retain}
-    assert memory.head.linear.keywords["weight"].shape == book.model.lm_head.weight.shape
-    assert not memory.activation and not book.memory(book.point("npo"), [], retain).hidden
+    cache = book.cache(run, [], retain)
+    assert {t: len(h) for t, h in cache.hidden.items()} == {t: t.answer for t in retain}
+    assert cache.head.linear.keywords["weight"].shape == book.model.lm_head.weight.shape
+    assert not cache.activation and not book.cache(book.point("npo"), [], retain).hidden
 
 
 def test_the_reference_stays_while_the_model_moves(book):
     run, forget, retain = book.point("undial"), book.forget_batch(4), book.draw(4, 2)
     before = book.update(run, forget, retain)
     book.reference = book.model
-    memory = book.memory(run, forget, retain)
+    cache = book.cache(run, forget, retain)
     with torch.no_grad():
         for parameter in book.model.parameters():
             parameter.mul_(1.5)
     book.model.zero_grad(set_to_none=True)
-    Step(book.model, run, micro_batch=3, memory=memory).accumulate(book.given(run, forget), retain)
+    Step(book.model, run, micro_batch=3, cache=cache).accumulate(book.given(run, forget), retain)
     moved = {name: p.grad for name, p in book.model.named_parameters()}
     assert book.distance(moved, before) > 0.1
     again = book.model

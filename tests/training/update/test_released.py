@@ -40,6 +40,6 @@ def test_alone_in_its_micro_batch_a_sample_is_weighted_as_in_base(book, variant)
     forget, retain = book.forget_batch(5), book.draw(5, seed=2)
     alone = book.point("npo", **VARIANTS[variant], robust_scope="micro-batch", micro_batch_size=1)
     base = book.ours(book.point("npo", retain_normalisation="sample-mean"), forget, retain)[0]
-    gradients, seen = book.ours(alone, forget, retain)
+    gradients, step_log = book.ours(alone, forget, retain)
     assert book.distance(gradients, base) < CLOSE
-    assert seen.weight_B.tolist() == pytest.approx([0.2] * 5)
+    assert step_log.weight_B.tolist() == pytest.approx([0.2] * 5)

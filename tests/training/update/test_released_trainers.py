@@ -151,10 +151,10 @@ def test_a_released_trainer_is_a_choice_of_options(book, name):
     options = dict(forget_weight=GAMMA, retain_weight=ALPHA) | options
     run = book.point(objective, **options, robust_scope="micro-batch", micro_batch_size=SIZE)
     for micro_batch in (64, SIZE, 2):
-        gradients, seen = book.ours(run, forget, retain, micro_batch=micro_batch)
+        gradients, step_log = book.ours(run, forget, retain, micro_batch=micro_batch)
         assert book.distance(gradients, expected) < CLOSE
         if "Dr" not in name and name != "retain alone":  # there the value is no weighted mean
-            logged = GAMMA * float((seen.weight_B * seen.loss_B).sum()) + ALPHA * seen.retain
+            logged = GAMMA * float((step_log.weight_B * step_log.loss_B).sum()) + ALPHA * step_log.retain
             assert logged == pytest.approx(value.item(), rel=1e-5)
     whole = book.point(objective, **options)
     assert book.distance(book.ours(whole, forget, retain)[0], expected) > 0.01, "the scope changes nothing here"
@@ -175,9 +175,9 @@ def test_a_token_mean_is_the_batchs_whatever_the_pieces(book, variant):
     run = book.point("graddiff", **variant, **MEAN)
     whole, logged = book.ours(run, forget, retain)
     for micro_batch in (7, 3, 1):
-        gradients, seen = book.ours(run, forget, retain, micro_batch=micro_batch)
+        gradients, step_log = book.ours(run, forget, retain, micro_batch=micro_batch)
         assert book.distance(gradients, whole) < CLOSE
-        assert seen.loss_B.tolist() == pytest.approx(logged.loss_B.tolist(), rel=1e-5)
+        assert step_log.loss_B.tolist() == pytest.approx(logged.loss_B.tolist(), rel=1e-5)
     if not variant:
         ids, labels = padded([s.tokens for s in forget])
         told = -book.model(input_ids=ids, labels=labels).loss.item()

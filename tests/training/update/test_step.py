@@ -18,11 +18,11 @@ def test_update_does_not_depend_on_the_micro_batch(book, objective, variant):
     whole, logged = book.ours(run, forget, retain, micro_batch=64)
     assert book.distance(whole, expected) < CLOSE
     for micro_batch in (32, 8, 1):
-        pieces, seen = book.ours(run, forget, retain, micro_batch=micro_batch)
+        pieces, step_log = book.ours(run, forget, retain, micro_batch=micro_batch)
         assert book.distance(pieces, whole) < CLOSE
         for name in ("loss_B", "weight_B", "nll_B"):
-            assert getattr(seen, name).tolist() == pytest.approx(getattr(logged, name).tolist(), rel=1e-4, abs=1e-9)
-        assert seen.retain == pytest.approx(logged.retain)
+            assert getattr(step_log, name).tolist() == pytest.approx(getattr(logged, name).tolist(), rel=1e-4, abs=1e-9)
+        assert step_log.retain == pytest.approx(logged.retain)
 
 
 def test_what_a_step_saw(book):
@@ -31,19 +31,19 @@ def test_what_a_step_saw(book):
     logps = [now.logp for now, _ in book.seen([s.tokens for s in forget])]
     kept = book.retain_value(run, list(book.seen(retain))).item()
     for micro_batch in (64, 2):
-        _, seen = book.ours(run, forget, retain, micro_batch=micro_batch)
-        assert seen.loss_B.tolist() == pytest.approx(losses.tolist(), rel=1e-5)
-        assert seen.weight_B.tolist() == pytest.approx(torch.softmax(losses / 6, 0).tolist(), rel=1e-4)
-        assert seen.nll_B.tolist() == pytest.approx([-x.mean().item() for x in logps], rel=1e-5)
-        assert seen.retain == pytest.approx(kept, rel=1e-5)
+        _, step_log = book.ours(run, forget, retain, micro_batch=micro_batch)
+        assert step_log.loss_B.tolist() == pytest.approx(losses.tolist(), rel=1e-5)
+        assert step_log.weight_B.tolist() == pytest.approx(torch.softmax(losses / 6, 0).tolist(), rel=1e-4)
+        assert step_log.nll_B.tolist() == pytest.approx([-x.mean().item() for x in logps], rel=1e-5)
+        assert step_log.retain == pytest.approx(kept, rel=1e-5)
 
 
 def test_npo_starts_at_13_86_and_needs_a_reference(book):
     tokens = [s.tokens for s in book.forget_batch(5)]
     start = [now.logp.tolist() for now, _ in book.seen(tokens)]
     forget = [Sample(tokens=t, reference=r) for t, r in zip(tokens, start, strict=True)]
-    _, seen = book.ours(book.point("npo"), forget, [])
-    assert seen.loss_B.tolist() == pytest.approx([20 * math.log(2)] * 5, rel=1e-5)
+    _, step_log = book.ours(book.point("npo"), forget, [])
+    assert step_log.loss_B.tolist() == pytest.approx([20 * math.log(2)] * 5, rel=1e-5)
     with pytest.raises(BaldroError, match="reference"):
         book.ours(book.point("npo"), [Sample(tokens=t) for t in tokens], [])
 
@@ -91,6 +91,6 @@ def test_g_ranks_without_gradients_and_goes_on_with_half(book, variant, retained
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_g_keeps_one_of_the_smallest_batches(book, count):
     run, forget, retain = book.point("npo", variant="baldro-g"), book.forget_batch(count), book.draw(2, seed=2)
-    gradients, seen = book.ours(run, forget, retain)
+    gradients, step_log = book.ours(run, forget, retain)
     assert book.distance(gradients, book.update(run, forget, retain)) < CLOSE
-    assert sorted(seen.weight_B.tolist()) == [0.0] * (count - 1) + [1.0]
+    assert sorted(step_log.weight_B.tolist()) == [0.0] * (count - 1) + [1.0]

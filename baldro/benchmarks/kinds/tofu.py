@@ -1,0 +1,139 @@
+"""TOFU's rows, or others in its schema: questions and answers, with paraphrases and wrong answers (Maini et al. 2024, arXiv 2401.06121)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from baldro.benchmarks.definition import MEMBERSHIP, Count, Definition, Places, Splits
+from baldro.benchmarks.section import Section
+from baldro.errors import BaldroError, unknown
+from baldro.places import resolve
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FIXED = ("full", "base", "retain_perturbed", "real_authors_perturbed", "world_facts_perturbed")
+"""Names that TOFU's schema has given away."""
+SCORES = ("probability", "rouge", "truth_ratio")
+ROUGES = ("rouge1_recall", "rouge1_f1", "rougeL_f1")
+PARTS = ("forget", "retain", "real_authors", "world_facts")
+
+
+class QuestionsAndAnswers(Definition):
+    """What all benchmarks in TOFU's schema share, wherever their rows come from; the settings are the published evaluation logs'."""
+
+    sections: ClassVar[tuple[Section, ...]] = (
+        Section(name="forget", split="{split}_perturbed", membership=True, paraphrase=True, wrong=5),
+        Section(name="retain", split="retain_perturbed", paraphrase=True, wrong=5),
+        Section(name="real_authors", split="real_authors_perturbed", wrong=3),
+        Section(name="world_facts", split="world_facts_perturbed", wrong=3),
+        Section(name="holdout", split="{holdout}", generate=False, membership=True, optional=True),
+    )
+    metrics: ClassVar[tuple[str, ...]] = (
+        *("forget_quality", "forget_quality_d", "model_utility", "exact_memorization", "extraction_strength"),
+        *(f"{part}_{score}" for part in PARTS for score in (*SCORES, *ROUGES)),
+        *MEMBERSHIP,
+        *("fluency", "forget_repetition", "forget_length", "retain_repetition", "retain_length"),
+    )
+    columns: ClassVar[tuple[str, ...]] = (
+        *("forget_quality", "forget_quality_d", "model_utility"),
+        *("exact_memorization", "extraction_strength", "forget_truth_ratio"),
+    )
+    compared: ClassVar[tuple[tuple[str, str], ...]] = (("forget", "truth_ratio"),)
+    log: ClassVar[str] = "tofu"
+
+
+class Benchmark(QuestionsAndAnswers):
+    """TOFU's rows, in a folder of JSON lines or on the hub."""
+
+    kind: Literal["tofu"] = Field(description="TOFU's rows.")
+    source: Places = Field(description="Where the rows are: a folder of JSON lines named as on the hub, or the hub.")
+    forget: Splits = Field(
+        description="Forget split -> its retain split; the ratios that a grid may name. Its wrong answers and paraphrases are in "
+        "{split}_perturbed."
+    )
+    holdout: Splits | None = Field(
+        None,
+        description="Forget split -> the split of rows that no model saw, which membership attacks (mia_*, privleak) hold it against. A "
+        "forget split that is not named has no such metrics, nor any without this key.",
+    )
+    retain_rows: Count | None = Field(
+        None,
+        description="Keep only the first so many rows of the smallest retain split (fewer real rows); all by default.",
+    )
+    alternates: Places | None = Field(
+        None,
+        description="Places of another answer to each forget question, as under `source`, but none on the hub: a file of JSON lines "
+        "(question, answer, alternate_answer), or a folder of such files. For objectives that teach other answers; none by default.",
+    )
+
+    @field_validator("forget")
+    @classmethod
+    def _names_are_free(cls, forget: dict[str, str]) -> dict[str, str]:
+        _check_free([*forget, *forget.values()])
+        return forget
+
+    @field_validator("holdout")
+    @classmethod
+    def _of_forget_splits(cls, held: dict[str, str] | None, info: ValidationInfo) -> dict[str, str] | None:
+        for name in held or ():
+            if name not in info.data.get("forget", held):
+                raise unknown("forget split", name, info.data["forget"])
+        _check_free((held or {}).values())
+        return held
+
+    @property
+    def other_answers(self) -> tuple[str, ...]:
+        return ("idk", "alternates") if self.alternates else ("idk",)
+
+    def held_out(self, split: str) -> str | None:
+        return (self.holdout or {}).get(split)
+
+    def files(self, *, what: str) -> list[str]:
+        folder = resolve(self.source, what=what).path
+        rows = folder.glob("*.json") if folder else ()
+        return sorted({str(path) for path in (*rows, *alternate_files(self.alternates, what=what))})
+
+    def load(self) -> "pd.DataFrame":
+        from baldro.benchmarks.tofu import load
+
+        others = alternate_files(self.alternates, what="the benchmark")
+        return load(
+            self.source, forget=self.forget, holdout=self.holdout, retain_rows=self.retain_rows, alternates=others
+        )
+
+
+def alternate_files(places: Sequence[str] | None, *, what: str) -> list[Path]:
+    """The local files with other answers: the first of the places that exists, if a folder the JSON files in it; none without places.
+
+    Args:
+        what: the benchmark, for errors.
+
+    Raises:
+        BaldroError: places that are nowhere or on the hub; a folder without such files.
+    """
+    if places is None:
+        return []
+    source = resolve(places, what=f"the file of alternates of {what}")
+    if source.path is None:
+        raise BaldroError(
+            f"{what}: alternates: {source} is on the hub; allowed: a local file of JSON lines, or a folder of them"
+        )
+    if source.path.is_file():
+        return [source.path]
+    files = sorted(path for path in source.path.iterdir() if path.suffix in (".json", ".jsonl"))
+    if not files:
+        raise BaldroError(
+            f"{what}: alternates: {source} has no file *.json or *.jsonl; allowed: a file of JSON lines, or a folder of them"
+        )
+    return files
+
+
+def _check_free(names: Sequence[str]) -> None:
+    for name in names:
+        if name in FIXED:
+            raise BaldroError(
+                f"a split is named {name!r}, which is another one's name; allowed: any but {', '.join(FIXED)}"
+            )

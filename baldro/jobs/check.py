@@ -1,0 +1,16 @@
+"""`baldro check`: every run that a config means, or what is wrong with it."""
+
+import sys
+from argparse import Namespace
+
+from baldro.plan import slow_bf16
+from baldro.runs import load
+
+
+def run(options: Namespace) -> None:
+    """What the verb's options say."""
+    experiment = load(options.config)
+    for each in experiment.lineage():
+        print(each.id)
+    if slow := slow_bf16(experiment):
+        print(slow, file=sys.stderr)

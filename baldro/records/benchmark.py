@@ -1,0 +1,79 @@
+"""data/{benchmark}.parquet, by `baldro benchmark`: a benchmark's rows, and the frame's `attrs`: its kind, and notes on its rows."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from baldro.errors import BaldroError, unknown
+from baldro.records.store import read_columns, write_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ("split", "index", "question", "answer", "paraphrased_answer", "perturbed_answer", "alternate_answer")
+
+
+Rows = list[dict]
+"""question, answer and, where a row has them, the other texts of COLUMNS."""
+
+
+def place(results: Path, benchmark: str) -> Path:
+    """Where it is."""
+    return results / "data" / f"{benchmark}.parquet"
+
+
+def frame_of(splits: Mapping[str, Rows]) -> "pd.DataFrame":
+    """Rows by split as one table, in order; a text that a row lacks is None."""
+    import pandas as pd
+
+    texts = COLUMNS[2:]
+    rows = [
+        {"split": name, "index": i, **{text: row.get(text) for text in texts}}
+        for name in splits
+        for i, row in enumerate(splits[name])
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS, dtype=object).astype({"index": int})  # object: None would become NaN
+
+
+def write(path: Path, frame: "pd.DataFrame") -> None:
+    """Store a benchmark, whole or not at all."""
+    write_table(path, frame, COLUMNS)
+
+
+def read(path: Path) -> "pd.DataFrame":
+    """A stored benchmark, every split of it.
+
+    Raises:
+        BaldroError: a file that is not there, or that is none of `baldro benchmark`.
+    """
+    if not path.is_file():
+        raise BaldroError(f"{path} is not there; run `baldro benchmark` first")
+    return read_columns(path, COLUMNS, made_by="this `baldro benchmark`")
+
+
+def notes(path: Path) -> list[str]:
+    """What was noted of a stored benchmark's rows, a line each; mostly nothing."""
+    from pyarrow import ArrowException
+    from pyarrow.parquet import read_schema
+
+    try:
+        stored = read_schema(path).metadata or {}
+    except (OSError, ArrowException) as error:
+        raise BaldroError(f"{path}: not a parquet file ({error}); is the file cut short?") from None
+    return json.loads(stored.get(b"PANDAS_ATTRS", b"{}")).get("notes", [])
+
+
+def split(frame: "pd.DataFrame", name: str) -> "pd.DataFrame":
+    """The records of one split, in order."""
+    rows = frame[frame["split"] == name].sort_values("index", ignore_index=True)
+    if rows.empty:
+        raise unknown("split", name, frame["split"].unique(), where="the benchmark's table")
+    return rows
+
+
+def content_hash(frame: "pd.DataFrame") -> str:
+    """A hash of the rows themselves; a folder's name says nothing about what is in it."""
+    text = json.dumps(frame.astype(object).where(frame.notna(), None).to_dict("records"), default=list, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,150 @@
+"""One half of a batch: how the losses of all its samples become weights, and these a gradient, whatever the pieces.
+
+What fits one forward pass takes one; otherwise uniform weights are known before, those of an online variant are found on the way
+(`OnlineSoftmax`, no second forward pass), and all others from the losses without gradients, after which only samples with weight go
+forward and backward. A variant most of whose weights are 0 always ranks first: the forward pass costs less than what it saves.
+
+Shape legend: B samples of the half, T answer tokens, U units that are weighted: samples, or the batch's answer tokens.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from baldro.methods import variants as robust
+from baldro.methods.objectives import TokenStats
+from baldro.methods.variants.online import OnlineSoftmax
+from baldro.runs import VARIANTS
+from baldro.training.update.gradients import Gradients
+from baldro.training.update.parts import DeviceGroup, StepLog
+
+
+class Half(ABC):
+    """Samples of one half of the batch, or of one micro-batch, and their weights.
+
+    Args:
+        lengths: positions of each sample, by which pieces are ordered.
+        variant: a key of VARIANTS; `fields` are its own, by their names in its function.
+        room: samples in one forward pass.
+    """
+
+    online: bool
+    """Whether weights may be found on the way: the variant's may, and nothing else is in the gradient that is scaled."""
+
+    def __init__(
+        self, *, lengths: Sequence[int], variant: str, fields: dict[str, Any], room: int, devices: DeviceGroup
+    ):
+        self.lengths, self.count, self.room, self.devices = lengths, len(lengths), room, devices
+        self.variant, self.fields = VARIANTS[variant], fields
+        self.weigh: Callable[..., Tensor] = robust.weights(variant)
+        self.log = StepLog(self.count)
+        self.mine = devices.share(self.count)
+        self.weights_B: Tensor | None = None
+        """Once they are known."""
+
+    # What each half knows --------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def stats(self, piece: Sequence[int]) -> TokenStats:
+        """Forward pass over some samples."""
+
+    @abstractmethod
+    def units(self, stats: TokenStats, piece: Sequence[int]) -> Tensor:
+        """The losses that are weighted: of samples (B,), or of all answer tokens, row by row (U,)."""
+
+    def ranks(self, losses_B: Tensor, stats: TokenStats) -> Tensor:
+        """The numbers that weights are computed from: the losses, unless the run ranks by another quantity."""
+        return losses_B
+
+    # Weights ---------------------------------------------------------------------------------------------------------
+
+    def prepare(self) -> list[int]:
+        """Weights that are known before the backward passes, if the variant's are; this device's samples that have any."""
+        if not self.count:
+            self._know(torch.zeros(0))
+        elif self.variant.uniform:
+            self._know(self.weigh(torch.zeros(self.count, dtype=torch.float64)))
+        elif self.variant.ranks:
+            self._know(self.weigh(self._without_gradients(), **self.fields))
+        return self.mine
+
+    def _know(self, weights_B: Tensor) -> None:
+        self.weights_B = weights_B.double().cpu()
+        self.mine = [i for i in self.mine if self.weights_B[i] != 0]
+
+    def _without_gradients(self) -> Tensor:
+        """What the weights are taken from, of every sample (B,)."""
+        ranks_B = torch.zeros(self.count, dtype=torch.float64)
+        for piece in self.pieces(self.mine):
+            with self.forward.measuring():
+                stats = self.stats(piece)
+                losses_B = self.units(stats, piece)
+                self.log.note(piece, losses_B, stats)
+                ranks_B[piece] = self.ranks(losses_B, stats).double().cpu()
+        return self.devices.total(ranks_B)
+
+    def pieces(self, indices: Sequence[int]) -> list[list[int]]:
+        """Pieces of similar length, as many samples as one forward pass takes."""
+        ordered = sorted(indices, key=lambda i: -self.lengths[i])
+        return [ordered[at : at + self.room] for at in range(0, len(ordered), self.room)]
+
+    # Losses ----------------------------------------------------------------------------------------------------------
+
+    def loss(self, stats: TokenStats, piece: Sequence[int], weigh: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """sum_u w_u l_u of a piece, weights constant; notes what each sample had.
+
+        Args:
+            weigh: losses -> weights, where they are not known: by default those of the piece alone, which must be all samples.
+        """
+        units_U = self.units(stats, piece)
+        known, weigh = self.weights_B, weigh or self._of_all
+        weights_U = known[list(piece)] if known is not None else weigh(units_U.detach())
+        weights_U = weights_U.detach().to(units_U)
+        self._note(units_U, weights_U, piece, stats)
+        return (weights_U * units_U).sum()
+
+    def _of_all(self, units_U: Tensor) -> Tensor:
+        return self.weigh(units_U, **self.fields)
+
+    def _note(self, units_U: Tensor, weights_U: Tensor, piece: Sequence[int], stats: TokenStats) -> None:
+        self.log.note(piece, units_U, stats)
+        self.log.weight_B[list(piece)] = weights_U.double().cpu()
+
+    def backward(self, factor: float, gradients: Gradients) -> None:
+        """Leaves factor * the gradient of this half; `prepare` was called before."""
+        if self.weights_B is None and not (self.devices.size == 1 and len(self.mine) <= self.room):
+            if self.online:
+                return self._online(factor, gradients)
+            self._know(self.weigh(self._without_gradients(), **self.fields))
+        for piece in self.pieces(self.mine):
+            (factor * self.loss(self.stats(piece), piece)).backward()
+            gradients.collect()
+
+    def _online(self, factor: float, gradients: Gradients) -> None:
+        """Gradients weighted by exp(x - m), shrunk when m grows, divided by Z in the end."""
+        softmax = OnlineSoftmax(**self.fields)
+
+        def scale(by: float) -> None:
+            if by != 1:
+                self.log.weight_B *= by
+                gradients.scale(by)
+
+        def admit(units_U: Tensor) -> Tensor:
+            weights_U, shrink = softmax.admit(units_U)
+            scale(shrink)
+            return weights_U
+
+        for piece in self.pieces(self.mine):
+            (factor * self.loss(self.stats(piece), piece, admit)).backward()
+            gradients.collect()
+        scale(softmax.raise_to(self.devices.largest(softmax.m)))
+        scale(1 / float(self.devices.total(torch.tensor([softmax.Z], dtype=torch.float64))))
+
+    def share(self) -> None:
+        """Every device's samples on every device; from now on the weights are known."""
+        self.log.share(self.devices)
+        if self.weights_B is None:
+            self.weights_B = self.log.weight_B
