@@ -11,6 +11,7 @@ import yaml
 
 from baldro.benchmarks import tofu
 from baldro.cli.main import parser
+from baldro.plan import describe
 from baldro.runs import load
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,6 +67,18 @@ def test_the_readmes_table_is_the_example_reports():
     for row in rows:
         for cell in row[2:]:
             assert cell in report, (row[0], cell)
+
+
+@pytest.mark.parametrize(("config", "gpu"), [("paper-tofu", "h200"), ("paper-muse", "h200"), ("cross-model", "h100")])
+def test_the_readmes_hours_are_those_of_the_plan(config, gpu):
+    (line,) = (
+        line for line in (ROOT / "README.md").read_text().splitlines() if f"{config}.yaml PROFILE=slurm` |" in line
+    )
+    told = re.search(r"([\d.]+) h on (\w+)s \|$", line)
+    planned = re.search(
+        r"^  total +([\d.]+) h$", describe(load(ROOT / f"experiments/{config}.yaml"), gpu=gpu), re.MULTILINE
+    )
+    assert (told[1], told[2].lower()) == (planned[1], gpu)
 
 
 def test_the_first_tutorials_config_means_the_runs_that_it_lists():
