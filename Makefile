@@ -14,7 +14,7 @@ ARGS ?=
 PARALLEL := --numprocesses auto --dist worksteal
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run plan test test-all test-processes test-slurm gpu lint env clean
+.PHONY: run plan test test-all test-processes test-slurm gpu lint docs example env clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/ready $(if $(findstring smollm2,$(CONFIG)),weights/SmolLM2-135M-Instruct.Q4_1.gguf)
@@ -45,6 +45,21 @@ lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check --compact-diff Snakefile workflow benchmarks
+
+# The documentation as a site, in site/, every link of it checked.
+docs: .venv-docs/ready
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --strict
+
+.venv-docs/ready: docs/requirements.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/pip install --quiet --disable-pip-version-check --requirement docs/requirements.txt
+	@touch $@
+
+# What the documentation shows of the default experiment, from its finished report.
+example:
+	cp results/reports/fictional/report.html docs/example/report.html
+	cp results/reports/fictional/figures/fictional--tiny--tradeoff.png docs/example/tradeoff.png
+	cp results/reports/fictional/tables/fictional--tiny.csv docs/example/table.csv
 
 env: $(VENV)/ready
 

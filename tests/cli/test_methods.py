@@ -136,7 +136,7 @@ def test_bounds_and_costs_by_hand(generator):
 
 
 def test_the_readme_names_every_method():
-    chapter = (ROOT / "README.md").read_text().split("\n## Methods\n")[1].split("\n## ")[0]
+    chapter = (ROOT / "README.md").read_text().split("\n## What it can do\n")[1].split("\n## ")[0]
     for axis, room in (("objective", "objectives"), ("variant", "variants"), ("combiner", "combiners")):
         (row,) = (line for line in chapter.splitlines() if line.startswith(f"| `{axis}`"))
         there = {name for name, (of, _) in METHODS.items() if of == room}
