@@ -18,7 +18,7 @@ from pathlib import Path
 from common import ratio
 
 from baldro.cli.main import main as baldro
-from baldro.runs import OBJECTIVES, load
+from baldro.runs import load
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = {100: (2, 5), 1_000: (10, 10), 5_000: (20, 25)}
@@ -50,7 +50,7 @@ def naive(grid: dict) -> set[str]:
 
 def ids(given: dict) -> set[str]:
     """The same from the experiment: values checked, names looked up, defaults and what does not matter left out."""
-    return {run.id for run in load(given).runs if OBJECTIVES[run.objective].unlearns}
+    return {run.id for run in load(given).runs if run.facts.forgets}
 
 
 def planned(path: Path) -> float:

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = """
-errors slurm places durable prompts models methods benchmarks runs plan training scoring metrics stats report jobs cli
+errors slurm places durable prompts models methods benchmarks stages runs plan training scoring metrics stats report jobs cli
 """
 ROOMS = ORDER.split()
 MODULES = sorted((ROOT / "baldro").rglob("*.py"))
@@ -70,7 +70,7 @@ def test_rules_are_calls_of_verbs_without_python_of_their_own():
         assert not re.search(r"^ +(run|script|notebook|wrapper):", path.read_text(), re.MULTILINE), path
 
 
-@pytest.mark.parametrize("module", ["runs", "plan", "benchmarks", "metrics", "stats", "report", "cli.main"])
+@pytest.mark.parametrize("module", ["stages", "runs", "plan", "benchmarks", "metrics", "stats", "report", "cli.main"])
 def test_what_needs_no_model_loads_none(module):
     heavy = "{'torch', 'transformers', 'matplotlib', 'datasets', 'snakemake'}"
     code = f"import sys, baldro.{module}; print(sorted({heavy} & set(sys.modules)))"

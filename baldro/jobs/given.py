@@ -15,7 +15,7 @@ from baldro.durable.contents import model_content
 from baldro.durable.files import read_json
 from baldro.errors import BaldroError, unknown
 from baldro.prompts.prompt import Prompt
-from baldro.runs import OBJECTIVES, Run
+from baldro.runs import Run
 
 BUILD = "build"
 """As in `baldro.models`, which needs torch."""
@@ -95,7 +95,7 @@ def check_unlearning(
     Raises:
         BaldroError: an option that it needs is missing.
     """
-    method, stored = OBJECTIVES[run.objective], "a file that `baldro reference` wrote"
+    method, stored = run.method, "a file that `baldro reference` wrote"
     asked = [
         (method.retains, retain_split, "--retain-split", "a split of the benchmark, e.g. retain90"),
         ("reference" in method.needs, reference, "--reference", stored),

@@ -8,7 +8,6 @@ from baldro.durable.files import remove, write_json
 from baldro.durable.lease import Lease, Stop
 from baldro.jobs import finished, provenance
 from baldro.jobs.given import Given, check_unlearning, read
-from baldro.runs import OBJECTIVES
 
 
 def run(options: Namespace, stop: Stop) -> None:
@@ -88,7 +87,7 @@ def _check_scoring(given: Given, options: Namespace, network: Any, tokenizer: An
     """A one-line error where the scoring that will follow cannot fit the model's positions: now, and not after the training."""
     from baldro.scoring import check_room
 
-    if options.max_new_tokens and OBJECTIVES[given.run.objective].unlearns:
+    if options.max_new_tokens and given.run.facts.tabled:
         check_room(
             network,
             tokenizer,
@@ -130,8 +129,8 @@ def _restored(given: Given, options: Namespace, identity: str, lease: Lease) -> 
 
 
 def _keeps(given: Given) -> bool:
-    """An unlearned model is temporary, and made anew together with its scores; other models stay among the outputs."""
-    return OBJECTIVES[given.run.objective].unlearns
+    """A temporary model is made anew together with its scores; other models stay among the outputs."""
+    return given.run.facts.temporary
 
 
 def _main() -> bool:

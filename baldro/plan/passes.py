@@ -5,7 +5,7 @@ Everything follows from what the methods declare: which answers an objective loo
 
 from dataclasses import dataclass
 
-from baldro.runs import COMBINERS, OBJECTIVES, VARIANTS, Run
+from baldro.runs import COMBINERS, VARIANTS, Run
 
 CURVED = 3
 """What the product of a Hessian with a vector takes, in units of a forward and a backward pass: both once more, with the backward pass
@@ -47,8 +47,8 @@ def of_forget(run: Run, *, micro_batch: int | None = None) -> Passes:
     Args:
         micro_batch: sequences in one pass; None: the whole batch.
     """
-    method = OBJECTIVES[run.objective]
-    if not method.unlearns:
+    method = run.method
+    if not run.facts.forgets:
         return Passes(trained=1)
     sequences = 2 if method.answers else 1
     scoped = run.robust_scope == "micro-batch"
@@ -64,7 +64,7 @@ def of_forget(run: Run, *, micro_batch: int | None = None) -> Passes:
 
 def of_retain(run: Run, *, micro_batch: int | None = None) -> Passes:
     """Of a retain sample, of which a batch has as many; nothing where there are none."""
-    if not OBJECTIVES[run.objective].retains:
+    if not run.method.retains:
         return Passes()
     whole = _fits(run, 1, micro_batch)
     looks, kept = _weighed(run, run.retain_variant, "retain_", whole=whole)

@@ -11,15 +11,15 @@ from typing import Any
 
 import pandas as pd
 
+from baldro import runs
 from baldro.errors import BaldroError
-from baldro.runs import OBJECTIVES
 from baldro.slurm import stopped_by
 
 FILE = "slurm.jsonl"
-STAGES = ("finetune", "reference", "unlearn", "score")
+STAGES = ("finetune", "reference", "unlearn", "follow", "score")
 """Rules that SLURM runs, in the order of the workflow; those of one job are a row."""
-MADE_FROM = tuple(name for name, method in OBJECTIVES.items() if method.trains and not method.unlearns)
-"""Objectives of runs that make a model which rows start from; they are no rows themselves."""
+MADE_FROM = tuple(kind for stage in runs.STAGES.values() if not stage.tabled for kind in stage.kinds)
+"""Kinds of runs that make a model which rows start from; they are no rows themselves."""
 Job = Mapping[str, Any]
 """A line of the file."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from baldro.errors import unknown
 from baldro.metrics import METRICS as DEFINED
-from baldro.runs import COMBINERS, FIELDS, OBJECTIVES, VARIANTS
+from baldro.runs import COMBINERS, FIELDS, KINDS, OBJECTIVES, VARIANTS
 
 USUAL_COMBINER = FIELDS["combiner"]["default"]
 """The combiner of a method that names none."""
@@ -154,7 +154,7 @@ def check_metrics(names: list[str], present: list[str], *, where: str) -> None:
 
 def objective_label(objective: str) -> str:
     """*npo* -> *NPO*."""
-    return OBJECTIVES[objective].label if objective in OBJECTIVES else objective
+    return KINDS[objective].label if objective in KINDS else objective
 
 
 def objective_rank(objective: str) -> tuple[int, str]:

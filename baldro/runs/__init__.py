@@ -11,14 +11,17 @@ from baldro.runs.fingerprint import code_of, fingerprint
 from baldro.runs.loading import load
 from baldro.runs.moved import moved
 from baldro.runs.needs import Needs
-from baldro.runs.run import FIELDS, HYPERPARAMETERS, IDENTITY, Run
+from baldro.runs.run import FIELDS, HYPERPARAMETERS, IDENTITY, Run, shape
+from baldro.stages import KINDS, STAGES
 
 __all__ = [
     "COMBINERS",
     "FIELDS",
     "HYPERPARAMETERS",
     "IDENTITY",
+    "KINDS",
     "OBJECTIVES",
+    "STAGES",
     "VARIANTS",
     "Crossing",
     "Experiment",
@@ -30,4 +33,5 @@ __all__ = [
     "fingerprint",
     "load",
     "moved",
+    "shape",
 ]

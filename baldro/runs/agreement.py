@@ -5,7 +5,6 @@ from typing import Any
 
 from baldro.durable.files import read_json
 from baldro.errors import BaldroError, unknown
-from baldro.methods.catalogue import OBJECTIVES
 from baldro.places import find
 from baldro.runs.run import Run
 
@@ -38,7 +37,7 @@ def agree(run: Run, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) ->
     Raises:
         BaldroError: no other answers; no such layer; no retain model to compare with; an id too long.
     """
-    model, benchmark, needs = models[run.model], benchmarks[run.benchmark], OBJECTIVES[run.objective].needs
+    model, benchmark, needs = models[run.model], benchmarks[run.benchmark], run.method.needs
     for kind in OTHER_ANSWERS:
         if kind in needs and kind not in answers(benchmark):
             raise BaldroError(f"objective {run.objective!r}: benchmark {run.benchmark!r} has no {OTHER_ANSWERS[kind]}")
@@ -51,7 +50,8 @@ def agree(run: Run, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) ->
         )
     if len(run.id) > LONGEST:
         raise BaldroError(
-            f"the run {run.id!r} has a name of {len(run.id)} characters; allowed: {LONGEST}, so fewer fields at once"
+            f"the run {run.id!r} has a name of {len(run.id)} characters; allowed: {LONGEST}, so fewer fields at once, "
+            "or fewer runs one after the other"
         )
 
 

@@ -14,6 +14,7 @@ NO_NUMBERS = (
     "baldro.places",
     "baldro.durable",
     "baldro.runs",
+    "baldro.stages",
     "baldro.methods.catalogue",
     "baldro.methods.declared",
     "baldro.methods.signature",
@@ -28,7 +29,7 @@ def code_of(run: Run) -> str:
     """Fingerprint of what makes a run's weights: the loop, and its own objective, variants and combiner, no others."""
     own = (
         [f"methods.objectives.{run.objective}", f"methods.variants.{run.variant}"]
-        if OBJECTIVES[run.objective].unlearns
+        if run.objective in OBJECTIVES
         else []
     )
     own += [f"methods.variants.{run.retain_variant}", f"methods.combiners.{run.combiner}"] if run.combiner else []

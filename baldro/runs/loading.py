@@ -12,10 +12,11 @@ import yaml
 from baldro.benchmarks.splits import check_splits
 from baldro.durable.files import read_text
 from baldro.errors import BaldroError, unknown
-from baldro.methods.catalogue import AMBIGUOUS, COMBINERS, INSTEAD, VARIANTS, own_fields
+from baldro.methods.catalogue import AMBIGUOUS, COMBINERS, INSTEAD, VARIANTS
 from baldro.places import alternate_files, resolve
-from baldro.runs.experiment import Experiment, classifier, experiment, rows
+from baldro.runs.experiment import Experiment, classifier, experiment, rows, stages
 from baldro.runs.rule import check_metrics
+from baldro.stages import fields as own_fields
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "workflow" / "config.schema.yaml"
@@ -86,6 +87,7 @@ def schema_of_everything() -> dict[str, Any]:
     """The schema file, completed by what the methods' modules declare: their names, and their fields as axes."""
     schema = read(SCHEMA)
     axes = schema["$defs"]["axes"]["properties"]
+    axes["stage"]["items"] = {"enum": list(stages())}
     axes["objective"]["items"] = {"enum": [*rows(), *INSTEAD]}
     axes["variant"]["items"] = axes["retain_variant"]["items"] = {"enum": list(VARIANTS)}
     axes["combiner"]["items"] = {"enum": list(COMBINERS)}

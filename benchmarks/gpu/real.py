@@ -18,7 +18,7 @@ import yaml
 from baldro.cli.main import main as baldro
 from baldro.errors import BaldroError
 from baldro.places import resolve
-from baldro.runs import OBJECTIVES, Experiment, Run, load
+from baldro.runs import Experiment, Run, load
 from baldro.runs.experiment import parts
 from benchmarks.gpu.record import Context, OverBudget
 
@@ -115,15 +115,15 @@ class Work:
         """Everything in order; a row for each run that was trained or scored."""
         self._described()
         made = [run for run in self.experiment.lineage() if run not in self.experiment.runs]
-        compared = [run for run in self.experiment.runs if not OBJECTIVES[run.objective].trains]
-        unlearnt = [run for run in self.experiment.runs if OBJECTIVES[run.objective].unlearns]
+        compared = [run for run in self.experiment.runs if not run.facts.trains]
+        unlearnt = [run for run in self.experiment.runs if run.facts.forgets]
         for run in made:
             yield self._row(run, train=self._train(run))
         for run in compared:
             if run.objective == "original":
                 self._reference(run)
         for run in [*compared, *sorted(unlearnt, key=lambda run: run.seed)]:
-            trained = self._train(run) if OBJECTIVES[run.objective].trains else None
+            trained = self._train(run) if run.facts.trains else None
             seconds = self._score(run)
             self.scored += 1
             yield self._row(run, train=trained, score=seconds)
@@ -153,7 +153,7 @@ class Work:
 
     def _train(self, run: Run) -> float:
         needs, options = self.experiment.needs(run.model), []
-        if OBJECTIVES[run.objective].unlearns:
+        if run.facts.forgets:
             options = ["--retain-split", self.experiment.retain_split(run)]
             if self.experiment.references(run):
                 options += ["--reference", self._folder(self.experiment.original(run)) / "reference.parquet"]
@@ -170,7 +170,7 @@ class Work:
     def _score(self, run: Run) -> float:
         folder, limit = self._folder(run), self.experiment.benchmarks[run.benchmark].get("max_new_tokens", 200)
         samples = folder / "samples.parquet"
-        own = ["--start", folder / "model"] if OBJECTIVES[run.objective].trains else self._start(run)
+        own = ["--start", folder / "model"] if run.facts.trains else self._start(run)
         options = [*self._of(run, start=own), *self._at_once(run), "--max-new-tokens", limit, "--output", samples]
         held = self.experiment.holdout_split(run)
         options += ["--holdout", held] if held else []

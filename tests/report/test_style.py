@@ -27,7 +27,7 @@ from baldro.report.style import (
 from baldro.report.tables import build_tables
 from baldro.runs import COMBINERS, OBJECTIVES, VARIANTS, Run
 
-UNLEARN = [name for name, method in OBJECTIVES.items() if method.unlearns]
+UNLEARN = list(OBJECTIVES)
 ALL = {"rule": "all"}
 
 

@@ -8,13 +8,13 @@ from jsonschema import Draft202012Validator
 
 from baldro.benchmarks.splits import holdout
 from baldro.errors import BaldroError
-from baldro.methods.catalogue import own_fields
 from baldro.places import resolve
 from baldro.runs import COMBINERS, FIELDS, HYPERPARAMETERS, IDENTITY, OBJECTIVES, VARIANTS, load
 from baldro.runs.agreement import LONGEST
 from baldro.runs.experiment import rows
 from baldro.runs.loading import ROOT, SCHEMA, read, schema_of_everything
 from baldro.runs.run import Run
+from baldro.stages import fields as own_fields
 
 GOOD = {
     "benchmark": "benchmark: fictional",
@@ -355,12 +355,12 @@ SETTINGS = [name for name in HYPERPARAMETERS if name not in own_fields()]
 
 
 def test_the_schemas_axes_are_the_runs_fields():
-    assert set(AXES) == set(FIELDS) == {*IDENTITY, *HYPERPARAMETERS}
+    assert set(AXES) - {"stage", "then"} == set(FIELDS) == {*IDENTITY, *HYPERPARAMETERS}
     assert list(WHOLE["$defs"]["settings"]["properties"]) == SETTINGS
 
 
 def test_a_methods_field_is_written_down_in_its_module_only():
-    assert set(WRITTEN["$defs"]["axes"]["properties"]) == {*IDENTITY, *SETTINGS}
+    assert set(WRITTEN["$defs"]["axes"]["properties"]) == {*IDENTITY, "stage", "then", *SETTINGS}
     text = SCHEMA.read_text()
     assert not [name for name in own_fields() if f"{name}:" in text]
 
@@ -388,7 +388,7 @@ def test_a_fields_default_choices_and_bounds_are_the_codes(name):
 
 def test_the_schemas_methods_are_the_codes():
     assert AXES["objective"]["items"]["enum"] == [*rows(), "dpo", "loku"]  # the last two are told otherwise
-    assert list(rows()) == [name for name, method in OBJECTIVES.items() if method.unlearns]
+    assert list(rows()) == list(OBJECTIVES)
     assert AXES["variant"]["items"]["enum"] == AXES["retain_variant"]["items"]["enum"] == list(VARIANTS)
     assert AXES["combiner"]["items"]["enum"] == list(COMBINERS)
     for name in ("objective", "variant", "retain_variant", "combiner"):

@@ -8,7 +8,7 @@ import pytest
 
 from baldro.errors import BaldroError
 from baldro.places import MUSE, MUSE_RAW
-from baldro.runs import OBJECTIVES, Run, load
+from baldro.runs import Run, load
 from baldro.runs.agreement import answers
 from baldro.runs.experiment import expand
 
@@ -20,7 +20,7 @@ def of(*blocks, **more):
 
 
 def unlearned(experiment) -> list[Run]:
-    return [run for run in experiment.runs if OBJECTIVES[run.objective].unlearns]
+    return [run for run in experiment.runs if run.facts.forgets]
 
 
 def test_base_has_no_dv_beta_so_five_make_one_run():

@@ -11,9 +11,7 @@ from baldro.runs import OBJECTIVES, Run, code_of, fingerprint
 PACKAGE = Path(__file__).resolve().parents[2] / "baldro"
 STAGES = {"benchmarks", "scoring", "metrics", "report"}
 POINT = dict(benchmark="b", model="m", split="s")
-RUNS = {
-    objective: Run.of(**POINT, objective=objective) for objective, method in OBJECTIVES.items() if method.trains
-} | {
+RUNS = {objective: Run.of(**POINT, objective=objective) for objective in ("pretrain", "finetune", *OBJECTIVES)} | {
     "npo baldro-g": Run.of(**POINT, objective="npo", variant="baldro-g"),
     "npo baldro-dv": Run.of(**POINT, objective="npo", variant="baldro-dv"),
     "ascent cvar": Run.of(**POINT, objective="gradascent", variant="cvar"),

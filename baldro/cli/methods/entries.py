@@ -87,17 +87,16 @@ def entries() -> dict[str, Entry]:
 
 def _objectives() -> Iterator[Entry]:
     for name, method in OBJECTIVES.items():
-        if method.unlearns:
-            run = _run(name)
-            cost = {"forget sample": passes(of_forget(run)), "retain sample": passes(of_retain(run))}
-            yield Entry(
-                kind="objective",
-                declared=method.declared,
-                label=method.label,
-                needs=method.needs,
-                usual=method.defaults,
-                cost=cost,
-            )
+        run = _run(name)
+        cost = {"forget sample": passes(of_forget(run)), "retain sample": passes(of_retain(run))}
+        yield Entry(
+            kind="objective",
+            declared=method.declared,
+            label=method.label,
+            needs=method.needs,
+            usual=method.defaults,
+            cost=cost,
+        )
 
 
 def _variants() -> Iterator[Entry]:

@@ -5,14 +5,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from baldro.cli.methods.entries import NEEDS, Entry, allowed, default, passes, retain_losses, texts, written
 from baldro.cli.methods.names import NOT_HERE, OTHERWISE
 from baldro.cli.methods.text import TITLES
-from baldro.methods.catalogue import LORA, Objective
+from baldro.methods.catalogue import Objective
 from baldro.plan import cost
 from baldro.plan.passes import CURVED, of_retain
 from baldro.runs import FIELDS, OBJECTIVES, Run
+from baldro.stages.stage import LORA
 
 
 def _those(which: Callable[[Objective], bool]) -> str:
-    return ", ".join(f"`{name}`" for name, method in OBJECTIVES.items() if method.unlearns and which(method))
+    return ", ".join(f"`{name}`" for name, method in OBJECTIVES.items() if which(method))
 
 
 HEAD = f"""\
