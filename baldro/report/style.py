@@ -6,7 +6,7 @@ from typing import Any
 
 from baldro.errors import unknown
 from baldro.metrics import METRICS as DEFINED
-from baldro.runs import COMBINERS, FIELDS, KINDS, OBJECTIVES, VARIANTS
+from baldro.runs import COMBINERS, FIELDS, KINDS, OBJECTIVES, VARIANTS, Run
 
 USUAL_COMBINER = FIELDS["combiner"]["default"]
 """The combiner of a method that names none."""
@@ -228,9 +228,19 @@ def level_label(name: str, value: Any) -> str:
 def _setting(name: str, value: Any) -> str:
     if name == "combiner" and value in COMBINERS:
         return COMBINERS[value].label or value
+    if name == "parent":
+        return f"after {parent_label(value)}"
     if name in ("variant", "retain_variant"):
         return f"{field_label(name)} {variant_label(value) or value}"
     return f"{field_label(name)} {plain(value)}"
+
+
+def parent_label(id: str) -> str:
+    """A run whose model another one starts from, by its id: *NPO + BalDRO-DV of forget05 (lr 0.001)*."""
+    run = Run.parse(id)
+    name = f"{method_label(run.objective, run.variant)} of {run.split}"
+    told = hyperparameter_label({"parent": run.parent and run.parent.id} | run.settings())
+    return f"{name} ({told})" if told else name
 
 
 def method_label(objective: str, variant: str, hyperparameters: Mapping[str, Any] | None = None) -> str:

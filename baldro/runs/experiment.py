@@ -15,7 +15,7 @@ from baldro.runs.agreement import agree, check_names
 from baldro.runs.crossings import crossings
 from baldro.runs.needs import Needs
 from baldro.runs.rule import settle
-from baldro.runs.run import FIELDS, IDENTITY, Run, check
+from baldro.runs.run import AXES, IDENTITY, Run, check
 from baldro.stages import STAGES, Origin
 
 NEW_TOKENS = 200
@@ -223,8 +223,8 @@ def _check_block(axes: Mapping[str, Sequence[Any]]) -> None:
     for name, values in axes.items():
         if name in AMBIGUOUS:
             raise BaldroError(f"{name!r} is not an axis of the grid; write {AMBIGUOUS[name]}")
-        if name not in (*FIELDS, "stage"):
-            raise unknown("axis", name, (*FIELDS, "stage"))
+        if name not in AXES:
+            raise unknown("axis", name, AXES)
         if not values:
             raise BaldroError(f"the axis {name} is empty; allowed: at least one value")
     for stage in axes.get("stage", []):
@@ -284,10 +284,10 @@ def stages() -> tuple[str, ...]:
 def _exclusion(rule: Mapping[str, Any], runs: Sequence[Run]) -> dict[str, list[Any]]:
     result = {}
     for name, value in rule.items():
-        if name not in FIELDS:
-            raise unknown("field", name, FIELDS, where="exclude")
+        if name not in AXES:
+            raise unknown("field", name, AXES, where="exclude")
         result[name] = list(value) if isinstance(value, list) else [value]
-        if name not in IDENTITY:
+        if name not in (*IDENTITY, "stage"):
             result[name] = [check(name, one) for one in result[name]]
             continue
         there = {getattr(run, name) for run in runs}

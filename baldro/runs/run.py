@@ -54,12 +54,12 @@ class _Run:
     split: str
     """What is forgotten (forget01, ...), or for finetune and pretrain what is learnt (full, retain99, base, ...)."""
     objective: str
-    """An objective of `baldro methods`: how the model unlearns; in other stages a kind of run that their file names (finetune, original)."""
+    """An objective of `baldro methods`: how the model unlearns; in others a kind of run that their file names (finetune, original)."""
     variant: str = "base"
     """A variant of `baldro methods`: how the forget batch is weighted."""
-    stage: str
+    stage: str = field(metadata=dict(default="unlearn"))
     """What is done with the model: a file of baldro/stages."""
-    parent: "Run | None" = None
+    parent: "Run | None" = field(default=None, metadata=dict(default=None))
     """The run whose model this one starts from, if the id names it; None: it starts from what its stage and its model's entry say."""
 
     lr: float | None = _number(1e-5, above=0)
@@ -257,8 +257,10 @@ IDENTITY = ("benchmark", "model", "split", "objective", "variant")
 LINEAGE = ("stage", "parent")
 LAST = ("dv_level", "g_rank", "g_retain", "robust_scope", "micro_batch_size", "seed")
 """Stand at the end of an id, behind the methods' own fields."""
-FIELDS = {f.name: f.metadata for f in fields(Run) if f.name not in LINEAGE}
-HYPERPARAMETERS = (*(name for name in FIELDS if name not in (*IDENTITY, *LAST)), *LAST)
+FIELDS = {f.name: f.metadata for f in fields(Run)}
+HYPERPARAMETERS = (*(name for name in FIELDS if name not in (*IDENTITY, *LINEAGE, *LAST)), *LAST)
+AXES = (*IDENTITY, "stage", *HYPERPARAMETERS)
+"""Fields that a block of the grid may name."""
 
 
 def default(name: str, objective: str, combiner: str | None = None) -> Any:

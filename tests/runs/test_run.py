@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from baldro.errors import BaldroError
 from baldro.methods.catalogue import NO_OBJECTIVE
-from baldro.runs import COMBINERS, FIELDS, HYPERPARAMETERS, KINDS, OBJECTIVES, STAGES, VARIANTS, Run
+from baldro.runs import COMBINERS, FIELDS, HYPERPARAMETERS, KINDS, OBJECTIVES, STAGES, VARIANTS, Run, shape
 from baldro.stages.stage import LORA, TRAINING
 from baldro.stages.unlearn import RETAINING
 
@@ -302,3 +302,69 @@ def test_a_name_that_would_break_an_id_is_refused(part, name):
 def test_a_value_out_of_bounds_is_refused(field, value):
     with pytest.raises(BaldroError, match=rf"{field}.*allowed: "):
         Run.of(**POINT, variant="baldro-dv", **{field: value})
+
+
+@st.composite
+def lines(draw) -> Run:
+    """A run behind up to two others, of any stage that may stand there."""
+    run = draw(runs())
+    for _ in range(draw(st.integers(0, 2)) if run.facts.trains else 0):
+        kind = draw(st.sampled_from([name for name, kind in KINDS.items() if kind.parent != "never"]))
+        split = draw(st.sampled_from([run.split, "forget05"]))
+        fields = draw(st.fixed_dictionaries({}, optional={name: values(name) for name in ("lr", "seed", "relearn_on")}))
+        run = Run.of(
+            benchmark=run.benchmark, model=run.model, split=split, objective=kind,
+            variant=draw(st.sampled_from(list(VARIANTS))), parent=run, **fields,
+        )  # fmt: skip
+        if not run.facts.trains:
+            break
+    return run
+
+
+@given(run=lines())
+@settings(max_examples=50)
+def test_the_id_of_a_child_is_its_parents_with_a_suffix(run):
+    assert Run.parse(run.id) == run == Run.of(**run.asdict())
+    assert run.parent is None or run.id.startswith(f"{run.parent.id}--{run.objective}")
+    for stage in STAGES:
+        for parent in (True, False, None):
+            wanted = run.stage == stage and parent in (None, run.parent is not None)
+            assert bool(re.fullmatch(shape([stage], parent=parent), run.id)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("suffix", "said"),
+    [
+        ("npo--relearn--relearn_on=forget", "allowed: 'tofu--tiny--forget10--npo--relearn'"),
+        ("npo--relearn--split=forget10", "allowed: 'tofu--tiny--forget10--npo--relearn'"),
+        ("npo--relearn--relearn_on=all", "unknown relearn_on 'all'"),
+        ("relearn", "relearn starts from another run's model; allowed: in the grid, under `then` of a block"),
+        ("npo--original", "original starts from no other row's model; allowed: without a parent"),
+        ("npo--scored--relearn", "leaves no model to start from; allowed: a run that trains one"),
+        ("npo--split=forget05", "unknown field 'split'"),
+        ("npo--lr=0.1--relern", "unknown objective 'relern' (did you mean relearn?)"),
+    ],
+)
+def test_a_suffix_that_is_not_canonical_is_refused_in_one_line(suffix, said):
+    with pytest.raises(BaldroError) as caught:
+        Run.parse(f"tofu--tiny--forget10--{suffix}")
+    assert said in str(caught.value)
+
+
+def test_stage_and_objective_say_each_other_and_a_parent_is_of_the_same_model():
+    point = {name: POINT[name] for name in ("benchmark", "model", "split")}
+    parent = Run.of(**POINT)
+    assert Run.of(**point, stage="none").objective == "original"
+    assert Run.of(**point, stage="none", parent=parent).objective == "scored"
+    assert Run.of(**point, stage="relearn", parent=parent.id).parent == parent
+    for wrong, said in [
+        (dict(stage="unlearn"), "needs an objective; allowed: "),
+        (dict(stage="relern"), r"unknown stage 'relern' \(did you mean relearn"),
+        (dict(stage="finetune", objective="npo"), "'npo' is of stage unlearn, not finetune"),
+        (
+            dict(objective="npo", parent="tofu--small--forget10--npo"),
+            "is of another benchmark or model than tofu, tiny",
+        ),
+    ]:
+        with pytest.raises(BaldroError, match=said):
+            Run.of(**point, **wrong)

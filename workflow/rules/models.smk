@@ -81,10 +81,10 @@ rule finetune:
     benchmark:
         "logs/finetune/{run}.tsv"
     wildcard_constraints:
-        run=TRAINED,
+        run=LASTING,
     conda:
         "../../envs/train.yaml"
-    threads: lambda wildcards: 2 if of(wildcards).objective == "pretrain" else 1  # a base model is trained alone
+    threads: lambda wildcards: 2 if of(wildcards).stage == "pretrain" else 1  # a base model is trained alone
     resources:
         gpu=needed("gpu"),
         mem_mb=needed("mem_mb"),
@@ -115,7 +115,7 @@ rule reference:
     benchmark:
         "logs/reference/{run}{kind}.tsv"
     wildcard_constraints:
-        run=COMPARED,
+        run=UNCHANGED,
     conda:
         "../../envs/train.yaml"
     resources:
