@@ -16,7 +16,7 @@ from baldro.errors import BaldroError
 from baldro.slurm import stopped_by
 
 FILE = "slurm.jsonl"
-STAGES = ("finetune", "reference", "unlearn", "follow", "score")
+STAGES = ("finetune", "reference", "unlearn", "follow", "score", "rescore")
 """Rules that SLURM runs, in the order of the workflow; those of one job are a row."""
 MADE_FROM = tuple(kind for stage in runs.STAGES.values() if not stage.tabled for kind in stage.kinds)
 """Kinds of runs that make a model which rows start from; they are no rows themselves."""

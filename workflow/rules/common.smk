@@ -28,6 +28,8 @@ LASTING = ids(lambda stage: stage.trains and not stage.temporary)
 TEMPORARY = ids(lambda stage: stage.temporary, parent=False)
 FOLLOWING = ids(lambda stage: stage.temporary, parent=True)
 UNCHANGED = ids(lambda stage: not stage.trains)
+ON_ANOTHER_SPLIT = ids(lambda stage: not stage.trains, parent=True)
+OF_ITS_OWN = f"{ids(lambda stage: stage.trains)}|{ids(lambda stage: not stage.trains, parent=False)}"
 READ_ELSEWHERE = (
     "pretrain",
     "finetune",
