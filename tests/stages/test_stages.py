@@ -28,7 +28,10 @@ def test_every_kind_of_run_is_of_one_stage():
         ("class Mine(Stage)", "mine.py: cannot be read ("),
         ('class Mine(Stage):\n    kinds = {"npo": Kind(label="N")}', "'npo' of stage unlearn is also stage mine's"),
         ('class Mine(Stage):\n    kinds = {"cvar": Kind(label="N")}', "'cvar' of stage mine is also a variant's"),
-        ('class Mine(Stage):\n    kinds = {"mine": Kind(label="N")}\n    fields = {"lr": {}}', "has a field lr, which every run has"),
+        (
+            'class Mine(Stage):\n    kinds = {"mine": Kind(label="N")}\n    fields = {"lr": {}}',
+            "has a field lr, which every run has",
+        ),
     ],
 )
 def test_a_file_that_is_no_stage_is_one_line(lines, said, tmp_path):
