@@ -11,8 +11,8 @@ import yaml
 
 from baldro.benchmarks import tofu
 from baldro.cli.main import parser
+from baldro.config import load
 from baldro.plan import describe
-from baldro.runs import load
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
