@@ -18,7 +18,8 @@ from pathlib import Path
 from common import ratio
 
 from baldro.cli.main import main as baldro
-from baldro.runs import OBJECTIVES, load
+from baldro.config import load
+from baldro.runs import OBJECTIVES
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = {100: (2, 5), 1_000: (10, 10), 5_000: (20, 25)}

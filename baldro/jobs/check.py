@@ -3,8 +3,8 @@
 import sys
 from argparse import Namespace
 
+from baldro.config import load
 from baldro.plan import slow_bf16
-from baldro.runs import load
 
 
 def run(options: Namespace) -> None:

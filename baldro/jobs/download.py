@@ -8,10 +8,11 @@ from glob import escape
 from pathlib import Path
 
 from baldro.durable.contents import model_content
-from baldro.durable.files import parse_json
+from baldro.durable.files import parse_json, remove
 from baldro.errors import BaldroError, unknown
 from baldro.models import hub
 from baldro.places import Source, parts, resolve
+from baldro.plan.text import count, size
 from baldro.records import model
 from baldro.records import weights as record
 
@@ -24,10 +25,7 @@ REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
 
 def run(options: Namespace) -> None:
-    """What `baldro download` does; --output gets the place, its commit or (of a local one) a hash of its content, and file -> bytes.
-
-    The same weights give the same text, so that bringing them back to an emptied cache reruns nothing; others give another.
-    """
+    """What the verb's options say."""
     source = place_of(options)
     weights = options.place is not None or options.part != TOKENIZER
     if source.path is None:
@@ -45,7 +43,7 @@ def run(options: Namespace) -> None:
     total = sum(files.values())
     if options.output:
         record.write(options.output, record.Weights(place=str(source), **known, bytes=total, files=files))
-    print(f"{source}: {_count(files)}, {_gb(total)}, in {folder}")
+    print(f"{source}: {count(len(files), 'file')}, {size(total)}, in {folder}")
 
 
 def place_of(options: Namespace) -> Source:
@@ -152,7 +150,9 @@ def fetch(source: Source, *, weights: bool = True) -> Path:
             names += hub.shards(folder / names[-1])
             _bring(commit, names, sizes)
         if source != commit:
-            folder = Path(snapshot_download(source.hub, revision=source.revision, allow_patterns=_exactly(names)))
+            folder = Path(
+                snapshot_download(source.hub, revision=source.revision, allow_patterns=list(map(escape, names)))
+            )
     except BaldroError:
         raise
     except Exception as error:  # the hub's client raises many kinds; each means that something is not there
@@ -166,30 +166,19 @@ def _bring(source: Source, names: Iterable[str], sizes: Mapping[str, int | None]
     """Download what of these files is not in the cache; what is there and cut short is taken anew."""
     from huggingface_hub import snapshot_download
 
-    folder = hub.snapshot(source)
+    folder, cache = hub.snapshot(source), hub.cache()
     needed = [name for name in names if folder is None or not hub.whole(folder / name, sizes.get(name))]
     total = sum(sizes.get(name) or 0 for name in needed)
-    _check_room(source, total)
-    if needed:
-        print(f"{source}: downloading {_count(needed)}, {_gb(total)}, to {hub.cache()}", flush=True)
-    torn = [name for name in needed if folder and (folder / name).is_file()]
-    if torn:
-        snapshot_download(source.hub, revision=source.revision, allow_patterns=_exactly(torn), force_download=True)
-    return Path(snapshot_download(source.hub, revision=source.revision, allow_patterns=_exactly(names)))
-
-
-def _exactly(names: Iterable[str]) -> list[str]:
-    return [escape(name) for name in names]
-
-
-def _check_room(source: Source, total: int) -> None:
-    cache = hub.cache()
-    there = next(folder for folder in (cache, *cache.absolute().parents) if folder.is_dir())
-    free = shutil.disk_usage(there).free
-    if total > free:
+    there = next(each for each in (cache, *cache.absolute().parents) if each.is_dir())
+    if total > (free := shutil.disk_usage(there).free):
         raise BaldroError(
-            f"{source} needs {_gb(total)} and {there} has {_gb(free)} left; allowed: $HF_HOME on a file system with room"
+            f"{source} needs {size(total)} and {there} has {size(free)} left; allowed: $HF_HOME on a file system with room"
         )
+    if needed:
+        print(f"{source}: downloading {count(len(needed), 'file')}, {size(total)}, to {cache}", flush=True)
+    for name in needed if folder else ():
+        remove((folder / name).resolve())  # cut short: the client would take it as it is
+    return Path(snapshot_download(source.hub, revision=source.revision, allow_patterns=list(map(escape, names))))
 
 
 def told(error: Exception, source: Source) -> BaldroError:
@@ -228,13 +217,3 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _count(files: Iterable[str]) -> str:
-    number = len(list(files))
-    return f"{number} file{'s' if number != 1 else ''}"
-
-
-def _gb(size: float) -> str:
-    """Bytes as text: 13.48 GB, 0.2 MB."""
-    return f"{size / 1e9:,.2f} GB" if size >= 1e8 else f"{size / 1e6:,.1f} MB"

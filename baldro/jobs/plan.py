@@ -2,8 +2,8 @@
 
 from argparse import Namespace
 
+from baldro.config import load
 from baldro.plan import describe
-from baldro.runs import load
 
 
 def run(options: Namespace) -> None:

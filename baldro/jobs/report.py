@@ -5,11 +5,12 @@ from pathlib import Path
 
 import yaml
 
+from baldro.config import load
 from baldro.durable.files import parse_json, read_text
 from baldro.records import benchmark
 from baldro.records import report as record
 from baldro.report import write_report
-from baldro.runs import Experiment, load
+from baldro.runs import Experiment
 
 
 def run(options: Namespace) -> None:

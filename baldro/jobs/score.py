@@ -4,7 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from baldro.benchmarks import sections
+from baldro.benchmarks import kind_of, sections
 from baldro.durable.files import remove
 from baldro.durable.lease import Lease
 from baldro.errors import BaldroError
@@ -47,7 +47,8 @@ def _evidence(options: Namespace, given: RunInputs) -> "pd.DataFrame":
         gradient_norms=options.gradient_norms,
         label=f"score {given.run.id}",
     )
-    if "holdout" not in set(frame["section"]):
+    lacking = {section.name for section in kind_of(frame, where="the evidence").sections} - set(frame["section"])
+    if "holdout" in lacking:
         print("nothing is held out (--holdout), so there are no metrics mia_* and privleak")
     if judge:
         del network  # one model in memory at a time

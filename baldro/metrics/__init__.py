@@ -52,9 +52,9 @@ def evaluate(model: Evidence, retain: Evidence | None, *, alone: bool = False) -
     itself (quality 1, D 0, PrivLeak 0; whether two pieces of evidence are one model's says `same_model`). `alone`: there is
     none, so forget quality is absent and PrivLeak is held against chance, as published logs of retain models have it. Raises
     BaldroError on anything missing, repeated, NaN, on evidence of other rows, and on a retain model that is neither given
-    nor renounced.
+    nor renounced, where the benchmark's kind needs one.
     """
-    if retain is None and not alone:
+    if retain is None and not alone and model.benchmark.retain_compulsory:
         raise BaldroError(
             f"{model.where}: no evidence of the retain model, which forget quality, PrivLeak and the reference attack compare "
             "with; score the retain model of the same split and give its file, or renounce these metrics (--alone)"

@@ -132,17 +132,11 @@ def at_commit(source: Source) -> Source:
 
 def ready(source: Source, *, weights: bool) -> Path | None:
     """The cache's folder of a commit which it has whole, by its listing: the hub need not be asked, nor be there. None otherwise."""
-    from huggingface_hub import get_cached_repo_tree
-    from huggingface_hub.errors import CachedRepoTreeNotFoundError
-
     folder = snapshot(source) if source.pinned else None
-    if folder is None:
-        return None
-    try:
-        sizes = {file.path: file.size for file in get_cached_repo_tree(source.hub, revision=folder.name)}
-    except CachedRepoTreeNotFoundError:
-        return None
-    if lacking(folder, sizes, weights=weights) or not all((folder / name).is_file() for name in small_files(sizes)):
+    sizes = _tree(source, folder) if folder else None
+    if not sizes or [name for name in small_files(sizes) if not (folder / name).is_file()] + lacking(
+        folder, sizes, weights=weights
+    ):
         return None
     _check_unedited(source, folder, weights=weights)
     return folder
@@ -150,13 +144,20 @@ def ready(source: Source, *, weights: bool) -> Path | None:
 
 def listing(source: Source, folder: Path) -> dict[str, int | None]:
     """File -> bytes of a repository whose snapshot is `folder`, if the cache keeps its listing; else what is in the folder."""
+    return _tree(source, folder) or {
+        p.relative_to(folder).as_posix(): None for p in folder.rglob("*") if not p.is_dir()
+    }
+
+
+def _tree(source: Source, folder: Path) -> dict[str, int | None] | None:
+    """File -> bytes, as snapshot_download noted it of a commit; None if it did not."""
     from huggingface_hub import get_cached_repo_tree
     from huggingface_hub.errors import CachedRepoTreeNotFoundError
 
     try:
         return {file.path: file.size for file in get_cached_repo_tree(source.hub, revision=folder.name)}
     except CachedRepoTreeNotFoundError:
-        return {path.relative_to(folder).as_posix(): None for path in folder.rglob("*") if not path.is_dir()}
+        return None
 
 
 def cached(source: Source, *, weights: bool) -> Path:

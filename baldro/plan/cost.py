@@ -138,7 +138,7 @@ def generation_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
     Sections with one limit are continued together.
     """
     P, depth = _model(experiment, run)
-    usual = experiment.new_tokens(run.benchmark)
+    usual = experiment.definition(run.benchmark).max_new_tokens
     asked_for: dict[int, list[tuple[int, float]]] = {}
     for asked, rows, tokens in _scored(experiment, run):
         if asked.generate:

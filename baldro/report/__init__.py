@@ -11,22 +11,22 @@ from typing import Any
 
 import pandas as pd
 
+from baldro.analysis.attribution import Attributed, attribute, attribution_frame
+from baldro.analysis.cluster import jobs_table, read_jobs
+from baldro.analysis.comparisons import compare, differences_table
+from baldro.analysis.frame import read_frame, read_provenance, read_results
+from baldro.analysis.selection import check
 from baldro.durable.files import write_text
 from baldro.records import report as record
-from baldro.report.attribution import Attributed, attribute, attribution_frame
 from baldro.report.attribution_text import attribution_cautions, attribution_findings, attribution_tables
-from baldro.report.cluster import jobs_table, read_jobs
-from baldro.report.comparisons import compare
 from baldro.report.efficiency import usage_texts
-from baldro.report.findings import absent_findings, difference_findings, memory_findings
+from baldro.report.findings import absent_findings, difference_findings, lead, memory_findings
 from baldro.report.formats import markdown
-from baldro.report.frame import read_frame, read_provenance, read_results
 from baldro.report.latex import latex
 from baldro.report.page import render_page
-from baldro.report.selection import check, describe
 from baldro.report.tables import Table, build_tables, collapse_tables, tidy
 from baldro.report.terminal import plain_text
-from baldro.report.verdicts import differences_table
+from baldro.report.words import describe
 
 __all__ = ["check", "main_table_text", "read_frame", "tables_text", "write_report"]
 
@@ -54,7 +54,7 @@ def write_report(
         name: of the experiment, the page's title.
         runs: {id, field: value or None, ...} of every row, Original and Retain included.
         results: the folder with runs/{id}/, and slurm.jsonl if jobs went through SLURM.
-        selection: the config's rule (baldro.report.selection).
+        selection: the config's rule (baldro.analysis.selection).
         config_text: shown on the page as it is.
         notes: heading -> text, shown below the findings.
         allow_missing: a run without a result becomes a row that says so; otherwise it is an error.
@@ -93,6 +93,7 @@ def write_report(
         description=description,
         frame=frame,
         rule_text=describe(selection, frame),
+        lead=lead(frame, comparisons, chosen=selection["rule"] == "best"),
         memory=_by_model(frame, memory_findings),
         uncomputed={where: texts for where, texts in _by_model(frame, absent_findings).items() if texts},
         differences=difference_findings(comparisons, chosen=selection["rule"] == "best"),

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from baldro.report.attribution import CHANGES, DOUBTFUL, INTERACTION, NOT_SHOWN, TOTAL, Attributed
-from baldro.report.rows import Cell, Row
-from baldro.report.style import COARSE, counted, level_label, listed, metric, number
+from baldro.analysis.attribution import CHANGES, DOUBTFUL, INTERACTION, NOT_SHOWN, TOTAL, Attributed
+from baldro.analysis.labels import level_label, metric
+from baldro.analysis.rows import Cell, Row
+from baldro.analysis.significance import ALPHA
+from baldro.report.style import COARSE, counted, listed, number
 from baldro.report.tables import Table
-from baldro.report.verdicts import ALPHA
+from baldro.report.words import paragraph
 
 TOPIC = "what each difference changes"
 
@@ -25,18 +27,18 @@ class EffectRow(Row):
 
 def attribution_tables(effects: Sequence[Attributed]) -> list[Table]:
     """A table of each (benchmark, model): methods and their factors down, splits and metrics across; no interactions."""
-    told = [e for e in effects if e.kind != INTERACTION]
-    keys = dict.fromkeys((e.benchmark, e.model) for e in told)
-    return [_table([e for e in told if (e.benchmark, e.model) == key]) for key in keys]
+    kept = [e for e in effects if e.kind != INTERACTION]
+    keys = dict.fromkeys((e.benchmark, e.model) for e in kept)
+    return [_table([e for e in kept if (e.benchmark, e.model) == key]) for key in keys]
 
 
 def attribution_findings(effects: Sequence[Attributed]) -> dict[str, list[str]]:
     """Metric (and where, if there are several splits or models) -> a sentence a factor: what it changes, of which methods."""
-    told = [e for e in effects if e.kind != INTERACTION]
-    places = list(dict.fromkeys((e.benchmark, e.model) for e in told))
-    splits = list(dict.fromkeys(e.split for e in told))
+    kept = [e for e in effects if e.kind != INTERACTION]
+    places = list(dict.fromkeys((e.benchmark, e.model) for e in kept))
+    splits = list(dict.fromkeys(e.split for e in kept))
     found: dict[str, dict[str, list[Attributed]]] = {}
-    for e in told:
+    for e in kept:
         direction = {"up": ", higher is better", "down": ", lower is better", "": ""}[metric(e.metric).better]
         where = [e.split] * (len(splits) > 1) + [e.benchmark, e.model] * (len(places) > 1)
         heading = f"{metric(e.metric).label}{direction}" + (f" ({', '.join(where)})" if where else "")
@@ -52,12 +54,7 @@ def attribution_cautions(effects: Sequence[Attributed]) -> list[str]:
     judged = [e for e in effects if e.kind != INTERACTION and e.effect.p is not None]
     if not judged:
         return []
-    text = (
-        "In brackets 95 % t intervals over seeds. An effect counts as a change where its p is below "
-        f"{ALPHA:g} after Holm's correction over all effects on a metric; what is not told apart from no change may still be one."
-    )
-    chance = f" Of these {len(judged)} intervals about {ALPHA * len(judged):.0f} would miss 0 by chance if nothing changed anything."
-    return [text + chance * (len(judged) >= 10)]
+    return [paragraph("findings", "effects", judged=len(judged), alpha=ALPHA)]
 
 
 def effect_text(e: Attributed) -> str:
@@ -139,7 +136,16 @@ def _row(own: Sequence[Attributed]) -> EffectRow:
 def _cell(e: Attributed) -> Cell:
     d = e.effect.difference
     over = "" if d.low is None else "seeds"
-    return Cell(mean=d.mean, low=d.low, high=d.high, n=d.n, over=over, best=e.verdict == CHANGES, signed=True)
+    return Cell(
+        mean=d.mean,
+        low=d.low,
+        high=d.high,
+        n=d.n,
+        over=over,
+        best=e.verdict == CHANGES,
+        bold=e.verdict == CHANGES,
+        signed=True,
+    )
 
 
 def _by_split(effects: Sequence[Attributed]) -> list[list[Attributed]]:
@@ -152,31 +158,23 @@ def _by_split(effects: Sequence[Attributed]) -> list[list[Attributed]]:
 
 def _missing(own: Sequence[Attributed]) -> str:
     worst = max(own, key=lambda e: e.effect.missing)
-    of = worst.effect.missing + worst.effect.there
+    of = worst.effect.missing + worst.effect.present
     return f"{worst.method}: {worst.label}, {worst.split}: {worst.effect.missing} of {counted(of, 'pair')} of runs lack a result."
 
 
 def _caption(table: Table, effects: Sequence[Attributed]) -> str:
-    seeds = sorted({e.effect.difference.n for e in effects if e.effect.difference})
-    several = any(n > 1 for n in seeds)
-    runs = sum({(e.split, e.method): e.runs for e in effects}.values())
-    references = dict.fromkeys((e.label, _reference(e)) for e in effects if e.kind != TOTAL)
-    names = "; ".join(f"{m.short} {m.arrow}".strip() + f": {m.label}" for m in map(metric, table.metrics))
-    spread = (
-        "± half its 95% t interval over them (runs that share a seed are not independent, so that a seed counts once)"
+    return paragraph(
+        "captions",
+        "effects",
+        title=table.title,
+        metrics=[metric(name) for name in table.metrics],
+        references=list(dict.fromkeys((e.label, _reference(e)) for e in effects if e.kind != TOTAL)),
+        seeds=sorted({e.effect.difference.n for e in effects if e.effect.difference}),
+        runs=sum({(e.split, e.method): e.runs for e in effects}.values()),
+        total=any(e.kind == TOTAL for e in effects),
+        family=_family(effects),
+        alpha=ALPHA,
     )
-    text = [
-        f"{table.title}. {names}.",
-        f"Against the reference: {'; '.join(f'{label} against {reference}' for label, reference in references)}.",
-        "A cell: that level minus its reference, with the same seed and other levels, as the mean over all combinations of the "
-        f"other factors, then over {listed([str(n) for n in seeds])} {'seed' if seeds == [1] else 'seeds'}, "
-        f"{spread if several else 'one seed: no interval'}. From {counted(runs, 'run')}.",
-    ]
-    if any(e.kind == TOTAL for e in effects):
-        text.append("All of these at once: every factor at that level against every factor at its reference.")
-    if several:
-        text.append(f"Bold: p below {ALPHA:g} after Holm's correction over all {_family(effects)} effects on a metric.")
-    return " ".join(text)
 
 
 def _family(effects: Sequence[Attributed]) -> int:

@@ -1,10 +1,10 @@
-"""How much of what SLURM jobs were asked for they held and used, and what a model's entry could ask for instead."""
+"""What SLURM jobs were asked for, held and used, as text, and what a model's entry could ask for instead."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from baldro.report.cluster import STAGES, Job, failed_as, stage
+from baldro.analysis.cluster import Job, failed_as
+from baldro.analysis.usage import device, measured, usage_rows
 from baldro.report.style import DASH, counted
 
 MARGIN = 1.25
@@ -15,48 +15,6 @@ SHORTEST = 600
 """Seconds of a time limit, at least: minutes before its end a training is told to leave."""
 HOURS_FROM = 36000
 """Seconds x devices from which on times are told in hours."""
-
-
-def device(jobs: Sequence[Job]) -> str:
-    """The field by which time is counted: GPUs, or cores where no job has a GPU."""
-    return "gpus" if any(job["gpus"] for job in jobs) else "cpus"
-
-
-def usage(jobs: Sequence[Job], unit: str) -> dict[str, Any]:
-    """Sums over jobs; None where nothing is known.
-
-    Args:
-        unit: gpus or cpus, by which seconds are multiplied.
-
-    Returns:
-        jobs, failed {reason: jobs}; asked, held and used, in seconds x unit (used of the jobs of which it is known), and used_of_held
-        (of these jobs too); least_mb and most_mb asked, used_mb (the most of a job), used_of_asked (the largest share of a job's own).
-    """
-    timed = [job for job in jobs if job["used_seconds"] is not None]
-    used, held = (sum(job[key] * job[unit] for job in timed) for key in ("used_seconds", "held_seconds"))
-    asked_mb = [job["asked_mb"] for job in jobs if job["asked_mb"]]
-    measured = _measured(jobs)
-    return {
-        "jobs": len(jobs),
-        "failed": dict(Counter(filter(None, map(failed_as, jobs))).most_common()),
-        **{name: sum(job[f"{name}_seconds"] * job[unit] for job in jobs) for name in ("asked", "held")},
-        "used": used if timed else None,
-        "used_of_held": used / held if held else None,
-        "least_mb": min(asked_mb, default=None),
-        "most_mb": max(asked_mb, default=None),
-        "used_mb": max((job["used_mb"] for job in measured), default=None),
-        "used_of_asked": max((job["used_mb"] / job["asked_mb"] for job in measured), default=None),
-    }
-
-
-def usage_rows(jobs: Sequence[Job]) -> list[tuple[str, dict[str, Any]]]:
-    """(rules, sums) of each kind of job in the order of the workflow, then of all."""
-    kinds: dict[str, list[Job]] = {}
-    for job in jobs:
-        kinds.setdefault(stage(job), []).append(job)
-    order = sorted(kinds, key=lambda name: [STAGES.index(part) if part in STAGES else 9 for part in name.split(" + ")])
-    unit = device(jobs)
-    return [*((name, usage(kinds[name], unit)) for name in order), ("total", usage(jobs, unit))]
 
 
 def usage_texts(jobs: Sequence[Job]) -> dict[str, Any]:
@@ -76,23 +34,19 @@ def advice(jobs: Sequence[Job]) -> list[str]:
     return [f"Model {model}: {_memory(of_it)}; {_time(of_it)}." for model, of_it in own.items()]
 
 
-def _measured(jobs: Sequence[Job]) -> list[Job]:
-    return [job for job in jobs if job["used_mb"] is not None and job["asked_mb"]]
-
-
 def _memory(jobs: Sequence[Job]) -> str:
-    measured = _measured(jobs)
+    known = measured(jobs)
     lost = [job["asked_mb"] or 0 for job in jobs if failed_as(job) == "out of memory"]
-    most = max((job["used_mb"] for job in measured), default=0)
+    most = max((job["used_mb"] for job in known), default=0)
     enough = _rounded_up(MARGIN * most)
     if lost:
         text = f"{counted(len(lost), 'job')} ran out of memory, at {max(lost):,.0f} MB at most"
         return text + (f"; mem_mb: {enough} would do" if most > max(lost) else "")
-    if not measured:
+    if not known:
         return "how much memory was used is not known (the cluster keeps no accounts of it)"
-    share = _percent(max(job["used_mb"] / job["asked_mb"] for job in measured))
+    share = _percent(max(job["used_mb"] / job["asked_mb"] for job in known))
     text = f"memory at most {share} of what was asked"
-    return f"{text}, mem_mb: {enough} would do" if enough < min(job["asked_mb"] for job in measured) else text
+    return f"{text}, mem_mb: {enough} would do" if enough < min(job["asked_mb"] for job in known) else text
 
 
 def _time(jobs: Sequence[Job]) -> str:

@@ -1,28 +1,39 @@
 """What the numbers show, in plain sentences that claim no more than their intervals allow."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from baldro.analysis.comparisons import NOTHING, UNTESTED, Comparison
+from baldro.analysis.frame import absent_of
+from baldro.analysis.labels import method_label, metric
+from baldro.analysis.memory import memories
+from baldro.analysis.significance import ALPHA, BETTER, WORSE
 from baldro.metrics import shown
-from baldro.metrics.metric import MEMORY, SENTENCE, TRADEOFF_Y
-from baldro.report.frame import absent_of, interval_of
+from baldro.metrics.metric import SENTENCE
 from baldro.report.notes import absent_notes
-from baldro.report.style import ends_text, method_label, metric, metric_number, number
-from baldro.report.verdicts import ALPHA, NOTHING, UNTESTED, Comparison, difference_text, samples_text
-from baldro.stats import ks_step
+from baldro.report.style import number
+from baldro.report.words import paragraph
 
-ORDER = ("better", "worse", NOTHING)
-"""Verdicts, as they are told."""
-TOLD_APART = 0.05
-"""The p-value below which Maini et al. (TOFU, 2024) call a model distinguishable from Retain."""
+ORDER = (BETTER, WORSE, NOTHING)
+"""Verdicts, as they are counted."""
+
+
+def lead(frame: pd.DataFrame, comparisons: Sequence[Comparison], *, chosen: bool = False) -> str:
+    """What a reader can use, in a sentence or two: is there something to unlearn, and do robust variants differ from their base?"""
+    found = [m for _, part in frame.groupby(["benchmark", "model"], sort=False) for m in memories(part)]
+    tally = {}
+    for name in shown(SENTENCE, {c.metric for c in comparisons}):
+        settled = [c.settled for c in comparisons if c.metric == name and c.difference is not None]
+        if settled:
+            tally[name] = {"n": len(settled), **{word: settled.count(word) for word in (BETTER, WORSE)}}
+    return paragraph("findings", "lead", memories=found, tally=tally, chosen=chosen)
 
 
 def memory_findings(part: pd.DataFrame) -> list[str]:
     """Did the target memorise what is to be forgotten? A paragraph per split. part: one benchmark and model."""
-    return [_memory(split, rows) for split, rows in part.groupby("split", sort=False)]
+    return [paragraph("findings", "memory", m=memory) for memory in memories(part)]
 
 
 def absent_findings(part: pd.DataFrame) -> list[str]:
@@ -48,75 +59,13 @@ def difference_findings(comparisons: list[Comparison], *, chosen: bool = False) 
         if parts:
             sentences.append(f"{pair}: {'; '.join(parts)}.")
     if any(c.over_samples != UNTESTED for c in comparisons):
-        sentences.append(
-            "Over seeds: would another training say the same? Over samples: would other rows, independent of each other, of "
-            f"these very models? That is a permutation test on each sample's values (level {ALPHA:g}; p adjusted by Holm's "
-            "method within a metric, not across metrics)."
-        )
+        sentences.append(paragraph("findings", "over_samples", alpha=ALPHA))
     judged = sum(c.difference is not None and c.difference.low is not None for c in comparisons)
     if judged >= 10:
-        chance = (
-            f"Of {judged} intervals over seeds about {0.05 * judged:.0f} would miss 0 by chance if nothing differed"
-        )
-        sentences.append(f"{chance}; points that share a base or a seed are not independent.")
+        sentences.append(paragraph("findings", "chance", judged=judged, alpha=ALPHA))
     if chosen and sentences:
-        sentences.append(
-            "Each side is the point that the rule chose on these very numbers; a variant with more points to choose from is "
-            "flattered more, which neither the intervals nor the p-values account for."
-        )
+        sentences.append(paragraph("findings", "chosen"))
     return sentences
-
-
-def _memory(split: str, rows: pd.DataFrame) -> str:
-    models = {name: rows[(rows["objective"] == name) & (rows["status"] == "ok")] for name in ("original", "retain")}
-    lost = [name.capitalize() for name, own in models.items() if own.empty]
-    if lost:
-        return f"{split}: no result of {' and '.join(lost)}, so it is not known what there is to unlearn."
-    original, retain = (own.iloc[0].to_dict() for own in models.values())
-    named = [name for name in shown(MEMORY) if not pd.isna(original.get(name)) and not pd.isna(retain.get(name))]
-    text = f"{split}: " + "; ".join(
-        f"{metric(name).label} {_with_interval(original, name)} for Original and {_with_interval(retain, name)} for Retain"
-        for name in named
-    )
-    text += " (95 % intervals over samples)" if any(interval_of(original, name) for name in named) else ""
-    quality = next(iter(shown(TRADEOFF_Y, rows.columns)), None)
-    p = original.get(quality) if quality and metric(quality).p_value else None
-    if p is None or pd.isna(p):
-        alike = [
-            metric(name).label for name in named if _overlap(interval_of(original, name), interval_of(retain, name))
-        ]
-        return f"{text}." + (
-            f" Original is not shown to know more than Retain in: {', '.join(alike)}." if alike else ""
-        )
-    distance = _distance(original, retain, metric(quality).statistic_behind)
-    text += f". Forget quality of Original is p = {number(p, p_value=True)}{distance}. "
-    if p < TOLD_APART:
-        return text + "The two models are told apart: there is something to unlearn."
-    return text + "The two models are not told apart, so here forget quality cannot show that anything was unlearned."
-
-
-def _overlap(one: tuple[float, float] | None, other: tuple[float, float] | None) -> bool:
-    return one is not None and other is not None and one[0] <= other[1] and other[0] <= one[1]
-
-
-def _with_interval(row: Mapping[str, Any], name: str) -> str:
-    """*0.980 [0.97, 0.99]*."""
-    ends = interval_of(row, name)
-    text = metric_number(row[name], name)
-    return text if ends is None else f"{text} {ends_text(*ends, name)}"
-
-
-def _distance(original: Mapping[str, Any], retain: Mapping[str, Any], name: str) -> str:
-    d = original.get(name)
-    if d is None or pd.isna(d):
-        return ""
-    ends = interval_of(original, name)
-    interval = f", 95 % interval over samples {ends[0]:.3f} to {ends[1]:.3f}" if ends else ""
-    sizes = [row.get("forget_rows") for row in (original, retain)]
-    if any(size is None or pd.isna(size) for size in sizes):
-        return f" (D = {d:.3f}{interval})"
-    n, m = map(int, sizes)
-    return f" (D = {d:.3f}{interval}; on {n} samples D moves in steps of {ks_step(n, m):.2g})"
 
 
 def _verdicts(own: list[Comparison]) -> str:
@@ -147,3 +96,20 @@ def _tally(verdicts: Iterable[str]) -> str:
 
 def _place(verdict: str) -> int:
     return ORDER.index(verdict) if verdict in ORDER else len(ORDER)
+
+
+def difference_text(comparison: Comparison) -> str:
+    """*-0.050 [-0.081, -0.019]*, or the difference alone where there is no interval."""
+    d = comparison.difference
+    if d is None:
+        return "not comparable"
+    text = f"{d.mean:+.3f}"
+    return text if d.low is None else f"{text} [{d.low:+.3f}, {d.high:+.3f}]"
+
+
+def samples_text(comparison: Comparison) -> str:
+    """*p 0.0030, d_z -0.41*: the adjusted p over samples, and the effect where there is one; empty where not tested."""
+    if not comparison.tested:
+        return ""
+    effect = comparison.test.effect
+    return f"p {number(comparison.p_holm, p_value=True)}" + ("" if effect is None else f", d_z {effect:+.2f}")

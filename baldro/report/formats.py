@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from html import escape
 from itertools import groupby
 
-from baldro.report.rows import Cell, Row
-from baldro.report.style import DASH, REFERENCES, ends_text, metric, metric_number, range_text
+from baldro.analysis.labels import REFERENCES, metric
+from baldro.analysis.rows import Cell, Row
+from baldro.report.style import DASH, ends_text, metric_number, range_text
 from baldro.report.tables import Table
 
 WIDEST = 10
@@ -100,7 +101,7 @@ def value(table: Table, row: Row, column: Column) -> Shown:
     if cell is None:
         return Shown(text=DASH)
     text, aside = cell_text(cell, column.metric)
-    return Shown(text=text, aside=aside, over=cell.over, bold=cell.best)
+    return Shown(text=text, aside=aside, over=cell.over, bold=cell.bold)
 
 
 def blocks(table: Table) -> list[Table]:

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator, Mapping
 
+from baldro.analysis.rows import Row
 from baldro.report.formats import Column, blocks, grouped, split_columns, value
-from baldro.report.rows import Row
 from baldro.report.style import DASH
 from baldro.report.tables import Table
 

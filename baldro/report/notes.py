@@ -5,19 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from baldro.report.frame import absent_of, is_method, places, values_of
-from baldro.report.rows import Row, methods, outcome
-from baldro.report.selection import Selected, point, varying
-from baldro.report.style import (
-    REFERENCES,
-    counted,
-    hyperparameter_label,
-    listed,
-    method_label,
-    metric,
-    number,
-    plain,
-)
+from baldro.analysis.frame import absent_of, is_method, places, values_of
+from baldro.analysis.labels import REFERENCES, hyperparameter_label, method_label, metric, plain
+from baldro.analysis.rows import Row, methods, outcome
+from baldro.analysis.selection import Selected, point, varying
+from baldro.report.style import counted, listed, number
 from baldro.stats import ks_step, ks_values
 
 SMALL = 40 * 40
@@ -65,8 +57,8 @@ def absent_notes(part: pd.DataFrame, whole: pd.DataFrame, names: Sequence[str]) 
 def lattice_notes(rows: Sequence[Row], whole: pd.DataFrame, splits: Sequence[str], name: str) -> Iterator[str]:
     """Per split, the step in which D moves, the values that p can take, and what stands less than two steps apart."""
     for split in splits:
-        there = whole[(whole["split"] == split) & whole["forget_rows"].notna()]
-        sizes = there[is_method(there)]["forget_rows"], there[there["objective"] == "retain"]["forget_rows"]
+        sized = whole[(whole["split"] == split) & whole["forget_rows"].notna()]
+        sizes = sized[is_method(sized)]["forget_rows"], sized[sized["objective"] == "retain"]["forget_rows"]
         key = split, name
         cells = [(row, row.cells[key]) for row in rows if row.objective not in REFERENCES and key in row.cells]
         if not cells or any(own.empty for own in sizes):

@@ -9,22 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from baldro.analysis.comparisons import UNTESTED, Comparison
+from baldro.analysis.frame import is_method
+from baldro.analysis.labels import metric, objective_label, objective_rank, plain
 from baldro.metrics import METRICS, Metric, shown
 from baldro.metrics.metric import COMPARISON
 from baldro.records.run import Trained
+from baldro.report.findings import difference_text, samples_text
 from baldro.report.formats import html
-from baldro.report.frame import is_method
-from baldro.report.style import DASH, counted, listed, metric, objective_label, objective_rank, plain
+from baldro.report.style import DASH, counted, listed
 from baldro.report.tables import Table
-from baldro.report.verdicts import UNTESTED, Comparison, difference_text, samples_text
+from baldro.report.words import PAGE, environment
 
 if TYPE_CHECKING:
     from baldro.report.figures import Drawn
 
-TEMPLATE = "page.html.j2"
 SCALE = 0.53
 """CSS pixels per pixel of a figure."""
 
@@ -35,6 +36,7 @@ def render_page(
     description: str,
     frame: pd.DataFrame,
     rule_text: str,
+    lead: str,
     memory: Mapping[str, list[str]],
     uncomputed: Mapping[str, list[str]],
     differences: list[str],
@@ -55,35 +57,36 @@ def render_page(
 
     effects: heading -> sentences about crossed factors, with what to be wary of, tables and figures; cluster: of `usage_texts`.
     """
-    folder = FileSystemLoader(Path(__file__).parent)
-    environment = Environment(
-        loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template(TEMPLATE).render(
-        name=name,
-        headline=f"{description} {headline(frame)}".strip(),
-        tiles=tiles(frame),
-        rule_text=rule_text,
-        memory=memory,
-        uncomputed=uncomputed,
-        differences=differences,
-        comparison_heads=[metric(m).label for m in _compared(comparisons)],
-        comparison_rows=comparison_rows(comparisons),
-        tables=[_fragment(table) for table in tables],
-        effects=effects or {},
-        effect_cautions=effect_cautions,
-        effect_tables=[_fragment(table) for table in effect_tables],
-        effect_figures=[_shown(figure) for figure in effect_figures],
-        several=len({(t.benchmark, t.model) for t in tables}) > 1,
-        figures=[_shown(figure) for figure in figures],
-        absent=absent,
-        failed=frame[frame["status"] != "ok"][["id", "status", "reason"]].to_dict("records"),
-        config_text=config_text,
-        notes=notes,
-        provenance=provenance_lines(provenance),
-        timings=timings(frame),
-        definitions=definitions([*tables, *effect_tables]),
-        cluster=cluster,
+    return (
+        environment(page=True)
+        .get_template(PAGE)
+        .render(
+            name=name,
+            headline=f"{description} {headline(frame)}".strip(),
+            tiles=tiles(frame),
+            rule_text=rule_text,
+            lead=lead,
+            memory=memory,
+            uncomputed=uncomputed,
+            differences=differences,
+            comparison_heads=[metric(m).label for m in _compared(comparisons)],
+            comparison_rows=comparison_rows(comparisons),
+            tables=[_fragment(table) for table in tables],
+            effects=effects or {},
+            effect_cautions=effect_cautions,
+            effect_tables=[_fragment(table) for table in effect_tables],
+            effect_figures=[_shown(figure) for figure in effect_figures],
+            several=len({(t.benchmark, t.model) for t in tables}) > 1,
+            figures=[_shown(figure) for figure in figures],
+            absent=absent,
+            failed=frame[frame["status"] != "ok"][["id", "status", "reason"]].to_dict("records"),
+            config_text=config_text,
+            notes=notes,
+            provenance=provenance_lines(provenance),
+            timings=timings(frame),
+            definitions=definitions([*tables, *effect_tables]),
+            cluster=cluster,
+        )
     )
 
 

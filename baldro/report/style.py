@@ -1,54 +1,13 @@
-"""How names and numbers are written: labels, the better direction of each metric, colours, markers. No drawing here."""
+"""How numbers are written, and each method's colour and marker. No drawing here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from baldro.errors import unknown
-from baldro.metrics import MAIN_COLUMNS, METRICS, Metric
-from baldro.runs import COMBINERS, FIELDS, OBJECTIVES, VARIANTS
+from baldro.analysis.labels import REFERENCES, metric, objective_rank, variant_rank
+from baldro.metrics import METRICS
 
-USUAL_COMBINER = FIELDS["combiner"]["default"]
-"""The combiner of a method that names none."""
 DASH = "\N{EN DASH}"
 """Stands where there is no number."""
-REFERENCES = ("original", "retain")
-"""Rows that are compared with, not methods."""
-OBJECTIVE_ORDER = tuple(dict.fromkeys([*REFERENCES, "npo", "simnpo", "satimp", "gradascent", "graddiff", *OBJECTIVES]))
-"""The order of the paper's table, then that of OBJECTIVES."""
-VARIANT_ORDER = tuple(dict.fromkeys(["base", "baldro-g", "baldro-dv", *VARIANTS]))
-FIELD_LABELS = {
-    "dv_beta": "beta_dv",
-    "dv_rho": "rho_dv",
-    "chi2_rho": "rho",
-    "cvar_alpha": "alpha",
-    "topk_temperature": "temperature",
-    "g_fraction": "kept share",
-    "lora_rank": "LoRA rank",
-    "lora_alpha": "LoRA alpha",
-}
-LEVEL_LABELS = {
-    ("dv_direction", "hard"): "paper sign",
-    ("dv_direction", "easy"): "released sign",
-    ("dv_level", "sample"): "samples reweighted",
-    ("dv_level", "token"): "tokens reweighted",
-    ("retain_normalisation", "token-mean"): "token mean",
-    ("retain_normalisation", "sample-mean"): "sample mean",
-    ("retain_normalisation", "token-sum"): "token sum",
-    ("forget_normalisation", "sample-mean"): "forget sample mean",
-    ("forget_normalisation", "token-mean"): "forget token mean",
-    ("robust_scope", "batch"): "whole batch",
-    ("robust_scope", "micro-batch"): "micro-batch",
-    ("precision", "fp32"): "fp32",
-    ("precision", "bf16"): "fp32 parameters",
-    ("precision", "bf16-only"): "bf16 parameters",
-    ("g_rank", "loss"): "ranked by loss",
-    ("g_rank", "likelihood"): "ranked by likelihood",
-    ("g_retain", "whole"): "whole retain batch",
-    ("g_retain", "cut"): "cut retain batch",
-}
-"""A field's value, where it is a factor of its own, in words."""
-
 # Okabe and Ito's palette, told apart under every common colour blindness; black and grey belong to the references.
 COLOURS = {
     "original": "#000000",
@@ -66,21 +25,8 @@ MARKERS = {"original": "*", "retain": "P", "base": "o", "baldro-g": "s", "baldro
 SPARE_MARKERS = ("D", "v", "X", "p", "<", "h", ">", "d", "8")
 POINTS = ("o", "s", "^", "D", "v", "X", "p", "<", "h", ">", "d")
 """Markers of objectives, where the marker is not the variant's."""
-
-
-TABLE_METRICS = tuple(MAIN_COLUMNS.values())
-"""The columns of the main table unless told otherwise, of each kind of benchmark; the results say which."""
-COLLAPSE = "membership and collapse"
 COARSE = tuple(name for name, m in METRICS.items() if m.high > 1)
 """Metrics beyond 1, of which one decimal is shown."""
-
-
-def metric(name: str) -> Metric:
-    """How to show a metric; one that is not known here is shown under its own name, without a direction."""
-    if name in METRICS:
-        return METRICS[name]
-    words = name.replace("_", " ")
-    return Metric(name=name, define=lambda *_: None, label=words, short=words, source="")
 
 
 def metric_number(value: float, name: str) -> str:
@@ -97,39 +43,16 @@ def ends_text(low: float, high: float, name: str) -> str:
     return f"[{number(low, digits=digits)}, {number(high, digits=digits)}]"
 
 
+def with_ends(value: float, ends: tuple[float, float] | None, name: str) -> str:
+    """*0.980 [0.97, 0.99]*, a metric's value with its interval if it has one."""
+    text = metric_number(value, name)
+    return text if ends is None else f"{text} {ends_text(*ends, name)}"
+
+
 def range_text(low: float, high: float) -> str:
     """*(0.36-0.58)*, p-values from the smallest to the largest; tiny ones with one digit."""
     texts = (f"{p:.0e}" if 0 < p < 9.5e-4 else number(p, p_value=True) for p in (low, high))
     return f"({'-'.join(texts)})"
-
-
-def check_metrics(names: list[str], present: list[str], *, where: str) -> None:
-    """A one-line error for a metric that no result has."""
-    for name in names:
-        if name not in present:
-            raise unknown("metric", name, present, where=where)
-
-
-def objective_label(objective: str) -> str:
-    """*npo* -> *NPO*."""
-    return OBJECTIVES[objective].label if objective in OBJECTIVES else objective
-
-
-def objective_rank(objective: str) -> tuple[int, str]:
-    """Sorting key: OBJECTIVE_ORDER, then the alphabet."""
-    known = objective in OBJECTIVE_ORDER
-    return (OBJECTIVE_ORDER.index(objective) if known else len(OBJECTIVE_ORDER), objective)
-
-
-def variant_rank(variant: str) -> tuple[int, str]:
-    """Sorting key: VARIANT_ORDER, then the alphabet."""
-    known = variant in VARIANT_ORDER
-    return (VARIANT_ORDER.index(variant) if known else len(VARIANT_ORDER), variant)
-
-
-def variant_label(variant: str) -> str:
-    """*baldro-dv* -> *BalDRO-DV*; empty for base."""
-    return VARIANTS[variant].label if variant in VARIANTS else variant
 
 
 def variant_marker(variant: str, others: Sequence[str]) -> str:
@@ -163,47 +86,6 @@ def look(objective: str, others: Sequence[str]) -> Look:
 def colour(objective: str, others: Sequence[str]) -> str:
     """An objective's colour, as of `look`."""
     return look(objective, others).colour
-
-
-def hyperparameter_label(values: Mapping[str, Any]) -> str:
-    """*{dv_beta: 5, lr: 1e-05}* -> *beta_dv 5, lr 1e-05*; fields that are None are left out. A combiner is its label: *BLUR*."""
-    return ", ".join(_setting(name, value) for name, value in values.items() if value is not None)
-
-
-def field_label(name: str) -> str:
-    """*g_fraction* -> *kept share*; a field of the retain batch as the forget batch's own, with *retain* before it."""
-    own = name.removeprefix("retain_")
-    if own != name and own in FIELD_LABELS:
-        return f"retain {FIELD_LABELS[own]}"
-    return FIELD_LABELS.get(name, name.replace("_", " "))
-
-
-def level_label(name: str, value: Any) -> str:
-    """A level of a factor in words, *released sign*; otherwise *lr=1e-05*."""
-    return LEVEL_LABELS.get((name, value)) or f"{name}={plain(value)}"
-
-
-def _setting(name: str, value: Any) -> str:
-    if name == "combiner" and value in COMBINERS:
-        return COMBINERS[value].label or value
-    if name in ("variant", "retain_variant"):
-        return f"{field_label(name)} {variant_label(value) or value}"
-    return f"{field_label(name)} {plain(value)}"
-
-
-def method_label(objective: str, variant: str, hyperparameters: Mapping[str, Any] | None = None) -> str:
-    """*NPO + BalDRO-DV (beta_dv 5)*; *NPO (BLUR)*, and the usual combiner goes without saying."""
-    name = " + ".join(part for part in (objective_label(objective), variant_label(variant)) if part)
-    told = {
-        name: value for name, value in (hyperparameters or {}).items() if (name, value) != ("combiner", USUAL_COMBINER)
-    }
-    tail = hyperparameter_label(told)
-    return f"{name} ({tail})" if tail else name
-
-
-def plain(value: Any) -> str:
-    """A setting's value as it is spoken of: shortest digits, no trailing zero."""
-    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
 def number(value: float, *, p_value: bool = False, digits: int = 3) -> str:

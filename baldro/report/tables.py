@@ -8,20 +8,14 @@ from typing import Any
 
 import pandas as pd
 
+from baldro.analysis.frame import metric_names
+from baldro.analysis.labels import REFERENCES, check_metrics, hyperparameter_label, metric
+from baldro.analysis.rows import Row, build_rows, mark_best
+from baldro.analysis.selection import Selected, select
 from baldro.metrics import MAIN_COLUMNS, METRICS, shown
 from baldro.metrics.metric import MAIN, SECOND
-from baldro.report.captions import caption
-from baldro.report.frame import metric_names
 from baldro.report.notes import absent_notes, lattice_notes, point_notes
-from baldro.report.rows import Row, build_rows, mark_best
-from baldro.report.selection import Selected, describe, select
-from baldro.report.style import (
-    COLLAPSE,
-    REFERENCES,
-    check_metrics,
-    hyperparameter_label,
-    metric,
-)
+from baldro.report.words import describe, paragraph
 
 PUBLISHED = Path(__file__).with_name("published.csv")
 PUBLISHED_TABLES = ("baldro-table1", "baldro-table2")
@@ -92,7 +86,17 @@ def collapse_tables(frame: pd.DataFrame, rule: Mapping[str, Any], *, level: floa
         names = tuple(shown(SECOND, present))
         if set(names) - set(usual_columns(present)):
             tables.append(
-                _table(part, whole, selected, rule, names, shown(SECOND), level, topic=COLLAPSE, file="membership")
+                _table(
+                    part,
+                    whole,
+                    selected,
+                    rule,
+                    names,
+                    shown(SECOND),
+                    level,
+                    topic="membership and collapse",
+                    file="membership",
+                )
             )
     return tables
 
@@ -155,7 +159,7 @@ def _table(part, whole, selected: Selected, rule, names: tuple[str, ...], asked,
     splits = tuple(dict.fromkeys(whole["split"]))
     behind = [metric(name).statistic_behind for name in names if metric(name).statistic_behind]
     needed = (*names, *(name for name in behind if name not in names))
-    rows = tuple(mark_best(list(build_rows(part, whole, selected, needed, level)), splits, names))
+    rows = tuple(mark_best(list(build_rows(part, whole, selected, needed, level)), splits, needed))
     published = published_numbers(benchmark, model)
     notes = [*point_notes(part, whole, selected), *absent_notes(part, whole, asked)]
     for name in [name for name in needed if name in {m.statistic_behind for m in METRICS.values()}]:
@@ -171,7 +175,18 @@ def _table(part, whole, selected: Selected, rule, names: tuple[str, ...], asked,
         footnotes=tuple(notes),
         **beside,
     )
-    return replace(table, caption=caption(table, describe(rule, whole), level))
+    text = paragraph(
+        "captions",
+        "table",
+        title=table.title,
+        metrics=[metric(name) for name in names],
+        over={cell.over for row in rows for key, cell in row.cells.items() if key[1] in names},
+        seeds=table.seeds,
+        level=f"{level:.0%}",
+        rule=describe(rule, whole),
+        published=table.published,
+    )
+    return replace(table, caption=text)
 
 
 def _present(whole: pd.DataFrame) -> list[str]:

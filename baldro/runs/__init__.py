@@ -8,7 +8,6 @@ from baldro.methods.catalogue import COMBINERS, OBJECTIVES, VARIANTS
 from baldro.runs.crossings import Crossing, crossings
 from baldro.runs.experiment import Experiment
 from baldro.runs.fingerprint import code_of, fingerprint
-from baldro.runs.loading import load
 from baldro.runs.moved import moved
 from baldro.runs.needs import Needs
 from baldro.runs.read import READ
@@ -30,6 +29,5 @@ __all__ = [
     "content",
     "crossings",
     "fingerprint",
-    "load",
     "moved",
 ]

@@ -14,7 +14,6 @@ from baldro.places import described, find
 from baldro.runs.agreement import agree, check_names, has_retain
 from baldro.runs.crossings import crossings
 from baldro.runs.needs import Needs
-from baldro.runs.rule import settle
 from baldro.runs.run import FIELDS, IDENTITY, Run, check
 
 
@@ -136,7 +135,7 @@ class Experiment:
 
     def gradient_norms(self, benchmark: str) -> bool:
         """Whether the gradient norm of each member and non-member is taken: a backward pass a sample."""
-        return bool(self.benchmarks[benchmark].get("gradient_norms", False))
+        return self.definition(benchmark).gradient_norms
 
     def needs(self, model: str) -> Needs:
         """What the jobs of a model ask of a machine, on their first attempt."""
@@ -236,7 +235,7 @@ def _exclusion(rule: Mapping[str, Any], runs: Sequence[Run]) -> dict[str, list[A
 
 
 def experiment(config: Mapping[str, Any], *, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) -> Experiment:
-    """The experiment that a config describes, every name looked up. Errors are one line; `baldro.runs.loading` adds where in the file."""
+    """The experiment that a config describes, every name looked up. Errors are one line; `baldro.config` adds where in the file."""
     blocks = config["grid"] if isinstance(config["grid"], list) else [config["grid"]]
     runs = list(dict.fromkeys(run for block in blocks for run in expand(block)))
     _check_axes(blocks, runs)
@@ -251,7 +250,7 @@ def experiment(config: Mapping[str, Any], *, models: Mapping[str, Any], benchmar
         runs=(),
         models={run.model: models[run.model] for run in runs},
         benchmarks={run.benchmark: benchmarks[run.benchmark] for run in runs},
-        selection=settle(config.get("selection")),
+        selection=config.get("selection", {"rule": "all"}),
         attribution=config.get("attribution"),
     )
     if result.attribution:

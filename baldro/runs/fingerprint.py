@@ -48,7 +48,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         *("metrics", "stats.__init__", "stats.arrays", "stats.bootstrap", "stats.distance"),
         *("stats.intervals", "stats.redraws"),
     ),
-    "report": ("benchmarks", "metrics", "report", "slurm", "stats"),
+    "report": ("analysis", "benchmarks", "metrics", "report", "slurm", "stats"),
 }
 """Stage, or an addition that some of its jobs have -> modules of baldro that make its numbers."""
 

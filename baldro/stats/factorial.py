@@ -23,7 +23,7 @@ class Effect:
 
     difference: Interval | None  # over seeds; None where no seed has both sides
     p: float | None  # that it is 0: two-sided t test over seeds; None with one seed, or where all seeds are alike
-    there: int  # differences behind it, of all seeds: pairs of values, of two factors fours of them
+    present: int  # differences behind it, of all seeds: pairs of values, of two factors fours of them
     missing: int  # of the full crossing, those that lack a value
 
 
@@ -84,9 +84,9 @@ def _crossing(values: ArrayLike) -> np.ndarray:
 def _over_seeds(apart_SC: np.ndarray, scale: float, level: float) -> Effect:
     """scale: largest value behind the differences, which are no more exact than it."""
     known_SC = ~np.isnan(apart_SC)
-    there = int(known_SC.sum())
-    counted = {"there": there, "missing": apart_SC.size - there}
-    if not there:
+    present = int(known_SC.sum())
+    counted = {"present": present, "missing": apart_SC.size - present}
+    if not present:
         return Effect(difference=None, p=None, **counted)
     own = known_SC.any(axis=1)
     means = np.where(known_SC, apart_SC, 0)[own].sum(axis=1) / known_SC[own].sum(axis=1)

@@ -16,18 +16,19 @@ from typing import Any
 import yaml
 
 from baldro.cli.main import main as baldro
+from baldro.config import load
 from baldro.errors import BaldroError
 from baldro.places import parts, resolve
 from baldro.records import benchmark, evidence, finished, metrics, model, per_sample, reference, store
 from baldro.records import run as record
-from baldro.runs import OBJECTIVES, Experiment, Run, load
+from baldro.runs import OBJECTIVES, Experiment, Run
 from benchmarks.gpu.record import Context, OverBudget
 
 EXPERIMENT = Path(__file__).resolve().parents[2] / "experiments" / "smollm2-tofu.yaml"
 REPORT = 25.0
 """Seconds that are kept for the report."""
 NEEDED = {
-    "pyarrow": "pyarrow", "gguf": "gguf", "jsonschema": "jsonschema", "matplotlib": "matplotlib", "nltk": "nltk",
+    "pyarrow": "pyarrow", "gguf": "gguf", "pydantic": "pydantic", "matplotlib": "matplotlib", "nltk": "nltk",
     "rouge_score": "rouge-score", "scipy": "scipy",
 }  # fmt: skip
 """Modules that a bare machine may lack, and the packages that have them."""
@@ -164,7 +165,7 @@ class Work:
         return self._do("reference", *self._of(run), *self._at_once(run), "--output", where)
 
     def _score(self, run: Run) -> float:
-        limit = self.experiment.benchmarks[run.benchmark].get("max_new_tokens", 200)
+        limit = self.experiment.definition(run.benchmark).max_new_tokens
         samples = evidence.place(self.results, run.id)
         own = ["--start", self._folder(run) / finished.MODEL] if OBJECTIVES[run.objective].trains else self._start(run)
         options = [*self._of(run, start=own), *self._at_once(run), "--max-new-tokens", limit, "--output", samples]

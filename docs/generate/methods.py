@@ -11,7 +11,7 @@ import baldro
 from baldro.durable.files import write_text
 from baldro.jobs.methods import ELSEWHERE, KINDS
 from baldro.plan import cost
-from baldro.plan.passes import CURVED, Passes, of_forget, of_retain
+from baldro.plan.passes import HESSIAN_COST, Passes, of_forget, of_retain
 from baldro.runs import Run
 from baldro.runs.run import FIELDS, write
 
@@ -31,8 +31,8 @@ def costs(kind: str, name: str) -> dict[str, str]:
 
 def passes(found: Passes) -> str:
     """Passes in words: *1 forward without gradients, 0.5 forward and backward*."""
-    counted = {"forward without gradients": found.looks, "forward and backward": found.trained}
-    counted |= {"Hessian-vector product": found.curved, "forward without gradients once a run": found.once}
+    counted = {"forward without gradients": found.forward, "forward and backward": found.trained}
+    counted |= {"Hessian-vector product": found.hessian, "forward without gradients once a run": found.once}
     return ", ".join(f"{number:g} {what}" for what, number in counted.items() if number) or "none"
 
 
@@ -53,7 +53,7 @@ def page() -> str:
     said = {node.name.replace("_", "-"): (ast.get_docstring(node) or "").partition("\n\n")[0] for node in nodes}
     losses = {name: said[name] for name in FIELDS["retain_loss"]["choices"]}
     facts = dict(kinds=KINDS, costs=costs, allowed=allowed, write=write, losses=losses, elsewhere=ELSEWHERE)
-    return template.render(**facts, curved=CURVED, cost=cost)
+    return template.render(**facts, curved=HESSIAN_COST, cost=cost)
 
 
 if __name__ == "__main__":

@@ -195,7 +195,7 @@ def test_pieces_are_the_text(text, words):
 
 
 @settings(max_examples=25)
-@given(train_on=st.sampled_from(muse.TRAIN_ON), limit=st.none() | st.integers(2, 6), words=st.integers(5, 200))
+@given(train_on=st.sampled_from(["raw", "excerpts"]), limit=st.none() | st.integers(2, 6), words=st.integers(5, 200))
 def test_holdout_is_in_no_other_split(tmp_path_factory, train_on, limit, words):
     folder = made(tmp_path_factory)
     frame = load(folder, train_on=train_on, texts=limit, piece_words=words)
@@ -391,12 +391,12 @@ def test_the_hub_is_asked_for_subset_split_and_revision(monkeypatch):
         )
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    frame = muse.load(["hub:muse-bench/MUSE-News@main"], forget=PAIR)
+    frame = muse.load(["hub:muse-bench/MUSE-News@main"])
     assert set(frame["split"]) == {*MUSE, *TRAINING}
     assert ("muse-bench/MUSE-News", "raw", "main", "retain1") in asked and len(asked) == 10
     asked.clear()
-    muse.load(["hub:muse-bench/MUSE-News@main"], forget=PAIR, train_on="excerpts")
+    muse.load(["hub:muse-bench/MUSE-News@main"], train_on="excerpts")
     assert len(asked) == 8 and not [a for a in asked if a[1] == "raw"]
     monkeypatch.setattr(datasets, "load_dataset", lambda *a, **k: 1 / 0)
     with pytest.raises(BaldroError, match="knowmem/forget_qa cannot be loaded: division by zero; allowed: a reachable"):
-        muse.load(["hub:muse-bench/MUSE-News@main"], forget=PAIR)
+        muse.load(["hub:muse-bench/MUSE-News@main"])

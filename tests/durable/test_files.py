@@ -231,7 +231,7 @@ def test_another_locale_changes_nothing_of_what_is_read(tmp_path):
     code = f"""
 import locale, sys
 from baldro.cli import main
-from baldro.runs import load
+from baldro.config import load
 assert locale.getpreferredencoding(False) != "utf-8", locale.getpreferredencoding(False)
 assert load(sys.argv[1]).description == "Gr\\xf6\\xdfe \\u03b2"
 print(load(sys.argv[1]).description)

@@ -493,7 +493,7 @@ def test_an_interrupted_download_leaves_what_was_and_is_completed(filled, reposi
         ("hub:lab/nano@v2", r"hub:lab/nano@v2: no such revision; allowed: a branch, tag or commit of {url}/lab/nano"),
         ("hub:lab/judge@main", r"hub:lab/judge@main is gated; allowed: .*HF_TOKEN.*, after asking for it at {url}/lab/judge"),
         ("hub:lab/only-gguf@main", r"hub:lab/only-gguf@main has no weights that transformers loads; allowed: config.json with"),
-        ("hub:lab/shards@main", r"hub:lab/shards@\w+ needs 1,000,000.00 GB and .*home has .* GB left; allowed: \$HF_HOME"),
+        ("hub:lab/shards@main", r"hub:lab/shards@\w+ needs 1,000 TB and .*home has .* left; allowed: \$HF_HOME"),
         ("hub:lab@main", r"'hub:lab@main' is not a place on the hub; allowed: hub:owner/name@revision"),
     ],
 )  # fmt: skip

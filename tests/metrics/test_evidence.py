@@ -40,7 +40,7 @@ FRAMES = {
         section=lambda f: f["section"].where(f["section"] != "retain")), "unknown section '(nan|None)' in x"),
     "both benchmarks": (
         lambda s, put, at: s.replace({"section": {"world_facts": "verbmem"}}),
-        "unknown section 'real_authors' in x",
+        "unknown section 'verbmem' in x",
     ),
     "missing section": (lambda s, put, at: drop(s, s["section"] == "world_facts"), "x: no section 'world_facts'; needs"),
     "missing forget section": (lambda s, put, at: drop(s, s["section"] == "forget"), "x: no section 'forget'; needs"),
@@ -78,7 +78,7 @@ FRAMES = {
     ),
     "paraphrase out of place": (
         lambda s, put, at: pd.concat([s, s[at(s, "forget", 0, "paraphrase")].assign(section="world_facts")]),
-        "x: section 'world_facts' index 0 candidate 'paraphrase': only forget and retain have paraphrases",
+        "x: section 'world_facts' index 0 candidate 'paraphrase': this section has no paraphrases",
     ),
     "twice": (lambda s, put, at: pd.concat([s, s[at(s, "retain", 3)]]), f"x: {RETAIN}: appears twice; needs one row"),
     "twice, with another loss": (

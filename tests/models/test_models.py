@@ -14,6 +14,7 @@ from baldro import scoring as score
 from baldro.errors import BaldroError
 from baldro.prompts.batches import collate
 from baldro.prompts.encode import Tokens
+from baldro.records.model import Description
 from tests.conftest import absent
 
 SHAPE = dict(vocab_size=300, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2)
@@ -213,8 +214,8 @@ def test_token_logp_is_that_of_the_whole_logits(monkeypatch):
 
 def test_described_from_scratch():
     found = models.describe("tiny", {"build": SHAPE, "prompt": "{question}\n"})
-    assert found == {"name": "tiny", "prompt": "{question}\n", "build": SHAPE, "starts": {}}
-    json.dumps(found)
+    assert found == Description(name="tiny", prompt="{question}\n", build=SHAPE, starts={})
+    assert json.loads(json.dumps(found.as_dict())) == dict(name="tiny", prompt="{question}\n", build=SHAPE, starts={})
 
 
 def test_described_from_places(tmp_path, folder):

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from baldro.cli.main import main
+from baldro.config import load
 from baldro.plan import cpu, describe
-from baldro.runs import load
 
 ROOT = Path(__file__).resolve().parents[2]
 CPUS = {

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baldro.cli.main import main
+from baldro.config import load
 from baldro.errors import BaldroError
 from baldro.plan import GPUS, cost, describe, hours, jobs, sizes, submissions
 from baldro.plan.text import size
-from baldro.runs import load
 
 ROOT = Path(__file__).resolve().parents[2]
 PAPER = ROOT / "experiments" / "paper-tofu.yaml"
@@ -368,7 +368,7 @@ def total(gpu="a100", **axes):
     return sum(hours(small(**axes), gpu=gpu).values())
 
 
-@settings(max_examples=12)
+@settings(max_examples=4)
 @given(
     epochs=st.integers(1, 20),
     parameters=st.floats(1e6, 1e11),

@@ -12,16 +12,17 @@ import pytest
 import yaml
 from scipy import stats
 
+from baldro.analysis.attribution import CHANGES, DOUBTFUL, NOT_SHOWN, attribute, attribution_frame
 from baldro.cli import main
+from baldro.config import load
 from baldro.errors import BaldroError
 from baldro.report import read_frame, tables_text
-from baldro.report.attribution import CHANGES, DOUBTFUL, NOT_SHOWN, attribute, attribution_frame
 from baldro.report.attribution_text import attribution_cautions, attribution_findings, attribution_tables, signed
 from baldro.report.figures.attribution import draw_attribution
 from baldro.report.figures.canvas import house_style
 from baldro.report.formats import html, markdown
 from baldro.report.latex import latex
-from baldro.runs import Run, load
+from baldro.runs import Run
 from baldro.stats import holm
 
 FACTORS = ["dv_direction", "retain_normalisation", "robust_scope", "precision"]
@@ -74,7 +75,7 @@ def test_effects_are_differences_of_paired_means():
         interval = test.confidence_interval(0.95)
         d = e.effect.difference
         assert (d.mean, d.low, d.high) == pytest.approx(((means[level] - means[reference]).mean(), *interval))
-        assert e.effect.p == pytest.approx(test.pvalue) and (d.n, e.effect.there, e.runs) == (3, 24, 48)
+        assert e.effect.p == pytest.approx(test.pvalue) and (d.n, e.effect.present, e.runs) == (3, 24, 48)
         if e.metric == "forget_quality_d":
             assert d.mean == pytest.approx(TRUTH[name], abs=0.003)
 

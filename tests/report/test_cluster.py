@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from baldro.analysis.cluster import jobs_table, read_jobs, stage
 from baldro.errors import BaldroError
 from baldro.records.slurm import FIELDS
 from baldro.report import read_frame, write_report
-from baldro.report.cluster import jobs_table, read_jobs, stage
 from baldro.report.efficiency import advice, usage_rows, usage_texts
 from baldro.report.style import DASH
 

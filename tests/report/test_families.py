@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from baldro.report.comparisons import compare
+from baldro.analysis.comparisons import NOTHING, compare, differences_table
+from baldro.analysis.frame import read_results
+from baldro.analysis.paired import MOST, paired_test, too_many
+from baldro.analysis.samples import RATIOS
+from baldro.analysis.significance import ALPHA
 from baldro.report.findings import difference_findings
-from baldro.report.frame import read_results
 from baldro.report.page import comparison_rows
-from baldro.report.paired import MOST, paired_test, too_many
-from baldro.report.samples import RATIOS
-from baldro.report.verdicts import ALPHA, NOTHING, differences_table
 from baldro.stats import holm
 
 ALL = {"rule": "all"}

@@ -5,9 +5,9 @@ import json
 import pandas as pd
 import pytest
 
+from baldro.analysis.frame import COSTS, absent_of, hyperparameter_names, interval_of, metric_names, read_results
 from baldro.errors import BaldroError
 from baldro.report import read_frame
-from baldro.report.frame import COSTS, absent_of, hyperparameter_names, interval_of, metric_names, read_results
 
 EVALUATED = '{"run": "ID", "definitions": "x", "metrics": {%s}, "intervals": {%s}, "absent": {}}'
 
@@ -122,7 +122,7 @@ def test_a_failure_beside_an_older_result_counts(study):
         ("metrics.json", EVALUATED % ('"a": 1', '"b": [1, 2]'), "the interval of b"),
         ("metrics.json", EVALUATED % ('"a": 1', '"a": [NaN, 2]'), "the interval of a"),
         ("run.json", '{"run": "ID", "seconds": 1}', "lacks spec"),
-        ("failed.json", '{"run": "ID"}', "gives no reason"),
+        ("failed.json", '{"run": "ID", "stage": "train", "reason": ""}', "gives no reason"),
     ],
 )
 def test_broken_files_are_one_line_errors(study, file, content, message):

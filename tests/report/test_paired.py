@@ -7,14 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from baldro.analysis.comparisons import compare, differences_table
+from baldro.analysis.frame import read_results
+from baldro.analysis.paired import draws_for, paired_test
+from baldro.analysis.samples import RATIOS
 from baldro.errors import BaldroError
 from baldro.metrics import METRICS
 from baldro.metrics.utility import model_utility
-from baldro.report.comparisons import compare
-from baldro.report.frame import read_results
-from baldro.report.paired import draws_for, paired_test
-from baldro.report.samples import RATIOS
-from baldro.report.verdicts import differences_table
 from baldro.stats import holm
 from baldro.stats.relabelled import distances, utilities
 

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from baldro.analysis.comparisons import compare
+from baldro.analysis.labels import metric
 from baldro.errors import BaldroError
 from baldro.report import main_table_text, read_frame, tables_text, write_report
-from baldro.report.comparisons import compare
-from baldro.report.style import metric
 
 from .conftest import write_study
 
@@ -43,7 +43,7 @@ def test_the_terminal_shows_the_written_report(study, lose, tmp_path):
     report((rows, results), tmp_path, rule=rule, allow_missing=True)
     frame = read_frame(runs=rows, results=results, allow_missing=True)
     assert main_table_text(tmp_path / "out", width=90) == tables_text(frame, rule, width=90)
-    with pytest.raises(BaldroError, match=r"report\.json is not readable"):
+    with pytest.raises(BaldroError, match=r"report\.json is not there"):
         main_table_text(tmp_path)
 
 
@@ -135,7 +135,7 @@ def test_the_page_says_what_was_run_and_how(page):
     text = page.all_text()
     assert "NPO and SimNPO on forget05 and forget10 of tofu, with llama-2-7b-chat." in text
     assert "Shown is every hyperparameter point" in text and "every run has a result" in text
-    assert "The two models are told apart: there is something to unlearn." in text
+    assert "The two models are distinguishable: there is something to unlearn." in text
     assert "forget probability 0.900 [0.896, 0.904] for Original and 0.150 [0.146, 0.154] for Retain" in text
     assert "on 400 samples D moves in steps of 0.0025" in text and "95 % interval over samples" in text
     assert "Absent from every row: fluency (no classifier was given)." in text

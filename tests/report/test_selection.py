@@ -3,9 +3,10 @@
 import pandas as pd
 import pytest
 
+from baldro.analysis.selection import NONE_MEETS, check, select, varying
 from baldro.errors import BaldroError
 from baldro.report import read_frame
-from baldro.report.selection import NONE_MEETS, check, describe, select, varying
+from baldro.report.words import describe
 
 BEST = {"rule": "best", "metric": "forget_quality"}
 CELL = ["split", "objective", "variant"]

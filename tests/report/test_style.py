@@ -7,23 +7,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from baldro.analysis.labels import (
+    field_label,
+    hyperparameter_label,
+    level_label,
+    method_label,
+    objective_rank,
+    variant_label,
+    variant_rank,
+)
 from baldro.report import read_frame
 from baldro.report.figures.canvas import house_style, legend_below, objective_handles, panels
 from baldro.report.figures.strength import STRENGTHS, draw_strength, swept
 from baldro.report.figures.tradeoff import draw_tradeoff
-from baldro.report.style import (
-    COLOURS,
-    MARKERS,
-    field_label,
-    hyperparameter_label,
-    level_label,
-    look,
-    method_label,
-    objective_rank,
-    variant_label,
-    variant_marker,
-    variant_rank,
-)
+from baldro.report.style import COLOURS, MARKERS, look, variant_marker
 from baldro.report.tables import build_tables
 from baldro.runs import COMBINERS, OBJECTIVES, VARIANTS, Run
 

@@ -2,8 +2,9 @@
 
 import pytest
 
+from baldro.config import load
 from baldro.errors import BaldroError
-from baldro.runs import crossings, load
+from baldro.runs import crossings
 from baldro.runs.run import Run
 
 FACTORS = ["dv_direction", "robust_scope", "precision"]

@@ -8,8 +8,9 @@ import pytest
 
 from baldro.benchmarks import define
 from baldro.benchmarks.kinds.muse import MUSE, MUSE_RAW
+from baldro.config import load
 from baldro.errors import BaldroError
-from baldro.runs import OBJECTIVES, Run, load
+from baldro.runs import OBJECTIVES, Run
 from baldro.runs.experiment import expand
 
 BLOCK = dict(benchmark="fictional", model="tiny", split="forget10", objective="npo")

@@ -49,11 +49,30 @@ NO_NUMBERS = {
     "jobs.finished": "keeps a trained model until it is scored",
     "jobs.provenance": "what a result was made from",
     "jobs.metrics": "reads, writes and prints",
+    **dict.fromkeys(
+        (
+            "records.dynamics",
+            "records.evidence",
+            "records.failure",
+            "records.finished",
+            "records.metrics",
+            "records.model",
+            "records.per_sample",
+            "records.reference",
+            "records.report",
+            "records.run",
+            "records.slurm",
+            "records.steps",
+            "records.store",
+            "records.weights",
+        ),
+        "writes and reads a file of results",
+    ),
 }
 """Imported, and listed nowhere: modules, or rooms, and why."""
 SAMPLES = "jobs.inputs makes training's samples with it"
 ASIDE = {
-    "benchmark": {"benchmarks.splits": "checks a definition's names"},
+    "benchmark": {},
     "train": {
         **dict.fromkeys(("models.description", "places"), "what they find is in the description, which is an input"),
         **dict.fromkeys(("scoring", "benchmarks"), "asked whether the scoring will fit the model"),
@@ -79,7 +98,7 @@ ASIDE = {
 }
 """Stage -> what it imports, and what makes no number of it."""
 BEGIN = {
-    "benchmark": ("benchmarks.__init__",),
+    "benchmark": ("benchmarks.__init__", *map(module_of, KINDS)),
     "model": ("models.description",),
     "train": ("jobs.training",),
     "adapters": ("training.adapters",),
@@ -239,8 +258,8 @@ def test_words_layout_and_what_makes_no_numbers_change_nothing(changed, file, ol
         ("models/description.py", '"starts": {}', '"starts": {"a": 1}', {"model"}),
         ("benchmarks/idk.py", "I do not know.", "I know.", {"idkdpo", "reference idk"}),
         ("benchmarks/muse_doubts.py", '"forget"', '"retain"', {"muse"}),
-        ("places.py", "raw", "row", {*KINDS, "model"}),
-        ("report/page.html.j2", "</body>", "<hr></body>", {"report"}),
+        ("places.py", '"hub:"', '"web:"', {*KINDS, "model"}),
+        ("report/templates/page.html.j2", "</body>", "<hr></body>", {"report"}),
         ("metrics/utility.py", "import ", "import math as _m\nimport ", {"metrics", "report"}),
         ("stats/paired.py", "import numpy", "import math as _m\nimport numpy", {"report"}),
         ("report/figures/tradeoff.py", "import ", "import math as _m\nimport ", {"report"}),

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from baldro.runs import load, moved
+from baldro.config import load
+from baldro.runs import moved
 
 A, B = "a" * 40, "b" * 40
 

@@ -36,7 +36,7 @@ def test_main_effects_are_those_of_least_squares(shape, seed):
     for (axis, at), coefficient in zip(names, solved, strict=True):
         found = effect(y, {axis - 1: at})
         assert found.difference.mean == pytest.approx(coefficient, abs=1e-9)
-        assert (found.there, found.missing, found.difference.n) == (y.size // shape[axis], 0, shape[0])
+        assert (found.present, found.missing, found.difference.n) == (y.size // shape[axis], 0, shape[0])
 
 
 @relaxed
@@ -79,7 +79,7 @@ def test_a_design_by_hand():
             "seeds alike: nothing to hold it against"
         )
     assert total(y).difference.mean == pytest.approx(1.5)
-    assert (total(y).there, effect(y, {0: 1}).there, effect(y, {0: 1, 1: 1}).there) == (3, 6, 3)
+    assert (total(y).present, effect(y, {0: 1}).present, effect(y, {0: 1, 1: 1}).present) == (3, 6, 3)
 
 
 def test_intervals_are_over_seeds_and_agree_with_scipy():
@@ -111,7 +111,7 @@ def test_missing_values_take_their_pair_with_them():
     y[0, 1, 0] = np.nan  # a pair of seed 0
     y[2, 0] = np.nan  # all pairs of seed 2
     found = effect(y, {0: 1})
-    assert (found.there, found.missing, found.difference.n) == (3, 3, 2)
+    assert (found.present, found.missing, found.difference.n) == (3, 3, 2)
     assert found.difference.mean == pytest.approx(np.mean([y[0, 1, 1] - y[0, 0, 1], (y[1, 1] - y[1, 0]).mean()]))
     assert effect(y, {0: 1, 1: 1}).missing == 2 and total(y).missing == 1
 
@@ -121,7 +121,7 @@ def test_one_seed_has_no_interval_and_none_no_difference():
     found = effect(y, {1: 1})
     assert found.difference.low is None and found.p is None and found.difference.n == 1
     nothing = effect(np.full((2, 2, 2), np.nan), {1: 1})
-    assert nothing.difference is None and nothing.p is None and (nothing.there, nothing.missing) == (0, 4)
+    assert nothing.difference is None and nothing.p is None and (nothing.present, nothing.missing) == (0, 4)
 
 
 @pytest.mark.parametrize(

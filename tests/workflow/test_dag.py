@@ -133,7 +133,7 @@ def test_a_plot_reruns_the_report_only(checkout):
 
 
 def test_a_page_template_reruns_the_report_only(checkout):
-    checkout.edit("baldro/report/page.html.j2", "</body>", "<hr></body>")
+    checkout.edit("baldro/report/templates/page.html.j2", "</body>", "<hr></body>")
     assert checkout.rules() == {"report": 1}
 
 

@@ -7,7 +7,8 @@ import shutil
 import pandas as pd
 import pytest
 
-from baldro.runs import Run, load
+from baldro.config import load
+from baldro.runs import Run
 
 pytestmark = pytest.mark.processes  # minutes of the real Snakemake
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("snakemake")
 
-from baldro.report.cluster import failed_as, read_jobs, stage
+from baldro.analysis.cluster import failed_as, read_jobs, stage
 from snakemake_logger_plugin_baldro.failures import Failure, failure_lines, summary, tried_again
 from snakemake_logger_plugin_baldro.jobs import Jobs, in_order
 from snakemake_logger_plugin_baldro.lines import read_job

@@ -8,7 +8,8 @@ from pathlib import Path
 from baldro.errors import BaldroError
 
 try:  # the methods' modules are read with the grid
-    from baldro.runs import OBJECTIVES, READ, Run, code_of, content, fingerprint, load, moved
+    from baldro.config import load
+    from baldro.runs import OBJECTIVES, READ, Run, code_of, content, fingerprint, moved
 
     EXPERIMENT = load(config, files=workflow.configfiles)
 except BaldroError as error:
@@ -124,9 +125,9 @@ def judge(wildcards):
     return [f"results/classifiers/{benchmark}.json"] if EXPERIMENT.classifier(benchmark) else []
 
 
-def setting(key, default=None):
-    """A key of the definition of a run's benchmark."""
-    return lambda wildcards: EXPERIMENT.benchmarks[of(wildcards).benchmark].get(key, default)
+def setting(key, otherwise=None):
+    """A key of the definition of a run's benchmark; where that has none, another value."""
+    return lambda wildcards: getattr(EXPERIMENT.definition(of(wildcards).benchmark), key) or otherwise
 
 
 def rows_option(wildcards):

@@ -24,7 +24,7 @@ rule score:
         start=lambda wildcards, input: (
             f"--start {input.weights[0]}" if input.weights else f"--part {EXPERIMENT.part(of(wildcards))}"
         ),
-        max_new_tokens=setting("max_new_tokens", 200),
+        max_new_tokens=setting("max_new_tokens"),
         rows=rows_option,
         holdout=holdout_option,
         gradient_norms=gradient_norms_option,
@@ -50,7 +50,7 @@ rule metrics:
         "logs/metrics/{run}.tsv"
     localrule: True
     params:
-        retain=lambda wildcards, input: f"--retain-samples {input.retain}" if input.retain else "--alone",
+        retain=lambda wildcards, input: f"--retain-samples {input.retain}" if input.retain else "",
         code=code_of_metrics,
     shell:
         "baldro metrics --log {log} --run {wildcards.run} --samples {input.samples} "

@@ -12,15 +12,15 @@ from typing import Any
 
 import pandas as pd
 
-from baldro.report.attribution import Attributed
-from baldro.report.evidence import known
+from baldro.analysis.attribution import Attributed
+from baldro.analysis.evidence import known
+from baldro.analysis.samples import Samples
 from baldro.report.figures.attribution import draw_attribution
 from baldro.report.figures.canvas import Absent, Drawn, Sketch, house_style, save
 from baldro.report.figures.forgetting import draw_forgetting
 from baldro.report.figures.knowledge import draw_knowledge
 from baldro.report.figures.strength import STRENGTHS, draw_strength, swept
 from baldro.report.figures.tradeoff import draw_tradeoff
-from baldro.report.samples import Samples
 
 __all__ = ["Drawn", "draw_all", "draw_effects"]
 

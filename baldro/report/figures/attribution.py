@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from baldro.report.attribution import CHANGES, INTERACTION, MAIN, TOTAL, Attributed
+from baldro.analysis.attribution import CHANGES, INTERACTION, MAIN, TOTAL, Attributed
+from baldro.analysis.labels import level_label, metric
 from baldro.report.attribution_text import effect_text
 from baldro.report.figures.canvas import Sketch, legend_below, panels
-from baldro.report.style import POINTS, level_label, look, metric
+from baldro.report.style import POINTS, look
 
 SPACE = 0.17
 """Inches between the points of two methods in one row."""
@@ -26,19 +27,19 @@ class Series:
 
 def draw_attribution(effects: Sequence[Attributed]) -> Sketch:
     """A column per metric, a row of panels per split; factors down, a point per method. effects: of one benchmark and model."""
-    told = [e for e in effects if e.kind != INTERACTION]
-    splits, names = (list(dict.fromkeys(getattr(e, key) for e in told)) for key in ("split", "metric"))
-    mains = dict.fromkeys(e.label for e in told if e.kind == MAIN)
-    labels = [*mains, *dict.fromkeys(e.label for e in told if e.kind == TOTAL)]
-    series = _series(told)
+    drawn = [e for e in effects if e.kind != INTERACTION]
+    splits, names = (list(dict.fromkeys(getattr(e, key) for e in drawn)) for key in ("split", "metric"))
+    mains = dict.fromkeys(e.label for e in drawn if e.kind == MAIN)
+    labels = [*mains, *dict.fromkeys(e.label for e in drawn if e.kind == TOTAL)]
+    series = _series(drawn)
     height = len(labels) * max(0.36, 0.14 + SPACE * len(series)) + 0.45
     figure, axes = panels(len(splits), len(names), width=2.75, height=height, sharey=True, sharex="col")
     figure.set_figwidth(figure.get_figwidth() + 0.6)  # the factors' names
     for split, row in zip(splits, axes, strict=True):
         for name, panel in zip(names, row, strict=True):
-            own = [e for e in told if e.split == split and e.metric == name]
+            own = [e for e in drawn if e.split == split and e.metric == name]
             _panel(panel, own, labels, series, ruled=len(mains))
-        row[0].set_yticks(range(len(labels)), [_tick(label, told) for label in labels])
+        row[0].set_yticks(range(len(labels)), [_tick(label, drawn) for label in labels])
         row[0].set_ylim(len(labels) - 0.5, -0.5)
         if len(splits) > 1:
             row[-1].annotate(
@@ -56,12 +57,12 @@ def draw_attribution(effects: Sequence[Attributed]) -> Sketch:
         panel.set_xlabel(
             {"up": "change (right is better)", "down": "change (left is better)"}.get(metric(name).better, "change")
         )
-    legend_below(figure, _handles(series, told))
+    legend_below(figure, _handles(series, drawn))
     return Sketch(
         figure=figure,
         title="What each difference changes",
-        caption=_caption(told, len(splits) == 1),
-        alt="Points with intervals on a line of no change. " + "; ".join(_alt(e) for e in told) + ".",
+        caption=_caption(drawn, len(splits) == 1),
+        alt="Points with intervals on a line of no change. " + "; ".join(_alt(e) for e in drawn) + ".",
     )
 
 

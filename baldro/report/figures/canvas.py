@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
-from baldro.report.style import look, metric, objective_label, variant_label, variant_marker
+from baldro.analysis.labels import metric, objective_label, variant_label
+from baldro.report.style import look, variant_marker
 
 INK = "#333333"
 FLOOR = 1e-20

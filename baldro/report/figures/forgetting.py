@@ -11,10 +11,11 @@ from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from baldro.report.evidence import read_visits
+from baldro.analysis.evidence import read_visits
+from baldro.analysis.frame import hyperparameter_names, values_of
+from baldro.analysis.labels import method_label, objective_label, objective_rank, plain
 from baldro.report.figures.canvas import Absent, Sketch, legend_below, panels
-from baldro.report.frame import hyperparameter_names, values_of
-from baldro.report.style import colour, method_label, objective_label, objective_rank, plain
+from baldro.report.style import colour
 from baldro.runs import VARIANTS
 
 OWN = (*VARIANTS["baldro-dv"].fields, *VARIANTS["baldro-dv"].also, "robust_scope", "micro_batch_size")

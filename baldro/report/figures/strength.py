@@ -9,6 +9,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from baldro.analysis.frame import is_method, values_of
+from baldro.analysis.labels import (
+    hyperparameter_label,
+    metric,
+    objective_label,
+    objective_rank,
+    plain,
+    variant_label,
+    variant_rank,
+)
+from baldro.analysis.selection import select, varying
 from baldro.metrics import shown
 from baldro.metrics.metric import STRENGTH
 from baldro.report.figures.canvas import (
@@ -22,20 +33,8 @@ from baldro.report.figures.canvas import (
     p_axis,
     panels,
 )
-from baldro.report.frame import is_method, values_of
-from baldro.report.selection import describe, select, varying
-from baldro.report.style import (
-    Look,
-    hyperparameter_label,
-    listed,
-    look,
-    metric,
-    objective_label,
-    objective_rank,
-    plain,
-    variant_label,
-    variant_rank,
-)
+from baldro.report.style import Look, listed, look
+from baldro.report.words import describe
 from baldro.stats import mean_interval
 
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))

@@ -1,4 +1,4 @@
-"""Forget quality against model utility: every seed a small point, every mean a large one."""
+"""What is forgotten against what is kept, by the metrics that say so: every seed a small point, every mean a large one."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,6 +7,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from baldro.analysis.frame import hyperparameter_names, is_method
+from baldro.analysis.labels import REFERENCES, metric, objective_label, objective_rank, variant_rank
+from baldro.analysis.selection import point, select
+from baldro.metrics import shown
+from baldro.metrics.metric import TRADEOFF_X, TRADEOFF_Y
 from baldro.report.figures.canvas import (
     FLOOR,
     Absent,
@@ -19,21 +24,10 @@ from baldro.report.figures.canvas import (
     panels,
     variant_handles,
 )
-from baldro.report.frame import hyperparameter_names, is_method
-from baldro.report.selection import describe, point, select
-from baldro.report.style import (
-    COLOURS,
-    MARKERS,
-    REFERENCES,
-    look,
-    number,
-    objective_label,
-    objective_rank,
-    variant_marker,
-    variant_rank,
-)
+from baldro.report.style import COLOURS, MARKERS, look, number, variant_marker
+from baldro.report.words import describe
 
-X, Y = "model_utility", "forget_quality"
+AXES = (TRADEOFF_X, TRADEOFF_Y)
 MANY = 8
 """With more objectives than that the panels are larger."""
 SIZES = {"base": 11.5, "baldro-g": 8.5, "baldro-dv": 7.5}
@@ -42,14 +36,18 @@ SIZES = {"base": 11.5, "baldro-g": 8.5, "baldro-dv": 7.5}
 
 def draw_tradeoff(frame: pd.DataFrame, rule: Mapping[str, Any]) -> Sketch:
     """A panel per split; colour is the objective, the marker the variant. frame: one benchmark and model."""
-    if not {X, Y} <= set(frame.columns) or frame[[X, Y]].dropna().empty:
-        raise Absent("no forget quality and model utility to draw against each other")
+    x, y = (next((name for name in shown(role, frame.columns) if frame[name].notna().any()), None) for role in AXES)
+    if x is None or y is None or frame[[x, y]].dropna().empty:
+        kept, forgotten = (metric(shown(role)[0]).label.removesuffix(" (p)") for role in AXES)
+        raise Absent(f"no {forgotten} and {kept} to draw against each other")
     selected = select(frame, rule)
-    rows = selected.frame[selected.frame[X].notna() & selected.frame[Y].notna()]
+    rows = selected.frame[selected.frame[x].notna() & selected.frame[y].notna()]
+    title = f"{metric(y).label.removesuffix(' (p)')} against {metric(x).label}"
+    p_value = metric(y).p_value
     if rows.empty:  # Original and Retain, which a rule keeps, have no result
         why = "; ".join(dict.fromkeys(r["reason"] for r in selected.rejected)) or "no run that the rule chose has both"
-        raise Absent(f"no forget quality against model utility ({why})")
-    rows = rows.assign(shown_p=clip_p(rows[Y].to_numpy(dtype=float)))
+        raise Absent(f"no {title} ({why})")
+    rows = rows.assign(x=rows[x], y=rows[y], shown_y=clip_p(rows[y].to_numpy(dtype=float)) if p_value else rows[y])
     splits = list(dict.fromkeys(rows["split"]))
     methods = rows[is_method(rows)]
     objectives = sorted(set(methods["objective"]), key=objective_rank)
@@ -58,24 +56,25 @@ def draw_tradeoff(frame: pd.DataFrame, rule: Mapping[str, Any]) -> Sketch:
     width = 3.1 if not many else 5.6 if len(splits) == 1 else 3.6
     figure, axes = panels(1, len(splits), width=width, height=3.6 if many else 2.9, sharey=True)
     for split, panel in zip(splits, axes[0], strict=True):
-        low = p_axis(panel, methods[Y].to_numpy(dtype=float))
+        low = p_axis(panel, methods["y"].to_numpy(dtype=float)) if p_value else float("-inf")
         _panel(panel, rows[rows["split"] == split], objectives, variants, low)
         panel.set_title(split)
-        panel.set_xlabel(metric_label(X))
-    axes[0, 0].set_ylabel(metric_label(Y))
+        panel.set_xlabel(metric_label(x))
+    axes[0, 0].set_ylabel(metric_label(y))
     handles = [*objective_handles(objectives, marker="o", line=""), *variant_handles(variants)]
     if methods["seed"].nunique() > 1:
         handles.append(Line2D([], [], color="#777777", ls="", marker=".", ms=5, alpha=0.6, label="one seed"))
     legend_below(figure, handles)
-    floor = f" p-values below {FLOOR:g} are drawn there." if (methods[Y] < FLOOR).any() else ""
-    if (rows.loc[~is_method(rows), Y] < low).any():
+    floor = f" p-values below {FLOOR:g} are drawn there." if p_value and (methods["y"] < FLOOR).any() else ""
+    if (rows.loc[~is_method(rows), "y"] < low).any():
         floor += " Original lies below the axis and stands on its edge."
     return Sketch(
         figure=figure,
-        title="Forget quality against model utility",
-        caption="Upper right is better. Large markers are means over seeds, small points single seeds; the dotted line "
-        f"is p = 0.05, below which a model is told apart from Retain. {describe(rule, frame)}{floor}",
-        alt=_alt(rows),
+        title=title[0].upper() + title[1:],
+        caption=f"{_best_corner(x, y)}Large markers are means over seeds, small points single seeds"
+        + ("; the dotted line is p = 0.05, below which a model can be distinguished from Retain" * p_value)
+        + f". {describe(rule, frame)}{floor}",
+        alt=_alt(rows, title, p_value),
     )
 
 
@@ -84,14 +83,16 @@ def _panel(panel: Axes, rows: pd.DataFrame, objectives: list[str], variants: lis
     for objective in REFERENCES:
         own = rows[rows["objective"] == objective]
         if len(own):
-            _reference(panel, objective, own[X].mean(), own[Y].mean(), rows[X], low)
+            _reference(panel, objective, own["x"].mean(), own["y"].mean(), rows["x"], low)
     methods = rows[is_method(rows)]
     keys = pd.Series([point(row, names) for row in methods.to_dict("records")], index=methods.index, dtype=object)
     for (objective, variant, _), own in methods.groupby(["objective", "variant", keys], sort=False):
         looks = look(objective, objectives)
         if len(own) > 1:
-            panel.plot(own[X], own["shown_p"], marker=".", ms=5, alpha=0.45, mew=0, color=looks.colour, ls="", zorder=2)
-        mean = (own[X].mean(), own["shown_p"].mean())
+            panel.plot(
+                own["x"], own["shown_y"], marker=".", ms=5, alpha=0.45, mew=0, color=looks.colour, ls="", zorder=2
+            )
+        mean = (own["x"].mean(), own["shown_y"].mean())
         size, place = SIZES.get(variant, 6), 4 + 0.1 * variant_rank(variant)[0]
         marker = variant_marker(variant, variants)
         panel.plot(*mean, marker=marker, ms=size, color=looks.colour, mec=looks.edge, mew=0.8, ls="", zorder=place)
@@ -115,10 +116,18 @@ def _reference(panel: Axes, objective: str, x: float, p: float, every: pd.Series
     )
 
 
-def _alt(rows: pd.DataFrame) -> str:
-    means = rows.groupby(["split", "objective", "variant"], sort=False)[[X, Y]].mean().reset_index()
+def _best_corner(x: str, y: str) -> str:
+    """Where the best points lie; empty where a metric has no direction."""
+    if not metric(x).better or not metric(y).better:
+        return ""
+    across = "right" if metric(x).better == "up" else "left"
+    return f"{'Upper' if metric(y).better == 'up' else 'Lower'} {across} is better. "
+
+
+def _alt(rows: pd.DataFrame, title: str, p_value: bool) -> str:
+    means = rows.groupby(["split", "objective", "variant"], sort=False)[["x", "y"]].mean().reset_index()
     parts = [
-        f"{row.split} {row.objective} {row.variant}: utility {row.model_utility:.3f}, p {row.forget_quality:.2g}"
+        f"{row.split} {row.objective} {row.variant}: {row.x:.3f}, {'p ' * p_value}{row.y:.2g}"
         for row in means.itertuples()
     ]
-    return "Scatter of forget quality (p, logarithmic) against model utility. " + "; ".join(parts) + "."
+    return f"Scatter of {title}, x then y{' (p, logarithmic)' * p_value}. " + "; ".join(parts) + "."

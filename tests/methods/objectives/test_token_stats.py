@@ -63,9 +63,9 @@ def test_the_likelihood_for_the_logs_is_that_of_the_losses(name, draw, give, gra
     found = []
     for early in (False, True):
         here = give(samples)
-        seen = [here.stats.seen_nll_B()] if early else []
+        seen = [here.stats.detached_nll_B()] if early else []
         loss_B = loss_function(name)(here.stats)
-        seen.append(here.stats.seen_nll_B())
+        seen.append(here.stats.detached_nll_B())
         for seen_B in seen:
             assert not seen_B.requires_grad
             torch.testing.assert_close(seen_B, expected_B)
@@ -85,7 +85,7 @@ def test_the_head_runs_once_for_a_loss_and_its_log(draw, give):
         calls.clear()
         here = give(draw(2), ("reference", "reference_logits"), head=head)
         loss_function(name)(here.stats)
-        here.stats.seen_nll_B()
+        here.stats.detached_nll_B()
         assert calls == [9], name
 
 
@@ -113,6 +113,6 @@ def test_logits_are_float32_at_least():
 def test_given_log_probabilities_are_taken_as_they_are():
     logp_BT = torch.tensor([[-1.0, -3.0], [-2.0, 99.0]], requires_grad=True)
     stats = TokenStats(mask_BT=torch.tensor([[True, True], [True, False]]), logp_BT=logp_BT)
-    assert (stats.logp_B.tolist(), stats.nll_B.tolist(), stats.seen_nll_B().tolist()) == ([-4, -2], [2, 2], [2, 2])
+    assert (stats.logp_B.tolist(), stats.nll_B.tolist(), stats.detached_nll_B().tolist()) == ([-4, -2], [2, 2], [2, 2])
     stats.logp_B.sum().backward()
     assert logp_BT.grad.tolist() == [[1, 1], [1, 0]]

@@ -14,7 +14,7 @@ from baldro.errors import BaldroError
 from baldro.methods.variants import weights
 from baldro.methods.variants.baldro_dv_learned import beta
 
-relaxed = settings(max_examples=100)
+relaxed = settings(max_examples=25)
 
 LOSSES = st.lists(st.integers(-6400, 6400).map(lambda x: x / 64), min_size=1, max_size=20)
 RHOS = st.floats(1e-3, 5)

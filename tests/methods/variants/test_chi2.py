@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from baldro.errors import BaldroError
 from baldro.methods.variants import weights
 
-relaxed = settings(max_examples=100)
+relaxed = settings(max_examples=25)
 
 LOSSES = st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=20)
 

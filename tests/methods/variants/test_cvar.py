@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from baldro.errors import BaldroError
 from baldro.methods.variants import weights
 
-relaxed = settings(max_examples=100)
+relaxed = settings(max_examples=25)
 
 
 def cvar(losses, alpha=0.5):

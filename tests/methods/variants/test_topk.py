@@ -13,7 +13,7 @@ from scipy.special import expit, logit
 from baldro.errors import BaldroError
 from baldro.methods.variants import weights
 
-relaxed = settings(max_examples=100)
+relaxed = settings(max_examples=25)
 
 LOSSES = st.lists(st.floats(-100, 100), min_size=1, max_size=20)
 FRACTIONS = st.floats(0.01, 0.99)

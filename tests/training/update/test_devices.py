@@ -21,7 +21,7 @@ from baldro.training.loop import _devices
 model, cases = torch.load(sys.argv[1], weights_only=False)
 devices, results = _devices(Accelerator(cpu=True)), []
 assert devices.size == 2
-for run, forget, retain, micro_batch, memory in cases:
+for run, forget, retain, micro_batch, cache in cases:
     model.zero_grad(set_to_none=True)
     step_log = Step(model, run, micro_batch=micro_batch, devices=devices, cache=cache).accumulate(forget, retain)
     gradients = {name: p.grad for name, p in model.named_parameters()}

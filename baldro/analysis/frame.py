@@ -13,13 +13,13 @@ from typing import Any
 
 import pandas as pd
 
+from baldro.analysis.labels import REFERENCES
+from baldro.analysis.samples import Samples, forget_rows, read_samples
 from baldro.errors import BaldroError
 from baldro.metrics import METRICS
 from baldro.records import failure, per_sample
 from baldro.records import metrics as evaluations
 from baldro.records import run as trainings
-from baldro.report.samples import Samples, forget_rows, read_samples
-from baldro.report.style import REFERENCES
 from baldro.runs import HYPERPARAMETERS, IDENTITY
 
 COSTS = ("seconds", "steps", "tokens", "tokens_per_second", "peak_memory_bytes")

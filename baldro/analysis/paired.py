@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from baldro.analysis.samples import Samples, have, stacked
+from baldro.analysis.significance import ALPHA
 from baldro.metrics import METRICS
-from baldro.report.samples import Samples, have, stacked
-from baldro.report.verdicts import ALPHA
 from baldro.stats import PairedTest, permutation_test, swap_test
 
 DRAWS = 999

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from baldro.analysis.frame import is_method, metric_names, values_of
+from baldro.analysis.labels import check_metrics, level_label, method_label, metric, objective_rank, variant_rank
+from baldro.analysis.significance import ALPHA, corrected, direction
 from baldro.errors import BaldroError
 from baldro.metrics import shown
 from baldro.metrics.metric import EFFECT
-from baldro.report.frame import is_method, metric_names, values_of
-from baldro.report.style import check_metrics, level_label, method_label, metric, objective_rank, variant_rank
-from baldro.report.verdicts import ALPHA
 from baldro.runs import HYPERPARAMETERS, IDENTITY, Crossing, crossings
-from baldro.stats import Effect, effect, holm, total
+from baldro.stats import Effect, effect, total
 
 MOST = 4
 """Metrics of which effects are taken unless the config names others: the first of those with the role EFFECT."""
@@ -72,10 +72,7 @@ class Attributed:
     @property
     def direction(self) -> str:
         """better, worse, or higher and lower where the metric has no direction."""
-        up, wanted = self.effect.difference.mean > 0, metric(self.metric).better
-        if not wanted:
-            return "higher" if up else "lower"
-        return "better" if up == (wanted == "up") else "worse"
+        return direction(self.metric, self.effect.difference.mean)
 
 
 def attribute(frame: pd.DataFrame, factors: Sequence[str], metrics: Sequence[str] | None = None) -> list[Attributed]:
@@ -90,7 +87,10 @@ def attribute(frame: pd.DataFrame, factors: Sequence[str], metrics: Sequence[str
     found = crossings([values_of(row, fields) for row in methods.to_dict("records")], factors)
     effects = [one for crossing in found for one in _effects(crossing, found, names)]
     ranked = sorted(effects, key=lambda e: (objective_rank(e.objective), variant_rank(e.variant)))
-    return _adjusted(ranked)
+    families = [(e.benchmark, e.model, e.metric, e.kind == INTERACTION) for e in ranked]
+    return [
+        replace(e, p_holm=p) for e, p in zip(ranked, corrected([e.effect.p for e in ranked], families), strict=True)
+    ]
 
 
 def attribution_frame(effects: Sequence[Attributed]) -> pd.DataFrame:
@@ -117,7 +117,7 @@ def attribution_frame(effects: Sequence[Attributed]) -> pd.DataFrame:
             "p": e.effect.p,
             "p_holm": e.p_holm,
         }
-        counted = {"seeds": d.n if d else 0, "of": e.effect.there, "missing": e.effect.missing, "runs": e.runs}
+        counted = {"seeds": d.n if d else 0, "of": e.effect.present, "missing": e.effect.missing, "runs": e.runs}
         rows.append(names | moved | {"metric": e.metric} | ends | counted | {"verdict": e.verdict})
     return pd.DataFrame(rows)
 
@@ -174,16 +174,3 @@ def _telling(crossing: Crossing, every: Sequence[Crossing]) -> dict[str, Any]:
     others = [other.shared for other in every if all(other.shared[name] == crossing.shared[name] for name in alike)]
     names = [name for name in HYPERPARAMETERS if name in crossing.shared and name != "seed"]
     return {name: crossing.shared[name] for name in names if len({shared.get(name) for shared in others}) > 1}
-
-
-def _adjusted(effects: Sequence[Attributed]) -> list[Attributed]:
-    """Holm's correction within each benchmark, model and metric, interactions apart."""
-    families: dict[tuple[Any, ...], list[int]] = {}
-    for i, e in enumerate(effects):
-        if e.effect.p is not None:
-            families.setdefault((e.benchmark, e.model, e.metric, e.kind == INTERACTION), []).append(i)
-    adjusted = list(effects)
-    for own in families.values():
-        for i, p in zip(own, holm([effects[i].effect.p for i in own]), strict=True):
-            adjusted[i] = replace(effects[i], p_holm=float(p))
-    return adjusted

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from baldro.analysis.labels import REFERENCES
+from baldro.analysis.samples import RATIOS, Samples
 from baldro.errors import BaldroError
 from baldro.metrics.forget_quality import forget_quality_d
 from baldro.records import dynamics
 from baldro.records.metrics import AGAIN
-from baldro.report.samples import RATIOS, Samples
-from baldro.report.style import REFERENCES
 
 
 def known(frame: pd.DataFrame, samples: Mapping[str, Samples]) -> dict[str, dict[str, Samples]]:

@@ -13,15 +13,81 @@ from typing import Any
 
 import pandas as pd
 
+from baldro.analysis.frame import hyperparameter_names, is_method, places, values_of
+from baldro.analysis.labels import method_label, objective_rank, variant_rank
+from baldro.analysis.paired import MOST, can_test, draws_for, paired_test, too_many
+from baldro.analysis.samples import Samples
+from baldro.analysis.selection import point, select, varying
+from baldro.analysis.significance import ALPHA, BETTER, WORSE, corrected, direction
 from baldro.metrics import shown
 from baldro.metrics.metric import COMPARISON
-from baldro.report.frame import hyperparameter_names, is_method, places, values_of
-from baldro.report.paired import MOST, can_test, draws_for, paired_test, too_many
-from baldro.report.samples import Samples
-from baldro.report.selection import point, select, varying
-from baldro.report.style import method_label, objective_rank, variant_rank
-from baldro.report.verdicts import Comparison
-from baldro.stats import holm, paired_difference
+from baldro.stats import Interval, PairedTest, paired_difference
+
+NOTHING = "no difference shown"
+UNTESTED = "not tested"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A robust variant minus base, in one metric, over the seeds that both have."""
+
+    benchmark: str
+    model: str
+    split: str
+    objective: str
+    variant: str
+    method: str
+    """The robust method with the settings that tell it apart."""
+    metric: str
+    difference: Interval | None
+    """Robust minus base, over seeds; None where there is nothing to compare with."""
+    test: PairedTest | None = None
+    """Robust against base, over samples; None where the metric has no values per sample, or for the reason `untested`."""
+    untested: str | None = None
+    """Why it was not tested though there are values per sample, *512 comparisons need more than 9,999 relabellings*."""
+    p_holm: float | None = None
+    """The test's p, adjusted for the other comparisons."""
+
+    @property
+    def over_seeds(self) -> str:
+        """better, worse, *no difference shown*, or why no verdict can be given."""
+        if self.difference is None:
+            return "no base run to pair with"
+        if self.difference.low is None:
+            return "one seed: no interval can be given"
+        if self.difference.low == self.difference.high:
+            return "every seed alike: the interval has no width"
+        if self.difference.low <= 0 <= self.difference.high:
+            return NOTHING
+        return direction(self.metric, self.difference.mean)
+
+    @property
+    def tested(self) -> bool:
+        """Whether there is an answer over samples."""
+        return self.test is not None and self.p_holm is not None
+
+    @property
+    def over_samples(self) -> str:
+        """As `over_seeds`, by the adjusted p; *not tested* where there is none, with the reason `untested`."""
+        if not self.tested:
+            return f"{UNTESTED}: {self.untested}" if self.untested else UNTESTED
+        return direction(self.metric, self.test.difference) if self.p_holm < ALPHA else NOTHING
+
+    @property
+    def verdict(self) -> str:
+        """Both answers in a few words."""
+        seeds, samples = self.over_seeds, self.over_samples
+        if samples == UNTESTED:
+            return seeds
+        if seeds == samples:
+            return f"{seeds} over seeds and over samples"
+        return f"over seeds {seeds}; over samples {samples}"
+
+    @property
+    def settled(self) -> str | None:
+        """better or worse where the seeds say so and the samples, if tested, say the same; else None."""
+        agreed = not self.tested or self.over_samples == self.over_seeds
+        return self.over_seeds if agreed and self.over_seeds in (BETTER, WORSE) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +120,25 @@ def compare(
             sides.append((*runs, retain))
     tested = _tested(found, sides)
     ranked = sorted(tested, key=lambda c: (c.benchmark, c.model, objective_rank(c.objective), variant_rank(c.variant)))
-    return _adjusted(ranked)
+    corrected_p = corrected([c.test and c.test.p for c in ranked], [_family(c) for c in ranked])
+    return [replace(c, p_holm=p) for c, p in zip(ranked, corrected_p, strict=True)]
+
+
+def differences_table(comparisons: list[Comparison]) -> pd.DataFrame:
+    """All comparisons as numbers, a row each.
+
+    difference, low, high, seeds: over seeds; p_samples, p_holm, effect (Cohen's d_z), samples: over samples, empty and 0 where
+    not tested, for which over_samples gives the reason if the metric has values per sample.
+    """
+    rows = []
+    for c in comparisons:
+        d, t = c.difference, c.test
+        names = {k: getattr(c, k) for k in ("benchmark", "model", "split", "method", "objective", "variant", "metric")}
+        seeds = {"difference": d and d.mean, "low": d and d.low, "high": d and d.high, "seeds": d.n if d else 0}
+        tested = {"p_samples": t and t.p, "p_holm": c.p_holm, "effect": t and t.effect, "samples": t.n if t else 0}
+        words = {"over_seeds": c.over_seeds, "over_samples": c.over_samples, "verdict": c.verdict}
+        rows.append(names | seeds | tested | words)
+    return pd.DataFrame(rows)
 
 
 def _pairs(
@@ -79,13 +163,13 @@ def _pairs(
 def _tested(comparisons: list[Comparison], sides: Sequence[tuple[Any, Any, Any]]) -> list[Comparison]:
     """Each with its test over samples, or with why there is none. sides: robust, base and retain model of each."""
     can = [can_test(c.metric, *side) for c, side in zip(comparisons, sides, strict=True)]
-    among = Counter(_family(c) for c, there in zip(comparisons, can, strict=True) if there)
+    among = Counter(_family(c) for c, testable in zip(comparisons, can, strict=True) if testable)
     tested = []
-    for c, side, there in zip(comparisons, sides, can, strict=True):
+    for c, side, testable in zip(comparisons, sides, can, strict=True):
         count = among[_family(c)]
-        if there and too_many(count):
+        if testable and too_many(count):
             c = replace(c, untested=f"{count:,} comparisons need more than {MOST:,} relabellings")
-        elif there:
+        elif testable:
             c = replace(c, test=paired_test(c.metric, *side, draws=draws_for(count)))
         tested.append(c)
     return tested
@@ -94,19 +178,6 @@ def _tested(comparisons: list[Comparison], sides: Sequence[tuple[Any, Any, Any]]
 def _family(c: Comparison) -> tuple[str, str, str]:
     """Comparisons that share it are corrected for each other."""
     return c.benchmark, c.model, c.metric
-
-
-def _adjusted(comparisons: list[Comparison]) -> list[Comparison]:
-    """Holm's correction within each benchmark, model and metric."""
-    families: dict[tuple[str, str, str], list[int]] = {}
-    for i, c in enumerate(comparisons):
-        if c.test is not None:
-            families.setdefault(_family(c), []).append(i)
-    adjusted = list(comparisons)
-    for own in families.values():
-        for i, p in zip(own, holm([comparisons[i].test.p for i in own]), strict=True):
-            adjusted[i] = replace(comparisons[i], p_holm=float(p))
-    return adjusted
 
 
 def _retains(frame: pd.DataFrame, samples: Mapping[str, Samples]) -> dict[tuple[str, str, str], Samples]:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pandas as pd
 
+from baldro.analysis.frame import hyperparameter_names, is_method, metric_names
+from baldro.analysis.labels import REFERENCES, check_metrics
 from baldro.errors import BaldroError, unknown
-from baldro.report.frame import hyperparameter_names, is_method, metric_names
-from baldro.report.style import REFERENCES, check_metrics, counted, listed, metric
 from baldro.runs import FIELDS, IDENTITY
 
 CELL = list(IDENTITY)
@@ -88,24 +88,6 @@ def varying(frame: pd.DataFrame) -> list[str]:
     return found
 
 
-def describe(rule: Mapping[str, Any], frame: pd.DataFrame) -> str:
-    """The rule in a sentence or two, with how many runs of how many seeds it had to choose from."""
-    check(rule)
-    methods = frame[is_method(frame)]
-    lost = [f"{n} {status}" for status in ("failed", "missing") if (n := (methods["status"] == status).sum())]
-    runs = counted(len(methods), "unlearning run") + (f" ({listed(lost)})" if lost else "")
-    seeds = sorted({value for value in methods.get("seed", pd.Series(dtype=object)) if not pd.isna(value)})
-    source = f"{runs} of {counted(len(seeds), 'seed')}"
-    if rule["rule"] == "all":
-        return f"Shown is every hyperparameter point, with its mean over seeds; {source}."
-    direction = "lowest" if rule.get("lower") else "highest"
-    text = f"Shown is, per split, objective and variant, the hyperparameter point with the {direction} mean "
-    text += metric(rule["metric"]).label
-    if bound := rule.get("subject_to"):
-        text += f" among those whose mean {metric(bound['metric']).label} is {_bound_text(bound)}"
-    return f"{text}; chosen from {source}. It is chosen on the very numbers that are shown, which flatters it."
-
-
 def _best(frame: pd.DataFrame, cell: pd.DataFrame, rule: Mapping[str, Any]) -> tuple[pd.Index, str | None]:
     """The index of the chosen point's rows (failed seeds included), or nothing and the reason."""
     done = cell[cell["status"] == "ok"]
@@ -157,16 +139,11 @@ def _limit(frame: pd.DataFrame, cell: pd.Series, bound: Mapping[str, Any]) -> fl
     factor = bound.get("at_least", bound.get("at_most"))
     if bound.get("of") is None:
         return factor
-    there = (frame["objective"] == bound["of"]) & (frame["status"] == "ok")
+    same = (frame["objective"] == bound["of"]) & (frame["status"] == "ok")
     for name in ("benchmark", "model", "split"):
-        there &= frame[name] == cell[name]
-    value = frame.loc[there, bound["metric"]].mean()
+        same &= frame[name] == cell[name]
+    value = frame.loc[same, bound["metric"]].mean()
     return None if pd.isna(value) else factor * value
-
-
-def _bound_text(bound: Mapping[str, Any]) -> str:
-    word, factor = ("at least", bound["at_least"]) if "at_least" in bound else ("at most", bound["at_most"])
-    return f"{word} {factor:g}" + (f" times that of {bound['of'].capitalize()}" if bound.get("of") else "")
 
 
 def _check_keys(given: Mapping[str, Any], allowed: tuple[str, ...], where: str) -> None:

@@ -6,16 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from baldro.analysis.frame import interval_of, places, values_of
+from baldro.analysis.labels import REFERENCES, method_label, metric, objective_rank, variant_rank
+from baldro.analysis.selection import Selected, varying
 from baldro.metrics import METRICS
-from baldro.report.frame import interval_of, places, values_of
-from baldro.report.selection import Selected, varying
-from baldro.report.style import (
-    REFERENCES,
-    method_label,
-    metric,
-    objective_rank,
-    variant_rank,
-)
 from baldro.runs import FIELDS
 from baldro.stats import mean_interval
 
@@ -35,8 +29,10 @@ class Cell:
     best: bool = False
     """True if it is the best of the split's methods, or one of the two values lies in the other's interval.
 
-    Of a difference, if it is told apart from 0.
+    Of a difference, if it is significant.
     """
+    bold: bool = False
+    """Whether it is shown in bold: `best`, and few are."""
     signed: bool = False
     """True for a difference, whose sign is written."""
 
@@ -90,10 +86,10 @@ def _rows(part, whole, selected: Selected, method: tuple[str, str], names: tuple
     for values in sorted(keys, key=lambda key: _natural(fields, key)) or [()]:
         rows = own.iloc[keys.get(values, [])]  # none where the rule rejected them all
         cells, instead = {}, {r["split"]: r["reason"] for r in of_method}
-        for split, there in rows.groupby("split", sort=False):
-            done = there[there["status"] == "ok"]
+        for split, own_split in rows.groupby("split", sort=False):
+            done = own_split[own_split["status"] == "ok"]
             if done.empty:
-                instead[split] = outcome(there.iloc[0])
+                instead[split] = outcome(own_split.iloc[0])
             present = [name for name in names if name in done and done[name].notna().any()]
             cells |= {(split, name): _cell(done[done[name].notna()], name, level) for name in present}
         shown = {name: value for name, value in zip(fields, values, strict=False) if value is not None}
@@ -129,23 +125,40 @@ def _cell(rows: pd.DataFrame, name: str, level: float) -> Cell:
     return Cell(mean=interval.mean, low=low, high=high, n=interval.n, over="seeds")
 
 
-def mark_best(rows: list[Row], splits: tuple[str, ...], names: tuple[str, ...]) -> Iterator[Row]:
-    """Mark the best mean among the methods of a split, and (p-values aside) those that intervals cannot tell apart."""
-    chosen = set()
+def mark_best(rows: list[Row], splits: tuple[str, ...], names: tuple[str, ...]) -> list[Row]:
+    """Mark, per split and metric with a direction, the methods not distinguishable from the best one, and what is bold of them.
+
+    Bold says something: it is at most half of the methods. A p-value is bold where its statistic is, whose interval it lacks.
+    """
+    best, bold = set(), set()
     for split in splits:
-        for name in names:
-            cells = [(i, row.cells.get((split, name))) for i, row in enumerate(rows) if row.objective not in REFERENCES]
-            cells = [(i, cell) for i, cell in cells if cell is not None]
-            if not cells or not metric(name).better:
-                continue
-            sign = 1 if metric(name).better == "up" else -1
-            best = max((cell for _, cell in cells), key=lambda cell: sign * cell.mean)
-            # The interval of a mean p-value reaches down to 0: it would tie everything with everything.
-            tied = not metric(name).p_value
-            chosen |= {(i, split, name) for i, cell in cells if cell.mean == best.mean or (tied and _alike(cell, best))}
-    for i, row in enumerate(rows):
-        cells = {key: replace(cell, best=(i, *key) in chosen) for key, cell in row.cells.items()}
-        yield replace(row, cells=cells)
+        alike = {name: _not_worse(rows, split, name) for name in names if metric(name).better}
+        best |= {(i, split, name) for name, own in alike.items() for i in own}
+        for name in alike:
+            own = alike.get(metric(name).statistic_behind, alike[name])
+            methods = sum((split, name) in row.cells for row in rows if row.objective not in REFERENCES)
+            bold |= {(i, split, name) for i in own if 2 * len(own) <= methods}
+    return [
+        replace(
+            row,
+            cells={
+                key: replace(cell, best=(i, *key) in best, bold=(i, *key) in bold) for key, cell in row.cells.items()
+            },
+        )
+        for i, row in enumerate(rows)
+    ]
+
+
+def _not_worse(rows: list[Row], split: str, name: str) -> set[int]:
+    """Places of the best method and, p-values aside, of those whose mean lies within its interval."""
+    cells = {i: row.cells.get((split, name)) for i, row in enumerate(rows) if row.objective not in REFERENCES}
+    cells = {i: cell for i, cell in cells.items() if cell is not None}
+    if not cells:
+        return set()
+    best = (max if metric(name).better == "up" else min)(cells.values(), key=lambda cell: cell.mean)
+    # The interval of a mean p-value reaches down to 0: it would tie everything with everything.
+    tied = not metric(name).p_value
+    return {i for i, cell in cells.items() if cell.mean == best.mean or (tied and _alike(cell, best))}
 
 
 def _alike(cell: Cell, best: Cell) -> bool:

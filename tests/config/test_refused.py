@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from baldro.cli import main
+from baldro.config import load
 from baldro.errors import BaldroError
-from baldro.runs import Experiment, Run, load
+from baldro.runs import Experiment, Run
 from baldro.runs.agreement import LONGEST, layers
 
 NANO = {"build": dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32)}

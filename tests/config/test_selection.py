@@ -1,39 +1,37 @@
-"""The rule of selection: its defaults are the schema's, and written out; and what is excluded is asked nothing."""
+"""The rule of selection, whose defaults are written out; and what is excluded is asked nothing."""
 
 import pytest
-import yaml
 
-from baldro.runs import load
-from baldro.runs.loading import SCHEMA
-from baldro.runs.rule import METRIC, OF, settle
+from baldro.config import load
+from baldro.config.selection import P_VALUE
+from baldro.metrics import METRICS
 
 GRID = dict(benchmark="fictional", model="tiny", split="forget10", objective="npo", variant="base")
-
-
-def test_defaults_are_those_that_the_schema_tells():
-    properties = yaml.safe_load(SCHEMA.read_text())["properties"]["selection"]["properties"]
-    assert properties["rule"]["default"] == "all" and settle(None) == settle({"rule": "all"}) == {"rule": "all"}
-    assert properties["metric"]["default"] == METRIC
-    assert properties["subject_to"]["properties"]["of"]["default"] == OF
 
 
 @pytest.mark.parametrize(
     ("given", "whole"),
     [
+        ({"rule": "all"}, {"rule": "all"}),
         ({"rule": "best"}, {"rule": "best", "metric": "forget_quality"}),
         (
             {"rule": "best", "metric": "privleak", "lower": True, "subject_to": {"metric": "model_utility", "at_most": 2}},
             {"rule": "best", "metric": "privleak", "lower": True,
-             "subject_to": {"metric": "model_utility", "at_most": 2, "of": "original"}},
+             "subject_to": {"of": "original", "metric": "model_utility", "at_most": 2}},
         ),
         (
             {"rule": "best", "subject_to": {"metric": "fluency", "at_least": 0.9, "of": "retain"}},
-            {"rule": "best", "metric": "forget_quality", "subject_to": {"metric": "fluency", "at_least": 0.9, "of": "retain"}},
+            {"rule": "best", "metric": "forget_quality", "subject_to": {"of": "retain", "metric": "fluency", "at_least": 0.9}},
         ),
     ],
 )  # fmt: skip
 def test_a_rule_is_whole_and_what_was_given_stays(given, whole):
-    assert load({"name": "x", "grid": GRID, "selection": given}).selection == whole
+    found = load({"name": "x", "grid": GRID, "selection": given}).selection
+    assert (found, repr(found.get("subject_to"))) == (whole, repr(whole.get("subject_to"))), "2 stays 2, and is not 2.0"
+
+
+def test_without_a_rule_all_is_shown():
+    assert load({"name": "x", "grid": GRID}).selection == {"rule": "all"}
 
 
 def test_what_is_excluded_need_not_be_possible():
@@ -52,3 +50,7 @@ def test_one_block_may_have_an_axis_for_another():
     """Common fields of several blocks: it matters to some run."""
     blocks = [{**GRID, "dv_beta": [1, 2]}, {**GRID, "variant": "baldro-dv", "dv_beta": [1, 2]}]
     assert len([run for run in load({"name": "x", "grid": blocks}).runs if run.objective == "npo"]) == 3
+
+
+def test_the_p_value_of_which_no_effect_is_taken_is_the_catalogues():
+    assert [name for name, metric in METRICS.items() if metric.p_value] == [P_VALUE]

@@ -1,0 +1,1 @@
+"""Results -> frames -> frames: the long table, which points are shown, comparisons, attribution. Numbers without words."""

@@ -1,0 +1,48 @@
+"""A config, whole: config.yaml, experiments/*.yaml."""
+
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from baldro.benchmarks import KINDS
+from baldro.config.fields import Axes
+from baldro.config.model import Model
+from baldro.config.part import Maybe, Part
+from baldro.config.selection import Attribution, Selection
+
+Benchmark = Annotated[reduce(or_, KINDS.values()), Field(discriminator="kind")]
+"""An entry of benchmarks.yaml, by its kind."""
+Blocks = Annotated[list[Axes], Field(min_length=1)]
+Grid = Annotated[
+    Blocks,
+    BeforeValidator(lambda value: value if isinstance(value, list) else [value], json_schema_input_type=Axes | Blocks),
+]
+"""One block, or a list of them: validation makes a list of either."""
+Exclusions = Annotated[
+    list[Annotated[dict[str, Any], Field(min_length=1)]], BeforeValidator(lambda value: [] if value is None else value)
+]
+
+
+class Config(Part):
+    """An experiment: config.yaml, experiments/*.yaml."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="Name of the experiment; its tables, figures and report go to results/reports/{name}.",
+    )
+    description: str = Field("", description="A sentence about the experiment, shown in its report.")
+    grid: Grid = Field(description="The axes, as one block or as a list of blocks whose runs are united.")
+    exclude: Exclusions = Field(
+        [],
+        description="Runs to leave out; each entry names fields and values, and a run that has all of them is left out.",
+    )
+    selection: Selection = Field(Selection(rule="all"), description="Which runs of a sweep the tables show.")
+    attribution: Maybe[Attribution] = Field(None, description="What each of some crossed factors changes.")
+    models: dict[str, Model] = Field(
+        {}, description="Names -> models, as in models.yaml; here for an experiment's own."
+    )
+    benchmarks: dict[str, Benchmark] = Field(
+        {}, description="Names -> benchmarks, as in benchmarks.yaml; here for an experiment's own."
+    )

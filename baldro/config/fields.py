@@ -1,0 +1,63 @@
+"""The grid's axes and the settings of a training: models made of what the fields of a run and the methods declare."""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, create_model
+
+from baldro.config.part import Part
+from baldro.errors import BaldroError, unknown
+from baldro.methods.catalogue import INSTEAD, VARIANTS
+from baldro.methods.values import canonical
+from baldro.runs.experiment import rows
+from baldro.runs.run import FIELDS, HYPERPARAMETERS, IDENTITY
+
+NAMES = {"objective": rows(), "variant": tuple(VARIANTS)}
+"""Fields of a run's identity whose values are methods."""
+OWN = tuple(name for name in HYPERPARAMETERS if "text" in FIELDS[name])
+"""Fields that a method declares in its module."""
+SETTINGS = tuple(name for name in HYPERPARAMETERS if name not in OWN)
+"""Fields that no method owns, which the training of a model has too."""
+
+
+def _name(name: str, value: Any) -> Any:
+    """A benchmark, model or split, which is looked up later; an objective or a variant, which is looked up here."""
+    if not isinstance(value, str):
+        raise BaldroError(f"{name} is {value!r}; allowed: a name")
+    if name == "objective" and value in INSTEAD:
+        raise BaldroError(f"objective {value!r}: write {INSTEAD[value]}")
+    if name in NAMES and value not in NAMES[name]:
+        raise unknown(name, value, NAMES[name])
+    return value
+
+
+def _check(name: str) -> Callable[[Any], Any]:
+    """What makes sure of one value of a field."""
+    if name in IDENTITY:
+        return lambda value: _name(name, value)
+    spec: Mapping[str, Any] = FIELDS[name]
+    return lambda value: canonical(name, spec, value)
+
+
+def _one(name: str) -> Any:
+    return Annotated[Any, AfterValidator(_check(name))]
+
+
+def _several(name: str) -> Any:
+    """One value, or a list of at least one: validation makes a list of either."""
+    listed = BeforeValidator(lambda value: value if isinstance(value, list) else [value])
+    return Annotated[list[_one(name)], listed, Field(min_length=1)]
+
+
+Axes = create_model(
+    "Axes",
+    __base__=Part,
+    __doc__="One block of the grid; every combination of its lists is a run. Any field of a run may be a list.",
+    **{name: (_several(name), ... if name in IDENTITY[:-1] else None) for name in (*IDENTITY, *HYPERPARAMETERS)},
+)
+Settings = create_model(
+    "Settings",
+    __base__=Part,
+    __doc__="Hyperparameters of one training: fields as in the grid, one value each.",
+    **{name: (_one(name), None) for name in SETTINGS},
+)

@@ -1,0 +1,48 @@
+"""The generated schema and page are those of the models, and say of every key what it is."""
+
+import pytest
+import yaml
+
+from baldro.config import keys
+from baldro.config.fields import SETTINGS
+from baldro.methods.catalogue import COMBINERS, VARIANTS
+from baldro.runs.experiment import rows
+from baldro.runs.run import FIELDS, HYPERPARAMETERS, IDENTITY
+
+SCHEMA = keys.schema()
+AXES = SCHEMA["$defs"]["Axes"]["properties"]
+CONFIGS = [keys.ROOT / "config.yaml", *sorted((keys.ROOT / "experiments").glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("path", keys.files(), ids=lambda path: path.name)
+def test_a_generated_file_is_up_to_date(path):
+    assert path.read_text() == keys.files()[path], "python -m baldro.config writes it"
+
+
+def test_every_key_has_a_text_and_no_section_takes_an_unknown_one():
+    for section in (SCHEMA, *SCHEMA["$defs"].values()):
+        assert section["description"]
+        for name, spec in section.get("properties", {}).items():
+            assert spec.get("description"), name
+        assert "properties" not in section or section["additionalProperties"] is False
+
+
+def test_the_axes_are_the_fields_of_a_run_and_the_settings_those_that_no_method_owns():
+    assert list(AXES) == [*IDENTITY, *HYPERPARAMETERS]
+    assert list(SCHEMA["$defs"]["Settings"]["properties"]) == list(SETTINGS)
+    for name, choices in (("objective", rows()), ("variant", VARIANTS), ("combiner", COMBINERS)):
+        one, several = AXES[name]["anyOf"]
+        assert set(one["enum"]) == set(several["items"]["enum"]) == set(choices)
+    assert AXES["rmu_layer"]["anyOf"][0] == {"type": ["integer", "string"], "minimum": 0}
+    assert AXES["dv_beta"]["description"] == FIELDS["dv_beta"]["text"]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_the_schema_takes_what_the_models_take(path):
+    jsonschema = pytest.importorskip("jsonschema")  # of which editors have their own
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    shared = {kind: yaml.safe_load((keys.ROOT / f"{kind}.yaml").read_text()) for kind in ("models", "benchmarks")}
+    config = yaml.safe_load(path.read_text())
+    jsonschema.validate({**config, **{kind: shared[kind] | config.get(kind, {}) for kind in shared}}, SCHEMA)
+    with pytest.raises(jsonschema.ValidationError, match="dvbeta"):
+        jsonschema.validate({**config, "dvbeta": 1}, SCHEMA)
