@@ -11,8 +11,8 @@ import yaml
 
 from baldro.benchmarks import tofu
 from baldro.cli.main import parser
+from baldro.config import load
 from baldro.plan import describe
-from baldro.runs import load
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -51,6 +51,12 @@ def test_every_page_is_in_the_sites_menu():
     assert sorted(menu) == sorted(
         [*(str(p.relative_to(ROOT / "docs")) for p in (ROOT / "docs").rglob("*.md")), "example/report.html"]
     )
+
+
+def test_the_architecture_has_the_rooms_of_the_law_in_their_order():
+    rooms = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/architecture.md").read_text(), flags=re.MULTILINE)
+    law = (ROOT / "tests/test_law.py").read_text()
+    assert rooms == re.search(r'ORDER = """\n(.*?)\n"""', law, flags=re.DOTALL)[1].split()
 
 
 def test_the_readmes_table_is_the_example_reports():
