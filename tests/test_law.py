@@ -8,7 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = """
-errors slurm places durable prompts records models methods benchmarks runs training scoring plan stats metrics analysis config report jobs cli
+errors slurm places durable prompts records models methods benchmarks runs training scoring plan
+stats metrics analysis config report jobs cli
 """
 ROOMS = ORDER.split()
 MODULES = sorted((ROOT / "baldro").rglob("*.py"))

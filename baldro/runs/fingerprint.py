@@ -32,7 +32,8 @@ MODULES: dict[str, tuple[str, ...]] = {
         *OPENED,
         *("methods.objectives.__init__", "methods.combiners.__init__"),
         *("methods.variants.__init__", "methods.variants.online"),
-        *("training.loop", "training.state", "training.optimizer", "training.schedule", "training.update"),
+        *("training.loop", "training.optimizer", "training.pieces", "training.schedule", "training.state"),
+        "training.update",
     ),
     "adapters": ("training.adapters",),
     "reference": (*OPENED, "scoring.cache", "scoring.likelihood"),
@@ -48,7 +49,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         *("metrics", "stats.__init__", "stats.arrays", "stats.bootstrap", "stats.distance"),
         *("stats.intervals", "stats.redraws"),
     ),
-    "report": ("analysis", "benchmarks", "metrics", "report", "slurm", "stats"),
+    "report": ("analysis", "benchmarks", "metrics", "records.benchmark", "report", "slurm", "stats"),
 }
 """Stage, or an addition that some of its jobs have -> modules of baldro that make its numbers."""
 

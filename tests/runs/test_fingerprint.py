@@ -201,7 +201,7 @@ def test_the_same_code_elsewhere_has_the_same_fingerprint(changed):
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("training/state.py", "import csv\n", "# a comment\nimport csv\n"),
+        ("training/state.py", "import errno\n", "# a comment\nimport errno\n"),
         ("training/loop.py", '"""The loop that', '"""A loop that'),
         ("training/loop.py", "DROPOUT = 0, 1, 2", "DROPOUT = (\n    0,\n    1,\n    2,\n)"),
         ("methods/variants/base.py", '    """1/n each."""\n', ""),
@@ -229,7 +229,7 @@ def test_words_layout_and_what_makes_no_numbers_change_nothing(changed, file, ol
         ("training/loop.py", "DROPOUT = 0, 1, 2", "DROPOUT = 0, 1, 3", TRAINED),
         ("methods/variants/__init__.py", '"weights"]', '"weights"] + []', TRAINED),
         ("methods/variants/base.py", "1 / len(losses_B)", "2 / len(losses_B)", PLAIN),
-        ("methods/variants/online.py", "/ dv_beta", "/ (2 * dv_beta)", TRAINED),
+        ("methods/variants/online.py", "-losses_B) / dv_beta", "-losses_B) / (2 * dv_beta)", TRAINED),
         (
             "methods/variants/baldro_dv.py",
             "torch.softmax(exponents(",
@@ -255,15 +255,15 @@ def test_words_layout_and_what_makes_no_numbers_change_nothing(changed, file, ol
         ("models/forward.py", "HEAD_ELEMENTS =", "HEAD_ELEMENTS = 1 +", TRAINED | SCORED),
         ("scoring/generation.py", "import torch", "import math as _m\nimport torch", {"score"}),
         ("models/heads.py", "import torch", "import math as _m\nimport torch", TRAINED | SCORED | {"model"}),
-        ("models/description.py", '"starts": {}', '"starts": {"a": 1}', {"model"}),
-        ("benchmarks/idk.py", "I do not know.", "I know.", {"idkdpo", "reference idk"}),
-        ("benchmarks/muse_doubts.py", '"forget"', '"retain"', {"muse"}),
+        ("models/description.py", "starts={}", 'starts={"a": 1}', {"model"}),
+        ("benchmarks/idk.py", "I do not know.", "I know.", {"idkdpo", "reference idk", "report"}),
+        ("benchmarks/muse_doubts.py", '"forget"', '"retain"', {"muse", "report"}),
         ("places.py", '"hub:"', '"web:"', {*KINDS, "model"}),
         ("report/templates/page.html.j2", "</body>", "<hr></body>", {"report"}),
         ("metrics/utility.py", "import ", "import math as _m\nimport ", {"metrics", "report"}),
         ("stats/paired.py", "import numpy", "import math as _m\nimport numpy", {"report"}),
         ("report/figures/tradeoff.py", "import ", "import math as _m\nimport ", {"report"}),
-        ("benchmarks/fictional.py", "MOST = 400", "MOST = 300", {"fictional"}),
+        ("benchmarks/fictional.py", "MOST = 400", "MOST = 300", {"fictional", "report"}),
     ],
 )
 def test_an_edit_changes_the_stages_that_use_it_and_no_other(changed, file, old, new, what):

@@ -79,6 +79,12 @@ def continued(snakemake: Snakemake, run: str) -> bool:
     return "continues" in (snakemake.checkout.folder / f"logs/unlearn/{run}.log").read_text()
 
 
+def test_nothing_happens(snakemake):
+    snakemake.start()
+    snakemake.end()
+    assert [row["state"] for row in accounts(snakemake)] == ["COMPLETED"] * 2
+
+
 def test_a_slurmd_is_killed_under_a_running_training(snakemake):
     """The node's processes live on, asleep; they wake up when the run has been done elsewhere, and must not write."""
     snakemake.start()
@@ -150,6 +156,15 @@ def test_a_job_over_its_memory_has_more_in_the_next_attempt(snakemake):
     assert "out of memory: asked 300 MB" in said
 
 
+def test_a_requeue_in_mid_training(snakemake):
+    snakemake.start()
+    run, (job, _) = next(iter(snakemake.training().items()))
+    ask("scontrol", "requeue", job)
+    snakemake.end()
+    assert continued(snakemake, run)
+    assert [row["state"] for row in accounts(snakemake)] == ["COMPLETED"] * 2
+
+
 def test_a_preemption_in_mid_training(snakemake):
     snakemake.options += ("--default-resources", "slurm_partition=scavenge", "runtime=10", "mem_mb=2000")
     snakemake.start()
@@ -157,6 +172,14 @@ def test_a_preemption_in_mid_training(snakemake):
     ask("sbatch", "--partition=gpu", "--nodes=4", "--exclusive", "--output=/dev/null", "--wrap=sleep 3")
     snakemake.end()
     assert all(continued(snakemake, run) for run in runs)
+    assert [row["state"] for row in accounts(snakemake)] == ["COMPLETED"] * 2
+
+
+def test_slurmctld_is_away_for_20_seconds(snakemake):
+    snakemake.start()
+    snakemake.training()
+    away_for_20_seconds(snakemake)
+    snakemake.end()
     assert [row["state"] for row in accounts(snakemake)] == ["COMPLETED"] * 2
 
 
