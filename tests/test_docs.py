@@ -53,6 +53,12 @@ def test_every_page_is_in_the_sites_menu():
     )
 
 
+def test_the_architecture_has_the_rooms_of_the_law_in_their_order():
+    rooms = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/architecture.md").read_text(), flags=re.MULTILINE)
+    law = (ROOT / "tests/test_law.py").read_text()
+    assert rooms == re.search(r'ORDER = """\n(.*?)\n"""', law, flags=re.DOTALL)[1].split()
+
+
 def test_the_readmes_table_is_the_example_reports():
     """`make example` renews what is shown; the README's rows are renewed by hand."""
     rows = [
