@@ -19,7 +19,6 @@ from common import ratio
 
 from baldro.cli.main import main as baldro
 from baldro.config import load
-from baldro.runs import OBJECTIVES
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = {100: (2, 5), 1_000: (10, 10), 5_000: (20, 25)}
@@ -51,7 +50,7 @@ def naive(grid: dict) -> set[str]:
 
 def ids(given: dict) -> set[str]:
     """The same from the experiment: values checked, names looked up, defaults and what does not matter left out."""
-    return {run.id for run in load(given).runs if OBJECTIVES[run.objective].unlearns}
+    return {run.id for run in load(given).runs if run.facts.forgets}
 
 
 def planned(path: Path) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = """
-errors slurm places durable prompts records models methods benchmarks runs training scoring plan
+errors slurm places durable prompts records models methods benchmarks stages runs training scoring plan
 stats metrics analysis config report jobs cli
 """
 ROOMS = ORDER.split()
@@ -66,7 +66,7 @@ def test_rules_are_calls_of_verbs_without_python_of_their_own():
 
 
 def test_what_needs_no_model_loads_none():
-    modules = ["config", "runs", "plan", "benchmarks", "metrics", "stats", "analysis", "report", "cli.main"]
+    modules = ["config", "stages", "runs", "plan", "benchmarks", "metrics", "stats", "analysis", "report", "cli.main"]
     heavy = "{'torch', 'transformers', 'matplotlib', 'datasets', 'snakemake'}"
     code = f"""
 import sys

@@ -83,7 +83,7 @@ def attribute(frame: pd.DataFrame, factors: Sequence[str], metrics: Sequence[str
     """
     names = _metrics(frame, metrics)
     methods = frame[is_method(frame)]
-    fields = [*IDENTITY, *(name for name in HYPERPARAMETERS if name in frame.columns), "status", *names]
+    fields = [*IDENTITY, *(name for name in ("parent", *HYPERPARAMETERS) if name in frame.columns), "status", *names]
     found = crossings([values_of(row, fields) for row in methods.to_dict("records")], factors)
     effects = [one for crossing in found for one in _effects(crossing, found, names)]
     ranked = sorted(effects, key=lambda e: (objective_rank(e.objective), variant_rank(e.variant)))

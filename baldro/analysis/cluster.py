@@ -7,13 +7,13 @@ import pandas as pd
 
 from baldro.records import slurm
 from baldro.records.slurm import Job
-from baldro.runs import OBJECTIVES
+from baldro.runs import STAGES as RUN_STAGES
 from baldro.slurm import stopped_by
 
-STAGES = ("finetune", "reference", "unlearn", "score")
+STAGES = ("finetune", "reference", "unlearn", "follow", "score", "rescore")
 """Rules that SLURM runs, in the order of the workflow; those of one job are a row."""
-MADE_FROM = tuple(name for name, method in OBJECTIVES.items() if method.trains and not method.unlearns)
-"""Objectives of runs that make a model which rows start from; they are no rows themselves."""
+MADE_FROM = tuple(kind for stage in RUN_STAGES.values() if not stage.tabled for kind in stage.kinds)
+"""Kinds of runs that make a model which rows start from; they are no rows themselves."""
 
 
 def read_jobs(results: Path, frame: pd.DataFrame) -> list[Job]:

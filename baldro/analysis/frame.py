@@ -20,9 +20,11 @@ from baldro.metrics import METRICS
 from baldro.records import failure, per_sample
 from baldro.records import metrics as evaluations
 from baldro.records import run as trainings
-from baldro.runs import HYPERPARAMETERS, IDENTITY
+from baldro.runs import HYPERPARAMETERS, IDENTITY, STAGES
 
 COSTS = ("seconds", "steps", "tokens", "tokens_per_second", "peak_memory_bytes")
+POINT = ("parent", *HYPERPARAMETERS)
+"""Fields that tell runs of a method apart; `parent` is a column only where a run has one."""
 NO_RESULT = "no result; see its log"
 INTERVAL = ("{}_low", "{}_high")
 
@@ -53,7 +55,7 @@ def read_results(
     _same_definitions(rows)
     metrics = {name for row in rows for name in row["metrics"]}
     ordered = [name for name in METRICS if name in metrics] + sorted(metrics - set(METRICS))
-    fields = [*IDENTITY, *(name for name in HYPERPARAMETERS if any(run.get(name) is not None for run in runs))]
+    fields = [*IDENTITY, *(name for name in POINT if any(run.get(name) is not None for run in runs))]
     columns: dict[str, pd.Series] = {name: _objects(run.get(name) for run in runs) for name in ("id", *fields)}
     columns |= {name: _objects(row[name] for row in rows) for name in ("status", "reason")}
     columns |= {name: _floats(row["metrics"].get(name) for row in rows) for name in ordered}
@@ -88,8 +90,8 @@ def metric_names(frame: pd.DataFrame) -> list[str]:
 
 
 def hyperparameter_names(frame: pd.DataFrame) -> list[str]:
-    """The hyperparameter columns of a frame, without the seed."""
-    return [name for name in frame.columns if name in HYPERPARAMETERS and name != "seed"]
+    """The columns of a frame that tell the points of a method apart: the parent, and hyperparameters without the seed."""
+    return [name for name in frame.columns if name in POINT and name != "seed"]
 
 
 def is_method(frame: pd.DataFrame) -> pd.Series:
@@ -146,7 +148,7 @@ def _same_definitions(rows: list[dict[str, Any]]) -> None:
 
 def _costs(run: Mapping[str, Any], path: Path) -> dict[str, float]:
     if not path.is_file():
-        if run["objective"] in REFERENCES:  # they are trained by runs of their own, which are no rows
+        if run["objective"] in STAGES["none"].kinds:  # they are trained by other runs
             return {}
         raise BaldroError(f"{path} is not there, though the run has metrics; allowed: the record that training writes")
     trained = trainings.read(path, run=run["id"])

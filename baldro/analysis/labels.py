@@ -5,7 +5,7 @@ from typing import Any
 
 from baldro.errors import unknown
 from baldro.metrics import METRICS, Metric
-from baldro.runs import COMBINERS, FIELDS, OBJECTIVES, VARIANTS
+from baldro.runs import COMBINERS, FIELDS, KINDS, OBJECTIVES, VARIANTS, Run
 
 USUAL_COMBINER = FIELDS["combiner"]["default"]
 """The combiner of a method that names none."""
@@ -64,7 +64,7 @@ def check_metrics(names: list[str], present: list[str], *, where: str) -> None:
 
 def objective_label(objective: str) -> str:
     """*npo* -> *NPO*."""
-    return OBJECTIVES[objective].label if objective in OBJECTIVES else objective
+    return KINDS[objective].label if objective in KINDS else objective
 
 
 def objective_rank(objective: str) -> tuple[int, str]:
@@ -105,9 +105,19 @@ def level_label(name: str, value: Any) -> str:
 def _setting(name: str, value: Any) -> str:
     if name == "combiner" and value in COMBINERS:
         return COMBINERS[value].label or value
+    if name == "parent":
+        return f"after {parent_label(value)}"
     if name in ("variant", "retain_variant"):
         return f"{field_label(name)} {variant_label(value) or value}"
     return f"{field_label(name)} {plain(value)}"
+
+
+def parent_label(id: str) -> str:
+    """A run whose model another one starts from, by its id: *NPO + BalDRO-DV of forget05 (lr 0.001)*."""
+    run = Run.parse(id)
+    name = f"{method_label(run.objective, run.variant)} of {run.split}"
+    settings = hyperparameter_label({"parent": run.parent and run.parent.id} | run.settings())
+    return f"{name} ({settings})" if settings else name
 
 
 def method_label(objective: str, variant: str, hyperparameters: Mapping[str, Any] | None = None) -> str:

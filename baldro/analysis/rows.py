@@ -8,7 +8,7 @@ import pandas as pd
 
 from baldro.analysis.frame import interval_of, places, values_of
 from baldro.analysis.labels import REFERENCES, method_label, metric, objective_rank, variant_rank
-from baldro.analysis.selection import Selected, varying
+from baldro.analysis.selection import Selected, lineage, varying
 from baldro.metrics import METRICS
 from baldro.runs import FIELDS
 from baldro.stats import mean_interval
@@ -79,7 +79,8 @@ def methods(frame: pd.DataFrame) -> list[tuple[str, str]]:
 def _rows(part, whole, selected: Selected, method: tuple[str, str], names: tuple[str, ...], level: float):
     """The rows of one (objective, variant): one per point, or the chosen one, which may differ between splits."""
     objective, variant = method
-    fields = varying(whole[whole["objective"] == objective]) if selected.by_point else []
+    alike = whole[whole["objective"] == objective]
+    fields = varying(alike) if selected.by_point else lineage(alike)
     own = part[(part["objective"] == objective) & (part["variant"] == variant)]
     of_method = [r for r in selected.rejected if (r["objective"], r["variant"]) == method]
     keys = places(tuple(values_of(row, fields).values()) for row in own.to_dict("records"))

@@ -61,6 +61,7 @@ def select(frame: pd.DataFrame, rule: Mapping[str, Any], *, per: tuple[str, ...]
     if rule["rule"] == "all":
         return Selected(frame=frame, rejected=(), by_point=True)
     kept, rejected = list(frame.index[~is_method(frame)]), []
+    per = (*lineage(frame), *per)
     for key, cell in frame[is_method(frame)].groupby([*CELL, *per], sort=False, dropna=False):
         chosen, reason = _best(frame, cell, rule)
         kept += list(chosen)
@@ -74,16 +75,25 @@ def point(row: Mapping[str, Any], names: list[str]) -> str:
     return " ".join(f"{name}={row[name]}" for name in names if not pd.isna(row[name]))
 
 
+def lineage(frame: pd.DataFrame) -> list[str]:
+    """The column that says whose model a run starts from, if a run of the frame starts from another row's."""
+    return ["parent"] if "parent" in frame and frame["parent"].notna().any() else []
+
+
 def varying(frame: pd.DataFrame) -> list[str]:
-    """Hyperparameters that tell rows of a table apart: they differ within a split, for one variant or between variants.
+    """What tells rows of a table apart: parents, and hyperparameters that differ within a split, for one variant or between variants.
 
     A field that only one variant has (beta_dv of baldro-dv) does not vary by being absent elsewhere; one at its default, which is there
     or not as fields before it say (lora_alpha with lora_rank), tells nothing more.
     """
     groups = {"within": list(zip(frame["split"], frame["variant"], strict=True)), "between": list(frame["split"])}
-    found: list[str] = []
+    found = lineage(frame)
     for name in hyperparameter_names(frame):
-        if _varies(frame[name], **groups) and not (_usual(frame[name]) and _follows(frame, name, found)):
+        if (
+            name not in found
+            and _varies(frame[name], **groups)
+            and not (_usual(frame[name]) and _follows(frame, name, found))
+        ):
             found.append(name)
     return found
 

@@ -9,11 +9,11 @@ from baldro.config.part import Part
 from baldro.errors import BaldroError, unknown
 from baldro.methods.catalogue import INSTEAD, VARIANTS
 from baldro.methods.values import canonical
-from baldro.runs.experiment import rows
-from baldro.runs.run import FIELDS, HYPERPARAMETERS, IDENTITY
+from baldro.runs.experiment import rows, stages
+from baldro.runs.run import AXES, FIELDS, HYPERPARAMETERS, IDENTITY
 
-NAMES = {"objective": rows(), "variant": tuple(VARIANTS)}
-"""Fields of a run's identity whose values are methods."""
+NAMES = {"objective": rows(), "stage": stages(), "variant": tuple(VARIANTS)}
+"""Fields of a run whose values are stages or methods."""
 OWN = tuple(name for name in HYPERPARAMETERS if "text" in FIELDS[name])
 """Fields that a method declares in its module."""
 SETTINGS = tuple(name for name in HYPERPARAMETERS if name not in OWN)
@@ -21,7 +21,7 @@ SETTINGS = tuple(name for name in HYPERPARAMETERS if name not in OWN)
 
 
 def _name(name: str, value: Any) -> Any:
-    """A benchmark, model or split, which is looked up later; an objective or a variant, which is looked up here."""
+    """A benchmark, model or split, which is looked up later; a stage, an objective or a variant, which is looked up here."""
     if not isinstance(value, str):
         raise BaldroError(f"{name} is {value!r}; allowed: a name")
     if name == "objective" and value in INSTEAD:
@@ -33,7 +33,7 @@ def _name(name: str, value: Any) -> Any:
 
 def _check(name: str) -> Callable[[Any], Any]:
     """What makes sure of one value of a field."""
-    if name in IDENTITY:
+    if name in (*IDENTITY, "stage"):
         return lambda value: _name(name, value)
     spec: Mapping[str, Any] = FIELDS[name]
     return lambda value: canonical(name, spec, value)
@@ -43,18 +43,41 @@ def _one(name: str) -> Any:
     return Annotated[Any, AfterValidator(_check(name))]
 
 
+def listed(value: Any) -> Any:
+    """One value as a list of it."""
+    return value if isinstance(value, list) else [value]
+
+
 def _several(name: str) -> Any:
     """One value, or a list of at least one: validation makes a list of either."""
-    listed = BeforeValidator(lambda value: value if isinstance(value, list) else [value])
-    return Annotated[list[_one(name)], listed, Field(min_length=1)]
+    return Annotated[list[_one(name)], BeforeValidator(listed), Field(min_length=1)]
 
 
-Axes = create_model(
-    "Axes",
-    __base__=Part,
-    __doc__="One block of the grid; every combination of its lists is a run. Any field of a run may be a list.",
-    **{name: (_several(name), ... if name in IDENTITY[:-1] else None) for name in (*IDENTITY, *HYPERPARAMETERS)},
-)
+_Fields = create_model("_Fields", __base__=Part, **{name: (_several(name), None) for name in AXES})
+
+
+class Then(_Fields):
+    """A block under `then`: benchmark, model and split are those of the run before unless said otherwise and, where stage and objective are
+    its own too, so are the variant and all hyperparameters."""
+
+    then: Annotated[list["Then"], BeforeValidator(listed), Field(min_length=1)] = Field(
+        None, description="A block or blocks of runs that start from the model of each of these runs."
+    )
+
+
+class Axes(Then):
+    """One block of the grid; every combination of its lists is a run. Any field of a run may be a list."""
+
+    benchmark: _several("benchmark")
+    model: _several("model")
+    split: _several("split")
+    then: Annotated[list[Then], BeforeValidator(listed), Field(min_length=1)] = Field(
+        None,
+        description="A block or blocks of runs that start from the model of each run of this block: an attack on it "
+        "({stage: relearn, max_steps: 20}), a second request ({split: forget10}), which may have a `then` in turn.",
+    )
+
+
 Settings = create_model(
     "Settings",
     __base__=Part,

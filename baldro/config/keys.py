@@ -67,9 +67,10 @@ class _Schema(GenerateJsonSchema):
 def schema() -> dict[str, Any]:
     """The JSON Schema of a config; models.yaml and benchmarks.yaml are its sections `models` and `benchmarks`."""
     found = Config.model_json_schema(schema_generator=_Schema)
-    for name in ("Axes", "Settings"):
+    for name in ("Axes", "Then", "Settings"):
         properties = found["$defs"][name]["properties"]
-        properties.update({field: _property(field, several=name == "Axes") for field in properties})
+        own = [field for field in properties if field in FIELDS]
+        properties.update({field: _property(field, several=name != "Settings") for field in own})
     found = json.loads(re.sub(KIND, r"Benchmark-\1", json.dumps(_tidy(found))))
     sections = found.pop("$defs")
     return {"$schema": GenerateJsonSchema.schema_dialect, **found, "$defs": sections}

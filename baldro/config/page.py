@@ -5,8 +5,9 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from baldro.config.fields import OWN, SETTINGS
+from baldro.runs.run import AXES
 
-ORDER = ("Axes", "Selection", "Bound", "Attribution", "Model", "Build", "Needs", "Settings")
+ORDER = ("Axes", "Then", "Selection", "Bound", "Attribution", "Model", "Build", "Needs", "Settings")
 """Sections of the page; others follow."""
 
 
@@ -19,7 +20,7 @@ def page(found: Mapping[str, Any], written: str) -> str:
     """
     sections = found["$defs"]
     names = [*(name for name in ORDER if name in sections), *sorted(set(sections) - set(ORDER))]
-    elsewhere = {"Axes": OWN, "Settings": SETTINGS}
+    elsewhere = {"Axes": OWN, "Then": AXES, "Settings": SETTINGS}
     lines = ["# Keys of a config", "", written, "", *_table("Config", found, ())]
     for name in names:
         lines += _table(name, sections[name], elsewhere.get(name, ()))

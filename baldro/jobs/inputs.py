@@ -16,7 +16,6 @@ from baldro.prompts.encode import Tokens, encode
 from baldro.prompts.prompt import Prompt
 from baldro.records import reference as stored_reference
 from baldro.records.benchmark import split as rows_of
-from baldro.runs import OBJECTIVES
 from baldro.training.update import Sample
 
 
@@ -133,10 +132,10 @@ def samples(
     retain_split: str | None,
     alternate_reference: Path | None = None,
 ) -> tuple[list[Sample], list[Tokens]]:
-    """The forget samples (none unless the run unlearns), and what retain batches are drawn from."""
-    run, method = given.run, OBJECTIVES[given.run.objective]
-    if not method.unlearns:
-        return [], tokens(given, network, tokenizer, run.split)
+    """The forget samples (none unless the run's stage forgets), and what retain batches are drawn from."""
+    run, method = given.run, given.run.method
+    if not run.facts.forgets:
+        return [], tokens(given, network, tokenizer, run.facts.learns(run, retain_split))
     check_unlearning(run, retain_split=retain_split, reference=reference, alternate_reference=alternate_reference)
     gold = tokens(given, network, tokenizer, run.split)
     columns: dict[str, list[Any]] = {"tokens": gold}

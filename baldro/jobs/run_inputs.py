@@ -11,7 +11,7 @@ from baldro.errors import BaldroError
 from baldro.prompts.prompt import Prompt
 from baldro.records import benchmark, model
 from baldro.records.model import Description
-from baldro.runs import OBJECTIVES, Run
+from baldro.runs import Run
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def check_unlearning(
     Raises:
         BaldroError: an option that it needs is missing.
     """
-    method, stored = OBJECTIVES[run.objective], "a file that `baldro reference` wrote"
+    method, stored = run.method, "a file that `baldro reference` wrote"
     asked = [
         (method.retains, retain_split, "--retain-split", "a split of the benchmark, e.g. retain90"),
         ("reference" in method.needs, reference, "--reference", stored),

@@ -11,7 +11,6 @@ from baldro.jobs.run_inputs import RunInputs, check_unlearning, read
 from baldro.records import failure
 from baldro.records import finished as kept
 from baldro.records import run as record
-from baldro.runs import OBJECTIVES
 
 
 def run(options: Namespace, stop: Stop) -> None:
@@ -93,7 +92,7 @@ def _check_scoring(given: RunInputs, options: Namespace, network: Any, tokenizer
     """A one-line error where the scoring that will follow cannot fit the model's positions: now, and not after the training."""
     from baldro.scoring import check_room
 
-    if options.max_new_tokens and OBJECTIVES[given.run.objective].unlearns:
+    if options.max_new_tokens and given.run.facts.tabled:
         check_room(
             network,
             tokenizer,
@@ -136,8 +135,8 @@ def _restored(given: RunInputs, options: Namespace, identity: str, lease: Lease)
 
 
 def _keeps(given: RunInputs) -> bool:
-    """An unlearned model is temporary, and made anew together with its scores; other models stay among the outputs."""
-    return OBJECTIVES[given.run.objective].unlearns
+    """A temporary model is made anew together with its scores; other models stay among the outputs."""
+    return given.run.facts.temporary
 
 
 def _main() -> bool:

@@ -19,10 +19,6 @@ class Objective:
 
     label: str
     """Its name in tables."""
-    trains: bool = True
-    """False for the two models that runs are compared with."""
-    unlearns: bool = False
-    """True if it has a forget loss, and so a robust variant."""
     retains: bool = False
     """True if a retain loss is added."""
     needs: tuple[str, ...] = ()
@@ -82,28 +78,6 @@ class Combiner:
 
 NEEDS = ("reference", "reference_logits", "activations", "idk", "alternates")
 ANSWERS = ("idk", "alternates")
-TRAINING = (
-    "lr",
-    "epochs",
-    "max_steps",
-    "batch_size",
-    "weight_decay",
-    "warmup_epochs",
-    "schedule",
-    "clip_norm",
-    "precision",
-    "lora_rank",
-    "seed",
-)
-LORA = ("lora_alpha", "lora_dropout", "lora_start")
-RETAINING = (
-    "forget_weight",
-    "retain_weight",
-    "retain_loss",
-    "retain_normalisation",
-    "retain_variant",
-    "combiner",
-)
 
 
 def _made(make: type, found: Declared, usual: Mapping[str, Any], **facts: Any) -> Any:
@@ -118,9 +92,7 @@ def _made(make: type, found: Declared, usual: Mapping[str, Any], **facts: Any) -
 
 
 def _objective(found: Declared) -> Objective:
-    if found.name in NO_LOSS:
-        raise BaldroError(f"{found.place}: objective {found.name} is a model by itself here; allowed: another name")
-    made = _made(Objective, found, {"retains": True}, unlearns=True, tokens=found.function == "token_loss")
+    made = _made(Objective, found, {"retains": True}, tokens=found.function == "token_loss")
     wrong = [need for need in made.needs if need not in NEEDS]
     if wrong:
         raise BaldroError(f"{found.place}: objective {found.name} needs {wrong[0]!r}; allowed: {', '.join(NEEDS)}")
@@ -131,15 +103,10 @@ def _objective(found: Declared) -> Objective:
     return made
 
 
-NO_LOSS = {
-    "original": Objective(label="Original", trains=False),
-    "retain": Objective(label="Retain", trains=False),
-    "pretrain": Objective(label="Base"),
-    "finetune": Objective(label="Finetuned"),
-}
+NO_OBJECTIVE = Objective(label="")
+"""Of a run that forgets nothing."""
 OBJECTIVES: dict[str, Objective] = {
-    **NO_LOSS,
-    **{name: _objective(found) for name, found in declared("objectives", "objective").items()},
+    name: _objective(found) for name, found in declared("objectives", "objective").items()
 }
 _FOUND = {name: _made(Variant, found, {}) for name, found in declared("variants", "variant").items()}
 VARIANTS: dict[str, Variant] = dict(sorted(_FOUND.items(), key=lambda pair: not pair[1].uniform))  # base first

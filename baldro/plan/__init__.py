@@ -14,7 +14,7 @@ from baldro.plan.cpu import slow_bf16
 from baldro.plan.sizes import Unknown
 from baldro.plan.text import count, line, size
 from baldro.plan.text import hours as hours_text
-from baldro.runs import OBJECTIVES, VARIANTS, Experiment, Needs, Run
+from baldro.runs import VARIANTS, Experiment, Needs, Run
 
 __all__ = ["GPUS", "describe", "hours", "jobs", "slow_bf16"]
 
@@ -38,17 +38,16 @@ WORK: dict[str, tuple[str, Callable[[Experiment, Run, GPU], float], str]] = {
 def jobs(experiment: Experiment) -> dict[str, list[Run]]:
     """Runs by the rule that works on them, from nothing: as many jobs as Snakemake starts in an empty folder.
 
-    A run stands under `reference` once for each kind of answers that its log-probabilities are taken of.
+    Runs that start from another row's model, whose rule is `follow`, stand under `unlearn`. A run stands under `reference` once for each
+    kind of answers that its log-probabilities are taken of.
     """
     lineage = experiment.lineage()
-    unlearnt = [run for run in experiment.runs if OBJECTIVES[run.objective].unlearns]
-    compared = dict.fromkeys(
-        (experiment.original(run), kind) for run in unlearnt for kind in experiment.references(run)
-    )
+    trained = [run for run in experiment.runs if run.facts.trains]
+    compared = dict.fromkeys((experiment.before(run), kind) for run in trained for kind in experiment.references(run))
     return {
-        "finetune": [run for run in lineage if run.objective in ("pretrain", "finetune")],
+        "finetune": [run for run in lineage if run.facts.trains and not run.facts.temporary],
         "reference": [run for run, _ in compared],
-        "unlearn": unlearnt,
+        "unlearn": trained,
         "score": list(experiment.runs),
         "metrics": list(experiment.runs),
     }

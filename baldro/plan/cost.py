@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from baldro.benchmarks import Section
 from baldro.plan import passes, sizes
 from baldro.prompts.limits import SEQUENCES
-from baldro.runs import COMBINERS, OBJECTIVES, Experiment, Run
+from baldro.runs import COMBINERS, Experiment, Run
 from baldro.training.schedule import Schedule
 
 TRAIN_SHARE, SCORE_SHARE, BANDWIDTH_SHARE = 0.4, 0.3, 0.6
@@ -66,7 +66,7 @@ GPUS = {
 
 def precision(experiment: Experiment, run: Run) -> str:
     """What a run computes in; a model that is only scored, in what it is stored in (published ones: bf16)."""
-    if OBJECTIVES[run.objective].trains:
+    if run.facts.trains:
         return run.precision
     start = experiment.start(run)
     return start.precision if start else "bf16"
@@ -180,7 +180,7 @@ def memory(
     precision = precision or run.precision
     micro_batch = micro_batch or needs.micro_batch
     again = needs.gradient_checkpointing if gradient_checkpointing is None else gradient_checkpointing
-    sequences = min(micro_batch, run.batch_size * (2 if OBJECTIVES[run.objective].retains else 1))
+    sequences = min(micro_batch, run.batch_size * (2 if run.method.retains else 1))
     token = width * (2 if precision == "fp32" else 1) * PADDING * _tokens(experiment, run)
     kept = INPUT * depth + ACTIVATION if again else ACTIVATION * depth
     training = _state(experiment, run, precision) + sequences * token * kept

@@ -6,7 +6,7 @@ from what the training itself goes by: its schedule, and how it cuts a batch int
 
 from dataclasses import dataclass
 
-from baldro.runs import COMBINERS, OBJECTIVES, VARIANTS, Run
+from baldro.runs import COMBINERS, VARIANTS, Run
 from baldro.training import pieces
 from baldro.training.schedule import Schedule
 
@@ -50,8 +50,8 @@ def of_forget(run: Run, *, micro_batch: int | None = None) -> Passes:
     Args:
         micro_batch: sequences in one pass; None: the whole batch.
     """
-    method = OBJECTIVES[run.objective]
-    if not method.unlearns:
+    method = run.method
+    if not run.facts.forgets:
         return Passes(trained=1)
     sequences, count = pieces.sequences_per_sample(run), pieces.together(run, run.batch_size)
     whole = micro_batch is None or count <= pieces.forget_samples(run, micro_batch, count)
@@ -66,7 +66,7 @@ def of_forget(run: Run, *, micro_batch: int | None = None) -> Passes:
 
 def of_retain(run: Run, *, micro_batch: int | None = None) -> Passes:
     """Of a retain sample, of which a batch has as many; nothing where there are none."""
-    if not OBJECTIVES[run.objective].retains:
+    if not run.method.retains:
         return Passes()
     whole = micro_batch is None or pieces.together(run, run.batch_size) <= micro_batch
     forward, kept = _weighed(run, run.retain_variant, "retain_", whole=whole)

@@ -11,15 +11,18 @@ from baldro.runs.fingerprint import code_of, fingerprint
 from baldro.runs.moved import moved
 from baldro.runs.needs import Needs
 from baldro.runs.read import READ
-from baldro.runs.run import FIELDS, HYPERPARAMETERS, IDENTITY, Run
+from baldro.runs.run import FIELDS, HYPERPARAMETERS, IDENTITY, Run, shape
+from baldro.stages import KINDS, STAGES
 
 __all__ = [
     "COMBINERS",
     "FIELDS",
     "HYPERPARAMETERS",
     "IDENTITY",
+    "KINDS",
     "OBJECTIVES",
     "READ",
+    "STAGES",
     "VARIANTS",
     "Crossing",
     "Experiment",
@@ -30,4 +33,5 @@ __all__ = [
     "crossings",
     "fingerprint",
     "moved",
+    "shape",
 ]

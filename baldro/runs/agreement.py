@@ -6,7 +6,6 @@ from typing import Any
 from baldro.benchmarks import Definition, define
 from baldro.durable.files import read_json
 from baldro.errors import BaldroError, unknown
-from baldro.methods.catalogue import OBJECTIVES
 from baldro.places import find
 from baldro.runs.run import Run
 
@@ -39,7 +38,7 @@ def agree(run: Run, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) ->
     Raises:
         BaldroError: no other answers; no such layer; no retain model to compare with; an id too long.
     """
-    model, needs = models[run.model], OBJECTIVES[run.objective].needs
+    model, needs = models[run.model], run.method.needs
     benchmark = define(benchmarks[run.benchmark], what=f"benchmark {run.benchmark!r}")
     for kind in OTHER_ANSWERS:
         if kind in needs and kind not in benchmark.other_answers:
@@ -53,7 +52,8 @@ def agree(run: Run, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) ->
         )
     if len(run.id) > LONGEST:
         raise BaldroError(
-            f"the run {run.id!r} has a name of {len(run.id)} characters; allowed: {LONGEST}, so fewer fields at once"
+            f"the run {run.id!r} has a name of {len(run.id)} characters; allowed: {LONGEST}, so fewer fields at once, "
+            "or fewer runs one after the other"
         )
 
 

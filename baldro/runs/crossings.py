@@ -13,7 +13,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Crossing:
-    """Runs of one benchmark, model, split, objective and variant, every level with every other and with every seed."""
+    """Runs of one benchmark, model, split, objective, variant and parent, every level with every other and with every seed."""
 
     shared: Row
     """The identity, and the fields that all these runs have alike."""
@@ -47,7 +47,7 @@ def crossings(rows: Sequence[Row], factors: Sequence[str]) -> list[Crossing]:
 
 
 def _methods(rows: Sequence[Row]) -> list[list[Row]]:
-    return _split(rows, IDENTITY)
+    return _split(rows, (*IDENTITY, "parent"))
 
 
 def _points(rows: list[Row], factors: Sequence[str]) -> list[list[Row]]:

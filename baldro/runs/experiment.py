@@ -14,7 +14,11 @@ from baldro.places import described, find
 from baldro.runs.agreement import agree, check_names, has_retain
 from baldro.runs.crossings import crossings
 from baldro.runs.needs import Needs
-from baldro.runs.run import FIELDS, IDENTITY, Run, check
+from baldro.runs.run import AXES, IDENTITY, Run, check
+from baldro.stages import STAGES, Origin
+
+THEN = "then"
+"""Key of a grid block: what is done next with the model of each of its runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +29,7 @@ class Experiment:
     description: str
     """A sentence for the report, perhaps empty."""
     runs: tuple[Run, ...]
-    """Table rows: for each benchmark, model and split `original` and `retain` first, then the unlearning runs."""
+    """Table rows: for each benchmark, model and split `original` and `retain` first, then the runs of the grid."""
     models: Mapping[str, Mapping[str, Any]]
     benchmarks: Mapping[str, Mapping[str, Any]]
     selection: Mapping[str, Any]
@@ -49,7 +53,7 @@ class Experiment:
         return self.definition(run.benchmark).held_out(run.split)
 
     def original(self, run: Run) -> Run:
-        """The row of the model before unlearning, which also names the reference log-probabilities."""
+        """The row of the model before any unlearning."""
         return Run.of(benchmark=run.benchmark, model=run.model, split=run.split, objective="original")
 
     def retain(self, run: Run) -> Run:
@@ -60,26 +64,30 @@ class Experiment:
         """Whether there is such a model: of some kinds of benchmark no metric needs it, and a published target may lack it."""
         return has_retain(run, self.models[run.model], self.definition(run.benchmark))
 
+    def before(self, run: Run) -> Run:
+        """The model that a run starts from, scored on the run's split: it names the reference log-probabilities."""
+        if run.parent is None:
+            return self.original(run)
+        names = dict(benchmark=run.benchmark, model=run.model, split=run.split)
+        return Run.of(**names, stage="none", parent=run.parent)
+
     def start(self, run: Run) -> Run | None:
-        """The run whose model this one starts from (or is, for `original` and `retain`); None: from outside (models.yaml)."""
-        model = self.models[run.model]
-        if run.objective == "pretrain":
+        """The run whose model this one starts from (or is, in stage none); None: from outside (models.yaml)."""
+        if run.parent:
+            return run.parent
+        origin = self._origin(run)
+        if origin.stage is None:
             return None
-        if run.objective == "finetune":
-            return self._trained(run, "base", "pretrain", model.get("pretrain", {})) if "build" in model else None
-        if "target" in model:
-            return None
-        split = self.retain_split(run) if run.objective == "retain" else "full"
-        return self._trained(run, split, "finetune", model.get("finetune", {}))
+        settings = self.models[run.model].get(origin.stage, {})
+        return Run.of(benchmark=run.benchmark, model=run.model, split=origin.split, stage=origin.stage, **settings)
 
     def part(self, run: Run) -> str:
         """Which of its model's places a run starts from when no other run makes that model: build, base, target, retain90, ..."""
-        parts = {
-            "pretrain": "build",
-            "finetune": "base",
-            "retain": self.retain_split(run) if run.objective == "retain" else "",
-        }
-        return parts.get(run.objective, "target")
+        return self._origin(run).part
+
+    def _origin(self, run: Run) -> Origin:
+        retain_split = self.benchmarks[run.benchmark]["forget"].get(run.split)
+        return run.facts.origin(run, self.models[run.model], retain_split)
 
     def outside(self, run: Run) -> str | None:
         """As `part`, but None where no place outside is asked: another run makes the model, or it is built."""
@@ -117,7 +125,7 @@ class Experiment:
 
     def references(self, run: Run) -> tuple[str, ...]:
         """The answers whose log-probabilities before unlearning a run compares with: `answer` (the gold one), and `idk` or `alternates`."""
-        objective = OBJECTIVES[run.objective]
+        objective = run.method
         gold = ("answer",) if "reference" in objective.needs else ()
         return (*gold, objective.answers) if objective.answers else gold
 
@@ -155,9 +163,6 @@ class Experiment:
             visit(run)
         return tuple(found)
 
-    def _trained(self, run: Run, split: str, objective: str, settings: Mapping[str, Any]) -> Run:
-        return Run.of(benchmark=run.benchmark, model=run.model, split=split, objective=objective, **settings)
-
 
 def classifier(name: str, benchmark: Mapping[str, Any]) -> str | None:
     """The place of a benchmark's fluency classifier; unlike data and weights it may be nowhere, and its metric is then absent.
@@ -169,34 +174,75 @@ def classifier(name: str, benchmark: Mapping[str, Any]) -> str | None:
     return str(found) if found else None
 
 
-def expand(block: Mapping[str, Any]) -> list[Run]:
-    """The runs of one grid block: every combination of its axes, canonical, without doubles."""
-    axes = {name: value if isinstance(value, list) else [value] for name, value in block.items()}
+def expand(block: Mapping[str, Any], parent: Run | None = None) -> list[Run]:
+    """The runs of one grid block, and behind each those that start from its model: every combination, canonical, without doubles.
+
+    Args:
+        block: axis -> value or values; under `then` a block or blocks of runs that start from the model of each of these.
+        parent: the run that these start from. Its benchmark, model and split are theirs unless the block says otherwise and, where they
+            are of its stage, its objective, variant and hyperparameters too.
+    """
+    own = {name: value for name, value in block.items() if name != THEN}
+    axes = {
+        name: value if isinstance(value, list) else [value] for name, value in (_inherited(own, parent) | own).items()
+    }
+    _check_block(axes)
+    found: dict[Run, None] = {}
+    for point in product(*axes.values()):
+        run = Run.of(**dict(zip(axes, point, strict=True)), parent=parent)
+        found.setdefault(run)
+        for more in _listed(block.get(THEN)):
+            found |= dict.fromkeys(expand(more, run))
+    return list(found)
+
+
+def _inherited(own: Mapping[str, Any], parent: Run | None) -> dict[str, Any]:
+    """What a block under `then` takes from the run before it."""
+    if parent is None:
+        return {}
+    names = {name: getattr(parent, name) for name in ("benchmark", "model", "split")}
+    if any(own.get(name, getattr(parent, name)) != getattr(parent, name) for name in ("stage", "objective")):
+        return names
+    method = (
+        {"objective": parent.objective, "variant": parent.variant} if parent.facts.forgets else {"stage": parent.stage}
+    )
+    return names | method | parent.settings()
+
+
+def _listed(blocks: Any) -> list[Mapping[str, Any]]:
+    return blocks if isinstance(blocks, list) else [] if blocks is None else [blocks]
+
+
+def _check_block(axes: Mapping[str, Sequence[Any]]) -> None:
+    """Whether a block's axes are axes, and all that every run needs."""
     for name, values in axes.items():
         if name in AMBIGUOUS:
             raise BaldroError(f"{name!r} is not an axis of the grid; write {AMBIGUOUS[name]}")
-        if name not in FIELDS:
-            raise unknown("axis", name, FIELDS)
+        if name not in AXES:
+            raise unknown("axis", name, AXES)
         if not values:
             raise BaldroError(f"the axis {name} is empty; allowed: at least one value")
+    for stage in axes.get("stage", []):
+        if stage not in stages():
+            raise unknown("stage", stage, stages(), where="grid")
     for objective in axes.get("objective", []):
         if objective not in (*rows(), *INSTEAD):
             raise unknown("objective", objective, rows(), where="grid")
-    missing = [name for name in IDENTITY if name not in axes and name != "variant"]
+    needed = [name for name in IDENTITY[:-1] if name != "objective" or "stage" not in axes]
+    missing = [name for name in needed if name not in axes]
     if missing:
         raise BaldroError(f"the grid lacks the axis {missing[0]}; allowed: every grid names {', '.join(IDENTITY[:-1])}")
-    return list(dict.fromkeys(Run.of(**dict(zip(axes, point, strict=True))) for point in product(*axes.values())))
 
 
 def without(runs: Sequence[Run], exclude: Iterable[Mapping[str, Any]]) -> list[Run]:
-    """The runs that no entry of `exclude` means: an entry means those that have one of its values in each of its fields."""
+    """The runs that no entry of `exclude` means: those that have one of its values in each of its fields, and what starts from them."""
     kept = list(runs)
     for rule in (_exclusion(rule, runs) for rule in exclude):
         meant = {run for run in runs if all(getattr(run, name) in values for name, values in rule.items())}
         if not meant:
             told = ", ".join(f"{name!r} {' or '.join(map(str, values))}" for name, values in rule.items())
             raise BaldroError(f"exclude: no run of the grid has {told}; allowed: values that a run has")
-        kept = [run for run in kept if run not in meant]
+        kept = [run for run in kept if meant.isdisjoint(run.line())]
     if not kept:
         raise BaldroError("exclude: every run is excluded; allowed: at least one run")
     return kept
@@ -204,6 +250,7 @@ def without(runs: Sequence[Run], exclude: Iterable[Mapping[str, Any]]) -> list[R
 
 def _check_axes(blocks: Sequence[Mapping[str, Any]], runs: Sequence[Run]) -> None:
     """Several values of a field that no run of the grid has would make one run of what was meant as several."""
+    blocks = [block for each in blocks for block in _nested(each)]
     for name in dict.fromkeys(name for block in blocks for name in block):
         several = any(isinstance(block.get(name), list) and len(block[name]) > 1 for block in blocks)
         if several and all(getattr(run, name) is None for run in runs):
@@ -213,18 +260,29 @@ def _check_axes(blocks: Sequence[Mapping[str, Any]], runs: Sequence[Run]) -> Non
             )
 
 
+def _nested(block: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """A block and those under its `then`, each without that key."""
+    own = {name: value for name, value in block.items() if name != THEN}
+    return [own, *(each for more in _listed(block.get(THEN)) for each in _nested(more))]
+
+
 def rows() -> tuple[str, ...]:
-    """Objectives that a grid may name: the unlearning ones."""
-    return tuple(name for name, method in OBJECTIVES.items() if method.unlearns)
+    """Objectives that a grid may name."""
+    return tuple(OBJECTIVES)
+
+
+def stages() -> tuple[str, ...]:
+    """Stages that a grid may name: those whose runs are rows of the tables."""
+    return tuple(name for name, facts in STAGES.items() if facts.tabled)
 
 
 def _exclusion(rule: Mapping[str, Any], runs: Sequence[Run]) -> dict[str, list[Any]]:
     result = {}
     for name, value in rule.items():
-        if name not in FIELDS:
-            raise unknown("field", name, FIELDS, where="exclude")
+        if name not in AXES:
+            raise unknown("field", name, AXES, where="exclude")
         result[name] = list(value) if isinstance(value, list) else [value]
-        if name not in IDENTITY:
+        if name not in (*IDENTITY, "stage"):
             result[name] = [check(name, one) for one in result[name]]
             continue
         there = {getattr(run, name) for run in runs}
@@ -236,7 +294,7 @@ def _exclusion(rule: Mapping[str, Any], runs: Sequence[Run]) -> dict[str, list[A
 
 def experiment(config: Mapping[str, Any], *, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) -> Experiment:
     """The experiment that a config describes, every name looked up. Errors are one line; `baldro.config` adds where in the file."""
-    blocks = config["grid"] if isinstance(config["grid"], list) else [config["grid"]]
+    blocks = _listed(config["grid"])
     runs = list(dict.fromkeys(run for block in blocks for run in expand(block)))
     _check_axes(blocks, runs)
     for run in runs:
@@ -254,10 +312,11 @@ def experiment(config: Mapping[str, Any], *, models: Mapping[str, Any], benchmar
         attribution=config.get("attribution"),
     )
     if result.attribution:
-        crossings([run.asdict() for run in runs], result.attribution["factors"])  # an error now, not after the training
+        methods = [run.asdict() for run in runs if run.facts.forgets]
+        crossings(methods, result.attribution["factors"])  # an error now, not after the training
     groups = {(run.benchmark, run.model, run.split): run for run in runs}.values()
     compared = [result.original(run) for run in groups] + [
         result.retain(run) for run in groups if result.has_retain(run)
     ]
-    ordered = sorted([*compared, *runs], key=lambda run: (run.benchmark, run.model, run.split))
+    ordered = sorted(dict.fromkeys([*compared, *runs]), key=lambda run: (run.benchmark, run.model, run.split))
     return replace(result, runs=tuple(ordered))

@@ -56,10 +56,9 @@ MODULES: dict[str, tuple[str, ...]] = {
 
 def code_of(run: Run) -> str:
     """Fingerprint of what makes a run's weights: the loop, and its own objective, variants and combiner, no others."""
-    method = OBJECTIVES[run.objective]
-    own = [f"objectives.{run.objective}", f"variants.{run.variant}"] if method.unlearns else []
+    own = [f"objectives.{run.objective}", f"variants.{run.variant}"] if run.objective in OBJECTIVES else []
     own += [f"variants.{run.retain_variant}", f"combiners.{run.combiner}"] if run.combiner else []
-    more = ["adapters"] * bool(run.lora_rank) + ["refusals"] * (method.answers == "idk")
+    more = ["adapters"] * bool(run.lora_rank) + ["refusals"] * (run.method.answers == "idk")
     return fingerprint("train", *more, own=tuple(f"methods.{name.replace('-', '_')}" for name in own))
 
 

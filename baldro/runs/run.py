@@ -1,8 +1,8 @@
 """One run: its fields, which of them matter, and its id, which is the whole truth about it."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, make_dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, make_dataclass
 from functools import cache
 from typing import Any
 
@@ -10,18 +10,17 @@ from baldro.errors import BaldroError, unknown
 from baldro.methods.catalogue import (
     COMBINERS,
     INSTEAD,
-    LORA,
+    NO_OBJECTIVE,
     OBJECTIVES,
-    RETAINING,
-    TRAINING,
     VARIANTS,
     Combiner,
     Objective,
     Variant,
-    own_fields,
 )
 from baldro.methods.values import canonical, write
 from baldro.runs.together import check_together
+from baldro.stages import KINDS, STAGE_OF, STAGES, Chosen, Stage
+from baldro.stages import fields as own_fields
 
 
 def _number(
@@ -55,9 +54,13 @@ class _Run:
     split: str
     """What is forgotten (forget01, ...), or for finetune and pretrain what is learnt (full, retain99, base, ...)."""
     objective: str
-    """An objective of `baldro methods`: how the model is trained, or `original` and `retain`, the two models it is compared with."""
+    """An objective of `baldro methods`: how the model unlearns; in others a kind of run that their file names (finetune, original)."""
     variant: str = "base"
     """A variant of `baldro methods`: how the forget batch is weighted."""
+    stage: str = field(metadata=dict(default="unlearn"))
+    """What is done with the model: a file of baldro/stages."""
+    parent: "Run | None" = field(default=None, metadata=dict(default=None))
+    """The run whose model this one starts from, if the id names it; None: it starts from what its stage and its model's entry say."""
 
     lr: float | None = _number(1e-5, above=0)
     """Peak learning rate of AdamW."""
@@ -114,64 +117,121 @@ class _Run:
 
     @classmethod
     def of(
-        cls, *, benchmark: str, model: str, split: str, objective: str, variant: str | None = None, **values: Any
+        cls,
+        *,
+        benchmark: str,
+        model: str,
+        split: str,
+        objective: str | None = None,
+        variant: str | None = None,
+        stage: str | None = None,
+        parent: "Run | str | None" = None,
+        **values: Any,
     ) -> "Run":
-        """The canonical run: checked, with defaults, without the fields that do not matter to its method."""
-        if objective not in OBJECTIVES:
-            if objective in INSTEAD:
-                raise BaldroError(f"objective {objective!r}: write {INSTEAD[objective]}")
-            raise unknown("objective", objective, OBJECTIVES)
+        """The canonical run: checked, with defaults, without the fields that do not matter to its method.
+
+        Args:
+            objective, stage: one says the other, but for the objective of a stage that has several.
+            parent: a run of the same benchmark and model, or its id.
+            values: hyperparameters.
+        """
+        parent = cls.parse(parent) if isinstance(parent, str) else parent
+        objective = _objective(objective, stage, parent)
         for name in values:
             if name not in HYPERPARAMETERS:
                 raise unknown("field", name, HYPERPARAMETERS)
         checked = {name: check(name, value) for name, value in values.items() if value is not None}
         if variant is not None and variant not in VARIANTS:
             raise unknown("variant", variant, VARIANTS)
-        variant = variant if variant and OBJECTIVES[objective].unlearns else "base"
-        settled = _settle(objective, variant, checked)
-        run = cls(benchmark=benchmark, model=model, split=split, objective=objective, variant=variant, **settled)
+        stage = STAGE_OF[objective]
+        variant = variant if variant and STAGES[stage].forgets else "base"
+        settled = _settle(stage, objective, variant, checked)
+        identity = dict(benchmark=benchmark, model=model, split=split, objective=objective, variant=variant)
+        run = cls(**identity, stage=stage, parent=parent, **settled)
         for part in ("benchmark", "model", "split"):
             if not _NAME.fullmatch(getattr(run, part)):
                 raise BaldroError(
                     f"{part} {getattr(run, part)!r} cannot be part of a run id; allowed: letters, digits, and . _ - inside"
                 )
+        _check_parent(run)
         return run
 
     @classmethod
     @cache  # a workflow asks for the same run again and again
     def parse(cls, id: str) -> "Run":
         """The run that an id names; the inverse of `id`."""
-        parts = id.split("--")
-        if len(parts) < 4:
+        if id.count("--") < 3:
             raise BaldroError(
                 f"{id!r} is not a run id; allowed: benchmark--model--split--objective[--variant][--field=value ...]"
             )
-        benchmark, model, split, objective, *rest = parts
-        variant = rest.pop(0) if rest and "=" not in rest[0] else None
-        pairs = [part.partition("=")[::2] for part in rest]
-        run = cls.of(benchmark=benchmark, model=model, split=split, objective=objective, variant=variant, **dict(pairs))
+        benchmark, model, split, *words = id.split("--")
+        run = None
+        for objective, variant, values in _steps(words):
+            split = values.pop("split", split) if run else split
+            for name in values:
+                if name not in HYPERPARAMETERS:
+                    raise unknown("field", name, HYPERPARAMETERS)
+            names = dict(benchmark=benchmark, model=model, split=split, objective=objective, variant=variant)
+            run = cls.of(**names, parent=run, **values)
         if run.id != id:
             raise BaldroError(f"{id!r} is not the canonical id of its run; allowed: {run.id!r}")
         return run
 
     @property
     def id(self) -> str:
-        """Readable and canonical: fields at the default of their method are left out, numbers are written one way."""
-        parts = [self.benchmark, self.model, self.split, self.objective]
+        """Readable and canonical: fields at the default of their method are left out, numbers are written one way.
+
+        A child's id is its parent's with a suffix: its objective and variant, its split if that is another one, its fields.
+        """
+        parts = [self.parent.id] if self.parent else [self.benchmark, self.model, self.split]
+        parts.append(self.objective)
         if self.variant != "base":
             parts.append(self.variant)
-        for name, value in self.hyperparameters().items():
-            if value != default(name, self.objective, self.combiner):
-                parts.append(f"{name}={write(value)}")
-        return "--".join(parts)
+        if self.parent and self.split != self.parent.split:
+            parts.append(f"split={self.split}")
+        return "--".join([*parts, *(f"{name}={write(value)}" for name, value in self.settings().items())])
+
+    @property
+    def facts(self) -> Stage:
+        """What its stage says of itself."""
+        return STAGES[self.stage]
+
+    @property
+    def method(self) -> Objective:
+        """What its objective says of itself; of a run that forgets nothing, NO_OBJECTIVE."""
+        return OBJECTIVES.get(self.objective, NO_OBJECTIVE)
 
     def asdict(self) -> dict[str, Any]:
-        """Every field, None where it does not matter."""
-        return asdict(self)
+        """Every field, None where it does not matter; the parent by its id."""
+        return {f.name: getattr(self, f.name) for f in fields(self)} | {"parent": self.parent and self.parent.id}
 
     def hyperparameters(self) -> dict[str, Any]:
         """The fields that matter to this run, in order."""
         return {name: getattr(self, name) for name in HYPERPARAMETERS if getattr(self, name) is not None}
+
+    def settings(self) -> dict[str, Any]:
+        """Those of them that are not at the default of its method."""
+        told = self.hyperparameters().items()
+        return {name: value for name, value in told if value != default(name, self.objective, self.combiner)}
+
+    def line(self) -> "list[Run]":
+        """The run and those that it comes from, the first of them last, as far as its id names them."""
+        return [self, *(self.parent.line() if self.parent else ())]
+
+
+def shape(stages: Iterable[str], *, parent: bool | None = None) -> str:
+    """A regular expression of the ids of runs of some stages, and of no other ids.
+
+    Args:
+        parent: whether they have one; None: either.
+    """
+    word, variants = r"(?:(?!--)[^/])+", "|".join(VARIANTS)
+
+    def step(kinds: Iterable[str]) -> str:
+        return rf"(?:--(?:{'|'.join(kinds)})(?:--(?:{variants}))?(?:--\w+={word})*)"
+
+    before = {None: f"{step(KINDS)}*", True: f"{step(KINDS)}+", False: ""}[parent]
+    return rf"{word}--{word}--{word}{before}{step(kind for stage in stages for kind in STAGES[stage].kinds)}"
 
 
 def _method_field(name: str, spec: Mapping[str, Any]):
@@ -194,16 +254,20 @@ Run.__module__ = __name__  # or it could not be pickled
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._]|-(?!-))*(?<!-)")
 IDENTITY = ("benchmark", "model", "split", "objective", "variant")
+LINEAGE = ("stage", "parent")
 LAST = ("dv_level", "g_rank", "g_retain", "robust_scope", "micro_batch_size", "seed")
 """Stand at the end of an id, behind the methods' own fields."""
 FIELDS = {f.name: f.metadata for f in fields(Run)}
-HYPERPARAMETERS = (*(name for name in FIELDS if name not in (*IDENTITY, *LAST)), *LAST)
+HYPERPARAMETERS = (*(name for name in FIELDS if name not in (*IDENTITY, *LINEAGE, *LAST)), *LAST)
+AXES = (*IDENTITY, "stage", *HYPERPARAMETERS)
+"""Fields that a block of the grid may name."""
 
 
 def default(name: str, objective: str, combiner: str | None = None) -> Any:
     """The value of a field that a run of this objective and combiner has unless told otherwise."""
     usual = COMBINERS[combiner].defaults if combiner else {}
-    return OBJECTIVES[objective].defaults.get(name, usual.get(name, FIELDS[name]["default"]))
+    own = OBJECTIVES[objective].defaults if objective in OBJECTIVES else STAGES[STAGE_OF[objective]].defaults
+    return own.get(name, usual.get(name, FIELDS[name]["default"]))
 
 
 def _check_usual(method: Objective | Variant | Combiner) -> None:
@@ -224,32 +288,9 @@ def _check_usual(method: Objective | Variant | Combiner) -> None:
 
 
 @cache
-def relevant(
-    objective: str, variant: str, scope: str, level: str, combiner: str, retain_variant: str, lora: bool
-) -> tuple[str, ...]:
-    """The hyperparameters that matter to a method, in the order of the fields.
-
-    Args:
-        scope, level: robust_scope, dv_level.
-        lora: whether there is lora_rank.
-    """
-    method = OBJECTIVES[objective]
-    names = set(method.fields)
-    if method.trains:
-        names |= {*TRAINING, *(LORA if lora else ())}
-    if method.retains:
-        names |= {
-            *RETAINING,
-            *COMBINERS[combiner].fields,
-            *(f"retain_{own}" for own in VARIANTS[retain_variant].fields),
-        }
-    if method.unlearns:
-        names |= {*VARIANTS[variant].fields, *VARIANTS[variant].also, "robust_scope"}
-        names |= {"micro_batch_size"} if scope == "micro-batch" else set()
-        whole = "dv_level" in names and level == "token"  # tokens that are weighed by themselves have no mean
-        names |= {"forget_normalisation"} if method.tokens and not whole else set()
-    if not method.retains:
-        names.discard("g_retain")
+def relevant(stage: str, chosen: Chosen) -> tuple[str, ...]:
+    """The hyperparameters that matter to a run, in the order of the fields."""
+    names = STAGES[stage].matters(chosen)
     return tuple(name for name in HYPERPARAMETERS if name in names)
 
 
@@ -258,22 +299,84 @@ def check(name: str, value: Any) -> Any:
     return canonical(name, FIELDS[name], value)
 
 
-def _settle(objective: str, variant: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def _objective(objective: str | None, stage: str | None, parent: Run | None) -> str:
+    """The kind of run that is meant, checked.
+
+    Raises:
+        BaldroError: no such objective or stage; one of them is not the other's.
+    """
+    if stage is not None and stage not in STAGES:
+        raise unknown("stage", stage, STAGES)
+    if objective is None:
+        kinds = STAGES[stage].kinds if stage else {}
+        fitting = [name for name, kind in kinds.items() if kind.parent != ("required", "never")[parent is not None]]
+        if not fitting or STAGES[stage].forgets:
+            raise BaldroError(f"a run of stage {stage!r} needs an objective; allowed: {', '.join(fitting or KINDS)}")
+        return fitting[0]
+    if objective not in STAGE_OF:
+        if objective in INSTEAD:
+            raise BaldroError(f"objective {objective!r}: write {INSTEAD[objective]}")
+        raise unknown("objective", objective, STAGE_OF)
+    if stage not in (None, STAGE_OF[objective]):
+        raise BaldroError(
+            f"objective {objective!r} is of stage {STAGE_OF[objective]}, not {stage}; allowed: one of them"
+        )
+    return objective
+
+
+def _steps(words: list[str]) -> list[tuple[str, str | None, dict[str, str]]]:
+    """What stands behind benchmark, model and split: objective, variant and fields of a run, of its child, of its child's child, ..."""
+    steps: list[tuple[str, str | None, dict[str, str]]] = []
+    for place, word in enumerate(words):
+        if place and "=" in word:
+            name, _, value = word.partition("=")
+            steps[-1][2][name] = value
+        elif place and steps[-1][1:] == (None, {}) and word not in STAGE_OF:
+            steps[-1] = (steps[-1][0], word, {})
+        else:
+            steps.append((word, None, {}))
+    return steps
+
+
+def _check_parent(run: Run) -> None:
+    """Whether a run may have the parent that it has.
+
+    Raises:
+        BaldroError: otherwise.
+    """
+    parent, wanted = run.parent, KINDS[run.objective].parent
+    if parent is None:
+        if wanted == "required":
+            raise BaldroError(
+                f"{run.objective} starts from another run's model; allowed: in the grid, under `then` of a block"
+            )
+        return
+    if wanted == "never":
+        raise BaldroError(f"{run.objective} starts from no other row's model; allowed: without a parent")
+    if not parent.facts.trains:
+        raise BaldroError(f"{parent.id} leaves no model to start from; allowed: a run that trains one")
+    if (parent.benchmark, parent.model) != (run.benchmark, run.model):
+        raise BaldroError(
+            f"{parent.id} is of another benchmark or model than {run.benchmark}, {run.model}; allowed: the same"
+        )
+
+
+def _settle(stage: str, objective: str, variant: str, values: Mapping[str, Any]) -> dict[str, Any]:
     combiner = values.get("combiner", default("combiner", objective))
-    chosen = {
-        name: values.get(name, default(name, objective, combiner))
-        for name in ("retain_variant", "robust_scope", "dv_level", "lora_rank")
-    }
-    names = relevant(
-        objective,
-        variant,
-        chosen["robust_scope"],
-        chosen["dv_level"],
-        combiner,
-        chosen["retain_variant"],
-        chosen["lora_rank"] is not None,
+
+    def value(name: str) -> Any:
+        return values.get(name, default(name, objective, combiner))
+
+    chosen = Chosen(
+        objective=objective,
+        variant=variant,
+        robust_scope=value("robust_scope"),
+        dv_level=value("dv_level"),
+        combiner=combiner,
+        retain_variant=value("retain_variant"),
+        lora=value("lora_rank") is not None,
     )
-    settled = {name: values.get(name, default(name, objective, combiner)) for name in names}
+    settled = {name: value(name) for name in relevant(stage, chosen)}
     check_together(objective, settled)
     return settled
 

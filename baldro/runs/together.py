@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from baldro.errors import BaldroError
-from baldro.methods.catalogue import COMBINERS, OBJECTIVES
+from baldro.methods.catalogue import COMBINERS, NO_OBJECTIVE, OBJECTIVES
 
 
 def check_together(objective: str, settled: Mapping[str, Any]) -> None:
     """Values that are each allowed and do not go together."""
-    method = OBJECTIVES[objective]
+    method = OBJECTIVES.get(objective, NO_OBJECTIVE)
     if settled.get("dv_level") == "token" and not method.tokens:
         able = ", ".join(name for name, other in OBJECTIVES.items() if other.tokens)
         raise BaldroError(f"dv_level token: the loss of {objective} is not a mean over tokens; allowed: {able}")

@@ -1,6 +1,6 @@
 """What of a batch is weighed together, and how many samples of it one forward pass takes. Without torch: the plan counts with it."""
 
-from baldro.runs import OBJECTIVES, VARIANTS, Run
+from baldro.runs import VARIANTS, Run
 
 
 def scoped(run: Run) -> bool:
@@ -15,7 +15,7 @@ def together(run: Run, count: int) -> int:
 
 def sequences_per_sample(run: Run) -> int:
     """Sequences of a forget sample: its answer, and another answer to the same question where the objective compares the two."""
-    return 2 if OBJECTIVES[run.objective].answers else 1
+    return 2 if run.method.answers else 1
 
 
 def forget_samples(run: Run, micro_batch: int, count: int) -> int:

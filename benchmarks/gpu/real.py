@@ -21,7 +21,7 @@ from baldro.errors import BaldroError
 from baldro.places import parts, resolve
 from baldro.records import benchmark, evidence, finished, metrics, model, per_sample, reference, store
 from baldro.records import run as record
-from baldro.runs import OBJECTIVES, Experiment, Run
+from baldro.runs import Experiment, Run
 from benchmarks.gpu.record import Context, OverBudget
 
 EXPERIMENT = Path(__file__).resolve().parents[2] / "experiments" / "smollm2-tofu.yaml"
@@ -117,15 +117,15 @@ class Work:
         """Everything in order; a row for each run that was trained or scored."""
         self._described()
         made = [run for run in self.experiment.lineage() if run not in self.experiment.runs]
-        compared = [run for run in self.experiment.runs if not OBJECTIVES[run.objective].trains]
-        unlearnt = [run for run in self.experiment.runs if OBJECTIVES[run.objective].unlearns]
+        compared = [run for run in self.experiment.runs if not run.facts.trains]
+        unlearnt = [run for run in self.experiment.runs if run.facts.forgets]
         for run in made:
             yield self._row(run, train=self._train(run))
         for run in compared:
             if run.objective == "original":
                 self._reference(run)
         for run in [*compared, *sorted(unlearnt, key=lambda run: run.seed)]:
-            trained = self._train(run) if OBJECTIVES[run.objective].trains else None
+            trained = self._train(run) if run.facts.trains else None
             seconds = self._score(run)
             self.scored += 1
             yield self._row(run, train=trained, score=seconds)
@@ -150,7 +150,7 @@ class Work:
 
     def _train(self, run: Run) -> float:
         needs, options = self.experiment.needs(run.model), []
-        if OBJECTIVES[run.objective].unlearns:
+        if run.facts.forgets:
             options = ["--retain-split", self.experiment.retain_split(run)]
             if self.experiment.references(run):
                 options += ["--reference", reference.place(self.results, self.experiment.original(run).id)]
@@ -167,7 +167,7 @@ class Work:
     def _score(self, run: Run) -> float:
         limit = self.experiment.definition(run.benchmark).max_new_tokens
         samples = evidence.place(self.results, run.id)
-        own = ["--start", self._folder(run) / finished.MODEL] if OBJECTIVES[run.objective].trains else self._start(run)
+        own = ["--start", self._folder(run) / finished.MODEL] if run.facts.trains else self._start(run)
         options = [*self._of(run, start=own), *self._at_once(run), "--max-new-tokens", limit, "--output", samples]
         held = self.experiment.holdout_split(run)
         options += ["--holdout", held] if held else []

@@ -11,7 +11,7 @@ from baldro.runs import COMBINERS, OBJECTIVES, VARIANTS, Run
 from baldro.training.update import Sample, Step, cache_reference
 
 B = 8
-UNLEARN = [name for name, method in OBJECTIVES.items() if method.unlearns]
+UNLEARN = list(OBJECTIVES)
 SHARES = {"baldro-g": "g_fraction", "cvar": "cvar_alpha"}
 
 SPREAD = {"chi2": {"chi2_rho": 0.05}}

@@ -24,7 +24,7 @@ from baldro.report.style import COLOURS, MARKERS, look, variant_marker
 from baldro.report.tables import build_tables
 from baldro.runs import COMBINERS, OBJECTIVES, VARIANTS, Run
 
-UNLEARN = [name for name, method in OBJECTIVES.items() if method.unlearns]
+UNLEARN = list(OBJECTIVES)
 ALL = {"rule": "all"}
 
 
@@ -136,3 +136,13 @@ def test_the_sweep_of_every_strength_is_drawn(field):
     np.testing.assert_allclose(line.get_ydata(), means)
     base = frame[(frame["variant"] == "base") & (frame["objective"] == "npo")]["model_utility"].mean()
     assert any(np.allclose(one.get_ydata(), base) for one in panel.lines)
+
+
+def test_a_run_that_starts_from_another_row_is_called_after_it():
+    first = "tofu--m--forget05--npo--baldro-dv--lr=0.001"
+    assert method_label("relearn", "base", {"parent": first, "max_steps": 5}) == (
+        "Relearned (after NPO + BalDRO-DV of forget05 (lr 0.001), max steps 5)"
+    )
+    assert method_label("scored", "base", {"parent": f"{first}--npo--split=forget10"}) == (
+        "Scored (after NPO of forget10 (after NPO + BalDRO-DV of forget05 (lr 0.001)))"
+    )

@@ -10,7 +10,7 @@ from baldro.benchmarks import define
 from baldro.benchmarks.kinds.muse import MUSE, MUSE_RAW
 from baldro.config import load
 from baldro.errors import BaldroError
-from baldro.runs import OBJECTIVES, Run
+from baldro.runs import Run
 from baldro.runs.experiment import expand
 
 BLOCK = dict(benchmark="fictional", model="tiny", split="forget10", objective="npo")
@@ -21,7 +21,7 @@ def of(*blocks, **more):
 
 
 def unlearned(experiment) -> list[Run]:
-    return [run for run in experiment.runs if OBJECTIVES[run.objective].unlearns]
+    return [run for run in experiment.runs if run.facts.forgets]
 
 
 def test_base_has_no_dv_beta_so_five_make_one_run():
@@ -233,3 +233,61 @@ def test_the_papers_grid_expands_at_once():
 def test_expand_by_itself_refuses_what_is_no_grid(block, said):
     with pytest.raises(BaldroError, match=said):
         expand(block)
+
+
+def test_what_stands_under_then_starts_from_each_run_of_its_block():
+    """A second request takes over what it does not say; another stage takes benchmark, model and split alone."""
+    then = [dict(split="forget10", dv_beta=5), dict(stage="relearn", max_steps=[5, 10])]
+    block = BLOCK | dict(split="forget05", variant=["base", "baldro-dv"], lr=1e-4, then=then)
+    experiment = of(block)
+    first = [run for run in experiment.runs if run.parent is None and run.facts.forgets]
+    assert [run.id for run in first] == [f"fictional--tiny--forget05--npo{v}--lr=0.0001" for v in ("", "--baldro-dv")]
+    for run, own in zip(first, ("npo", "npo--baldro-dv"), strict=True):
+        children = {child.id.removeprefix(run.id) for child in experiment.runs if child.parent == run}
+        beta = "--dv_beta=5" if "dv" in own else ""
+        assert children == {
+            f"--{own}--split=forget10--lr=0.0001{beta}", "--relearn--max_steps=5", "--relearn--max_steps=10"
+        }  # fmt: skip
+    (child,) = [run for run in experiment.runs if run.parent == first[0] and run.facts.forgets]
+    assert experiment.start(child) == first[0] and experiment.retain_split(child) == "retain90"
+    assert experiment.before(child).id == f"{first[0].id}--scored--split=forget10"
+    assert experiment.before(first[0]) == experiment.original(first[0])
+    lineage = experiment.lineage()
+    assert all(lineage.index(run.parent) < lineage.index(run) for run in lineage if run.parent)
+    groups = [(run.split, run.objective) for run in experiment.runs if run.objective in ("original", "retain")]
+    assert groups == [(split, name) for split in ("forget05", "forget10") for name in ("original", "retain")]
+
+
+def test_who_is_excluded_takes_along_what_starts_from_it():
+    block = BLOCK | dict(variant=["base", "baldro-dv"], then=dict(stage="relearn"))
+    kept = of(block, exclude=[dict(variant="baldro-dv", objective="npo")]).runs
+    assert [run.objective for run in kept] == ["original", "retain", "npo", "relearn"]
+    kept = of(block, exclude=[dict(stage="relearn")]).runs
+    assert [run.objective for run in kept] == ["original", "retain", "npo", "npo"]
+
+
+def test_stage_none_scores_a_published_checkpoint_as_it_is():
+    experiment = of(dict(benchmark="tofu", model="llama-2-7b-chat", split="forget10", stage="none"))
+    assert [run.id for run in experiment.lineage()] == [
+        f"tofu--llama-2-7b-chat--forget10--{name}" for name in ("original", "retain")
+    ]
+    assert [experiment.outside(run) for run in experiment.runs] == ["target", "retain90"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (dict(then=dict(stage="relern")), "unknown stage 'relern'"),
+        (dict(then=dict(stage="finetune")), "unknown stage 'finetune'"),
+        (dict(then=dict(split="forget11")), "unknown split 'forget11'"),
+        (dict(then=dict(model="small-2k")), "is of another benchmark or model"),
+        (dict(then=[]), "then: is empty"),
+        (dict(then=dict(stage="relearn", max_stepps=3)), "unknown key 'max_stepps'"),
+        (dict(lr=0.123456, weight_decay=0.123456, npo_beta=0.123456, then=dict(seed=1, then=dict(seed=2, then=dict(seed=3)))),
+         "or fewer runs one after the other"),
+    ],
+)  # fmt: skip
+def test_what_cannot_follow_is_one_line(more, said):
+    with pytest.raises(BaldroError) as caught:
+        of(BLOCK | more)
+    assert said in str(caught.value) and "\n" not in str(caught.value)

@@ -14,9 +14,7 @@ from baldro.runs import OBJECTIVES, Run, code_of, fingerprint
 module = import_module("baldro.runs.fingerprint")  # by its name: in baldro.runs the function hides it
 MODULES, PACKAGE = module.MODULES, module.PACKAGE
 POINT = dict(benchmark="b", model="m", split="s")
-RUNS = {
-    objective: Run.of(**POINT, objective=objective) for objective, method in OBJECTIVES.items() if method.trains
-} | {
+RUNS = {objective: Run.of(**POINT, objective=objective) for objective in ("pretrain", "finetune", *OBJECTIVES)} | {
     "npo baldro-g": Run.of(**POINT, objective="npo", variant="baldro-g"),
     "npo baldro-dv": Run.of(**POINT, objective="npo", variant="baldro-dv"),
     "ascent cvar": Run.of(**POINT, objective="gradascent", variant="cvar"),
@@ -39,6 +37,7 @@ SCORED = {"reference", "reference idk", "score"}
 NO_NUMBERS = {
     "errors": "words",
     "durable": "how files are kept",
+    "stages": "which fields matter to a run and what it starts from: its values are in its id",
     "runs": "a run's values are in its id, an experiment's in the files and options of its jobs",
     "methods.catalogue": "which methods there are",
     "methods.declared": "which methods there are",
@@ -112,7 +111,7 @@ BEGIN = {
 """Stage -> modules that its verb calls."""
 OWN = {
     **{module_of(kind): "benchmark" for kind in KINDS},
-    **{f"methods.objectives.{name}": "train" for name, method in OBJECTIVES.items() if method.unlearns},
+    **{f"methods.objectives.{name}": "train" for name in OBJECTIVES},
     **{f"methods.variants.{name}": "train" for name in VARIANTS},
     **{f"methods.combiners.{name}": "train" for name in COMBINERS},
 }

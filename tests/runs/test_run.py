@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baldro.errors import BaldroError
-from baldro.methods.catalogue import LORA, RETAINING, TRAINING
-from baldro.runs import COMBINERS, FIELDS, HYPERPARAMETERS, OBJECTIVES, VARIANTS, Run
+from baldro.methods.catalogue import NO_OBJECTIVE
+from baldro.runs import COMBINERS, FIELDS, HYPERPARAMETERS, KINDS, OBJECTIVES, STAGES, VARIANTS, Run, shape
+from baldro.stages.stage import LORA, TRAINING
+from baldro.stages.unlearn import RETAINING
 
 POINT = dict(benchmark="tofu", model="tiny", split="forget10", objective="npo")
 SENSIBLE = {
@@ -29,6 +31,7 @@ DEFAULTS = dict(
     wga_beta=1, dual_epsilon=0.3, dual_step=5, dual_warmup_epochs=0, dv_rho=0.5, dv_beta_min=0.01, chi2_rho=1, cvar_alpha=0.5,
     topk_fraction=0.5, topk_temperature=1, retain_dv_beta=2, retain_dv_direction="hard", retain_dv_rho=0.5, retain_dv_beta_min=0.01,
     retain_g_fraction=0.5, retain_chi2_rho=1, retain_cvar_alpha=0.5, retain_topk_fraction=0.5, retain_topk_temperature=1,
+    relearn_on="forget",
 )  # fmt: skip
 OWN = {
     "simnpo": dict(forget_weight=0.125),
@@ -62,8 +65,9 @@ def runs(draw) -> Run:
     """Any objective, variant, combiner and fields, of which those that do not go together are left out."""
     given_values = draw(st.fixed_dictionaries({}, optional={name: values(name) for name in HYPERPARAMETERS}))
     point = {name: draw(st.sampled_from(["a", "tofu-800", "SmolLM2.x_1", "forget10"])) for name in list(POINT)[:3]}
-    objective, variant = draw(st.sampled_from(list(OBJECTIVES))), draw(st.sampled_from(list(VARIANTS)))
-    method = OBJECTIVES[objective]
+    first = [name for name, kind in KINDS.items() if kind.parent != "required"]
+    objective, variant = draw(st.sampled_from(first)), draw(st.sampled_from(list(VARIANTS)))
+    method = OBJECTIVES.get(objective, NO_OBJECTIVE)
     if not method.tokens or given_values.get("combiner") == "uno":
         given_values.pop("dv_level", None)
     if "activations" not in method.needs and given_values.get("retain_loss") == "activations":
@@ -99,14 +103,14 @@ def test_an_id_names_its_run_and_is_a_safe_path(run):
 @settings(max_examples=200)
 def test_a_run_has_the_fields_of_its_methods_and_no_others(run):
     """Written from what each method declares; whatever else was given is dropped."""
-    method, here = OBJECTIVES[run.objective], set(run.asdict()) - {k for k, v in run.asdict().items() if v is None}
-    here -= set(POINT) | {"variant", "max_steps", "lora_rank"}
+    method, here = run.method, set(run.hyperparameters()) - {"max_steps", "lora_rank"}
+    forgets = run.objective in OBJECTIVES
     assert {name for name in here if name in {f for m in OBJECTIVES.values() for f in m.fields}} == set(method.fields)
-    own = set(VARIANTS[run.variant].fields) if method.unlearns else set()
+    own = set(VARIANTS[run.variant].fields) if forgets else set()
     assert here & {f for v in VARIANTS.values() for f in v.fields} == own
     assert here & set(LORA) == (set(LORA) if run.lora_rank else set())
-    averaged = method.unlearns and method.tokens and run.dv_level != "token"
-    assert ("forget_normalisation" in here) == averaged and ("robust_scope" in here) == method.unlearns
+    averaged = forgets and method.tokens and run.dv_level != "token"
+    assert ("forget_normalisation" in here) == averaged and ("robust_scope" in here) == forgets
     assert here & set(RETAINING) == (set(RETAINING) if method.retains else set())
     combined = set(COMBINERS[run.combiner].fields) if method.retains else set()
     assert here & {f for c in COMBINERS.values() for f in c.fields} == combined
@@ -249,6 +253,7 @@ def test_a_fact_about_a_method_names_a_field():
         mentioned |= {*method.fields, *method.defaults}
     for variant in VARIANTS.values():
         mentioned |= {*variant.fields, *variant.also, *(f"retain_{name}" for name in variant.fields)}
+    mentioned |= {name for stage in STAGES.values() for name in (*stage.fields, *stage.defaults)}
     of_the_forget_half = {"robust_scope", "micro_batch_size", "forget_normalisation"}
     assert mentioned | of_the_forget_half == set(HYPERPARAMETERS)
 
@@ -297,3 +302,69 @@ def test_a_name_that_would_break_an_id_is_refused(part, name):
 def test_a_value_out_of_bounds_is_refused(field, value):
     with pytest.raises(BaldroError, match=rf"{field}.*allowed: "):
         Run.of(**POINT, variant="baldro-dv", **{field: value})
+
+
+@st.composite
+def lines(draw) -> Run:
+    """A run behind up to two others, of any stage that may stand there."""
+    run = draw(runs())
+    for _ in range(draw(st.integers(0, 2)) if run.facts.trains else 0):
+        kind = draw(st.sampled_from([name for name, kind in KINDS.items() if kind.parent != "never"]))
+        split = draw(st.sampled_from([run.split, "forget05"]))
+        fields = draw(st.fixed_dictionaries({}, optional={name: values(name) for name in ("lr", "seed", "relearn_on")}))
+        run = Run.of(
+            benchmark=run.benchmark, model=run.model, split=split, objective=kind,
+            variant=draw(st.sampled_from(list(VARIANTS))), parent=run, **fields,
+        )  # fmt: skip
+        if not run.facts.trains:
+            break
+    return run
+
+
+@given(run=lines())
+@settings(max_examples=50)
+def test_the_id_of_a_child_is_its_parents_with_a_suffix(run):
+    assert Run.parse(run.id) == run == Run.of(**run.asdict())
+    assert run.parent is None or run.id.startswith(f"{run.parent.id}--{run.objective}")
+    for stage in STAGES:
+        for parent in (True, False, None):
+            wanted = run.stage == stage and parent in (None, run.parent is not None)
+            assert bool(re.fullmatch(shape([stage], parent=parent), run.id)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("suffix", "said"),
+    [
+        ("npo--relearn--relearn_on=forget", "allowed: 'tofu--tiny--forget10--npo--relearn'"),
+        ("npo--relearn--split=forget10", "allowed: 'tofu--tiny--forget10--npo--relearn'"),
+        ("npo--relearn--relearn_on=all", "unknown relearn_on 'all'"),
+        ("relearn", "relearn starts from another run's model; allowed: in the grid, under `then` of a block"),
+        ("npo--original", "original starts from no other row's model; allowed: without a parent"),
+        ("npo--scored--relearn", "leaves no model to start from; allowed: a run that trains one"),
+        ("npo--split=forget05", "unknown field 'split'"),
+        ("npo--lr=0.1--relern", "unknown objective 'relern' (did you mean relearn?)"),
+    ],
+)
+def test_a_suffix_that_is_not_canonical_is_refused_in_one_line(suffix, said):
+    with pytest.raises(BaldroError) as caught:
+        Run.parse(f"tofu--tiny--forget10--{suffix}")
+    assert said in str(caught.value)
+
+
+def test_stage_and_objective_say_each_other_and_a_parent_is_of_the_same_model():
+    point = {name: POINT[name] for name in ("benchmark", "model", "split")}
+    parent = Run.of(**POINT)
+    assert Run.of(**point, stage="none").objective == "original"
+    assert Run.of(**point, stage="none", parent=parent).objective == "scored"
+    assert Run.of(**point, stage="relearn", parent=parent.id).parent == parent
+    for wrong, said in [
+        (dict(stage="unlearn"), "needs an objective; allowed: "),
+        (dict(stage="relern"), r"unknown stage 'relern' \(did you mean relearn"),
+        (dict(stage="finetune", objective="npo"), "'npo' is of stage unlearn, not finetune"),
+        (
+            dict(objective="npo", parent="tofu--small--forget10--npo"),
+            "is of another benchmark or model than tofu, tiny",
+        ),
+    ]:
+        with pytest.raises(BaldroError, match=said):
+            Run.of(**point, **wrong)

@@ -9,7 +9,7 @@ from baldro.errors import BaldroError
 
 try:  # the methods' modules are read with the grid
     from baldro.config import load
-    from baldro.runs import OBJECTIVES, READ, Run, code_of, content, fingerprint, moved
+    from baldro.runs import READ, STAGES, Run, code_of, content, fingerprint, moved, shape
 
     EXPERIMENT = load(config, files=workflow.configfiles)
 except BaldroError as error:
@@ -21,16 +21,18 @@ OFFLINE = "env HF_HUB_OFFLINE=1"
 """Before the verb of every job that computes, here or on a cluster: what comes from the hub, the local rules have downloaded."""
 
 
-def ids(wanted):
-    """A pattern of the ids of runs whose objective is wanted."""
-    names = "|".join(name for name, method in OBJECTIVES.items() if wanted(method))
-    return rf"[^/]+?--[^/]+?--[^/]+?--({names})(--[^/]+)?"  # benchmark, model, split: MUSE has a split called retain
+def ids(wanted, parent=None):
+    """A pattern of the ids of runs whose stage is wanted, with a parent, without one (False) or either (None)."""
+    return shape([name for name, stage in STAGES.items() if wanted(stage)], parent=parent)
 
 
 RUN = "results/runs/{run}"
-TRAINED = ids(lambda method: method.trains and not method.unlearns)
-UNLEARNED = ids(lambda method: method.unlearns)
-COMPARED = ids(lambda method: not method.trains)
+LASTING = ids(lambda stage: stage.trains and not stage.temporary)
+TEMPORARY = ids(lambda stage: stage.temporary, parent=False)
+FOLLOWING = ids(lambda stage: stage.temporary, parent=True)
+UNCHANGED = ids(lambda stage: not stage.trains)
+ON_ANOTHER_SPLIT = ids(lambda stage: not stage.trains, parent=True)
+OF_ITS_OWN = f"{ids(lambda stage: stage.trains)}|{ids(lambda stage: not stage.trains, parent=False)}"
 
 
 wildcard_constraints:
@@ -91,7 +93,7 @@ def reference(wildcards):
     """The reference log-probabilities, for objectives that compare with them: of the answers, and of the other answers that are taught."""
     run = of(wildcards)
     suffixes = ["" if kind == "answer" else f"-{kind}" for kind in EXPERIMENT.references(run)]
-    return [f"{folder(EXPERIMENT.original(run))}/reference{suffix}.parquet" for suffix in suffixes]
+    return [f"{folder(EXPERIMENT.before(run))}/reference{suffix}.parquet" for suffix in suffixes]
 
 
 def reference_options(wildcards, input):
@@ -107,15 +109,15 @@ def answers_option(wildcards):
 
 
 def scored(wildcards):
-    """The model folder that is scored: a run's own, or for `original` and `retain` the one that they stand for."""
+    """The model folder that is scored: a run's own, or in stage none the one that it starts from."""
     run = of(wildcards)
-    return start(wildcards) if not OBJECTIVES[run.objective].trains else [f"{folder(run)}/model"]
+    return [f"{folder(run)}/model"] if run.facts.trains else start(wildcards)
 
 
 def downloaded_to_score(wildcards):
     """The same for what is scored, and for a fluency classifier."""
     run = of(wildcards)
-    weights = tokenizer_downloaded(run) if OBJECTIVES[run.objective].trains else downloaded(wildcards)
+    weights = tokenizer_downloaded(run) if run.facts.trains else downloaded(wildcards)
     return weights + judge(wildcards)
 
 

@@ -14,6 +14,8 @@ rule score:
         "logs/score/{run}.log",
     benchmark:
         "logs/score/{run}.tsv"
+    wildcard_constraints:
+        run=OF_ITS_OWN,
     resources:
         gpu=needed("gpu"),
         mem_mb=needed("mem_mb"),
@@ -34,6 +36,17 @@ rule score:
         "{OFFLINE} baldro score --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} --max-new-tokens {params.max_new_tokens} {params.rows} {params.holdout} {params.gradient_norms} {params.fluency} "
         "--output {output} --batch-tokens {resources.batch_tokens} --threads {threads}"
+
+
+use rule score as rescore with:
+    # Another row's model, on another split. On SLURM a job by itself: in one job with the run before it, it would stand beside
+    # that run's scoring and ask for a second GPU.
+    log:
+        "logs/rescore/{run}.log",
+    benchmark:
+        "logs/rescore/{run}.tsv"
+    wildcard_constraints:
+        run=ON_ANOTHER_SPLIT,
 
 
 rule metrics:

@@ -76,8 +76,8 @@ rule finetune:
     benchmark:
         "logs/finetune/{run}.tsv"
     wildcard_constraints:
-        run=TRAINED,
-    threads: lambda wildcards: 2 if of(wildcards).objective == "pretrain" else 1  # a base model is trained alone
+        run=LASTING,
+    threads: lambda wildcards: 2 if of(wildcards).stage == "pretrain" else 1  # a base model is trained alone
     resources:
         gpu=needed("gpu"),
         mem_mb=needed("mem_mb"),
@@ -108,7 +108,7 @@ rule reference:
     benchmark:
         "logs/reference/{run}{kind}.tsv"
     wildcard_constraints:
-        run=COMPARED,
+        run=UNCHANGED,
     resources:
         gpu=needed("gpu"),
         mem_mb=needed("mem_mb"),

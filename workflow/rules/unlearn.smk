@@ -1,4 +1,4 @@
-"""One run of the grid -> an unlearned model, which is deleted once it is scored (--notemp keeps it)."""
+"""One run of the grid -> its model, which is deleted once it is scored and what starts from it has been made (--notemp keeps it)."""
 
 
 rule unlearn:
@@ -19,7 +19,7 @@ rule unlearn:
     benchmark:
         "logs/unlearn/{run}.tsv"
     wildcard_constraints:
-        run=UNLEARNED,
+        run=TEMPORARY,
     resources:
         gpu=needed("gpu"),
         mem_mb=needed("mem_mb"),
@@ -40,3 +40,14 @@ rule unlearn:
         "{params.start} --retain-split {params.retain} {params.reference} --output results/runs/{wildcards.run} "
         "--micro-batch {resources.micro_batch} --gradient-checkpointing {resources.gradient_checkpointing} "
         "--max-new-tokens {resources.max_new_tokens} --evaluate-rows {resources.evaluate_rows} --threads {threads}"
+
+
+use rule unlearn as follow with:
+    # Another row's model -> a further one: an attack, a second request. On SLURM a job by itself: in one job with the run
+    # before it, it would stand beside that run's scoring and ask for a second GPU.
+    log:
+        "logs/follow/{run}.log",
+    benchmark:
+        "logs/follow/{run}.tsv"
+    wildcard_constraints:
+        run=FOLLOWING,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from baldro.methods.objectives import TokenStats, loss_function
 from baldro.prompts.encode import Tokens
-from baldro.runs import OBJECTIVES, VARIANTS, Run
+from baldro.runs import VARIANTS, Run
 from baldro.training import pieces
 from baldro.training.update import losses as retain_losses
 from baldro.training.update.forward import Forward
@@ -27,10 +27,10 @@ class ForgetHalf(Half):
         self, forward: Forward, run: Run, samples: Sequence[Sample], *, micro_batch: int, devices: DeviceGroup
     ):
         self.forward, self.run, self.samples = forward, run, samples
-        method, variant = OBJECTIVES[run.objective], VARIANTS[run.variant]
+        method, variant = run.method, VARIANTS[run.variant]
         self.by_token = run.dv_level == "token"
         self.token_mean = run.forget_normalisation == "token-mean"
-        if method.unlearns:  # finetuning has no forget half
+        if run.facts.forgets:  # finetuning has no forget half
             level = "token" if self.by_token or self.token_mean else "sample"
             self.loss_of = loss_function(run.objective, level=level)
         self.own = {name: getattr(run, name) for name in method.fields}

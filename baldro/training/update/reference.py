@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from baldro.models import activations_behind, heads, hidden_and_targets
 from baldro.prompts.batches import by_length, collate
 from baldro.prompts.encode import Tokens
-from baldro.runs import OBJECTIVES, Run
+from baldro.runs import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ def cache_reference(
         tokens: padded tokens in one forward pass.
         autocast: makes the context of a forward pass.
     """
-    by_head = list(forget) if "reference_logits" in OBJECTIVES[run.objective].needs else []
+    by_head = list(forget) if "reference_logits" in run.method.needs else []
     by_head += list(retain) if run.retain_loss == "kl" else []
     by_layer = list(retain) if run.retain_loss == "activations" else []
     found = ReferenceCache(head=heads.frozen(model) if by_head else None)

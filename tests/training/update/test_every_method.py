@@ -8,7 +8,7 @@ from baldro.runs import OBJECTIVES
 
 from .conftest import CLOSE
 
-OBJECTIVE = sorted(name for name, method in OBJECTIVES.items() if method.unlearns)
+OBJECTIVE = sorted(OBJECTIVES)
 VARIANT = ["base", "baldro-g", "baldro-dv"]
 each = pytest.mark.parametrize("objective", OBJECTIVE)
 every = pytest.mark.parametrize("variant", VARIANT)

@@ -1,0 +1,87 @@
+"""A stage after unlearning is one file: grid, workflow and tables have it at once. A chain of requests is a line of config."""
+
+import json
+import math
+
+import pandas as pd
+import pytest
+import yaml
+
+from .test_new_objective import files, stamps
+
+pytestmark = pytest.mark.processes
+FILE = "baldro/stages/repair.py"
+LINES = '''"""Repair: an unlearned model is finetuned on what was to be retained (made up for a test)."""
+from baldro.stages.stage import Kind, Stage
+
+class Repair(Stage):
+    """Starts from another row's model, and leaves a model until it is scored."""
+    kinds = {"repair": Kind(label="Repaired", parent="required")}
+    temporary = tabled = True
+    fields = {"repair_on": {"kind": str, "default": "retain", "choices": ("retain", "forget"), "text": "Which split."}}
+
+    def learns(self, run, retain_split):
+        return retain_split if run.repair_on == "retain" else run.split
+'''
+BASE = "few--nano--forget10--npo--lr=0.001--epochs=2--batch_size=2"
+CHILD = f"{BASE}--repair--lr=0.001--max_steps=2--batch_size=2"
+
+
+def ended(checkout, run: str) -> pd.Series:
+    """A run's row of runs.csv, which must have a result."""
+    folder = checkout.folder / "results/runs" / run
+    metrics = json.loads((folder / "metrics.json").read_text())["metrics"]
+    assert {"forget_quality", "model_utility"} <= set(metrics) and all(map(math.isfinite, metrics.values()))
+    rows = pd.read_csv(checkout.folder / "results/reports/small/runs.csv").set_index("id")
+    assert rows.loc[run, "status"] == "ok"
+    return rows.loc[run]
+
+
+def test_a_file_with_a_stage_after_unlearning_goes_through_to_the_tables(finished, checkout):
+    then = {"stage": "repair", "lr": 1e-3, "max_steps": 2, "batch_size": 2}
+    config = checkout.write("more.yaml", variant="base", then=then)
+    said = checkout.run("baldro", "check", "--config", config, code=2).stderr
+    assert "unknown stage 'repair'" in said, "there is no such stage yet"
+    before = stamps(checkout.folder)
+
+    (checkout.folder / FILE).write_text(LINES)
+    assert checkout.planned() == {}, "a new stage is no change to what there was"
+    planned = checkout.planned(config)
+    assert planned["follow"] == [CHILD] and planned["unlearn"] == [BASE], "whose model was deleted"
+    assert not {"benchmark", "model", "finetune", "reference"} & set(planned)
+    checkout.snakemake(config, "--cores", "2", seconds=900)
+    assert checkout.planned(config) == {}
+
+    row = ended(checkout, CHILD)
+    assert (row["objective"], row["parent"]) == ("repair", BASE)
+    assert not list((checkout.folder / "results/runs").glob("*npo*/model")), "temporary, both"
+    folder = checkout.folder / "results/reports/small"
+    table = min((folder / "tables").glob("*.md"), key=lambda path: len(path.name)).read_text()
+    for text in (table, (folder / "report.html").read_text()):
+        assert "Repaired (after NPO of forget10" in text
+    after = stamps(checkout.folder)
+    models = [name for name in before if "--finetune" in name or "--pretrain" in name]
+    assert models and all(after[name] == before[name] for name in models)
+    changed = {name for name, text in files(checkout.folder).items() if files(finished.folder).get(name) != text}
+    assert changed == {FILE, config}
+
+
+def test_a_chain_of_requests_starts_each_from_the_model_of_the_one_before(checkout):
+    """Two requests, with the models kept; a third is its own jobs and no others."""
+    few = yaml.safe_load((checkout.folder / "small.yaml").read_text())["benchmarks"]["few"]
+    pair = {"pair": few | {"authors": 20, "forget": {"forget05": "retain95", "forget10": "retain90"}}}
+    point = {"benchmarks": pair, "benchmark": "pair", "split": "forget05", "variant": "base"}
+    config = checkout.write("chain.yaml", **point, then={"split": "forget10"})
+    checkout.snakemake(config, "--cores", "2", "--notemp", seconds=1500)
+    first = "pair--nano--forget05--npo--lr=0.001--epochs=2--batch_size=2"
+    second = f"{first}--npo--split=forget10--lr=0.001--epochs=2--batch_size=2"
+    started = json.loads((checkout.folder / "results/runs" / second / "run.json").read_text())["start"]
+    assert started == f"results/runs/{first}/model"
+    assert ended(checkout, second)["split"] == "forget10"
+    assert (checkout.folder / f"results/runs/{first}--scored--split=forget10/reference.parquet").is_file()
+
+    third = f"{second}--npo--lr=0.001--epochs=2--batch_size=2--seed=1"
+    config = checkout.write("third.yaml", **point, then={"split": "forget10", "then": {"seed": 1}})
+    planned = checkout.planned(config)
+    assert planned.pop("reference") == [f"{second}--scored,"]
+    assert planned == {rule: [third] for rule in ("follow", "score", "metrics")} | {"report": [""]}
