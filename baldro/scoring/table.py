@@ -138,12 +138,12 @@ def _all_asked(
 
 
 def candidates(records: pd.DataFrame, wanted: Sequence[Section], evaluate_rows: int | None) -> pd.DataFrame:
-    """What is asked: each section's questions with the answer, its paraphrase where there is one, and the wrong answers."""
+    """What is asked: each section's questions with the answer, its paraphrase where the section compares with one, and the wrong answers."""
     rows = []
     for section in wanted:
         for record in records_of(records, section.split).head(evaluate_rows or len(records)).itertuples():
             texts = {"answer": record.answer}
-            if isinstance(record.paraphrased_answer, str):
+            if section.paraphrase and isinstance(record.paraphrased_answer, str):
                 texts["paraphrase"] = record.paraphrased_answer
             if isinstance(record.perturbed_answer, Sequence) or hasattr(record.perturbed_answer, "tolist"):
                 texts |= {f"wrong_{j}": text for j, text in enumerate(record.perturbed_answer)}

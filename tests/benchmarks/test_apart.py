@@ -70,6 +70,16 @@ def samples(frame, holdout):
     return found
 
 
+def test_paraphrases_are_asked_for_only_where_a_truth_ratio_takes_them(rows, build):
+    """Rows of one's own may have them everywhere; what no metric reads is not scored."""
+    for name in ("real_authors_perturbed", "world_facts_perturbed", "others"):
+        rows[name] = [row | {"paraphrased_answer": f"So it is said: {row['answer']}"} for row in rows[name]]
+    frame = samples(build(rows), "others")
+    assert set(frame.loc[frame["candidate"] == "paraphrase", "section"]) == {"forget", "retain"}
+    found = evaluate(from_samples(frame, where="samples"), None, alone=True).values
+    assert {"real_authors_truth_ratio", "mia_loss", "model_utility"} <= set(found)
+
+
 # Names ---------------------------------------------------------------------------------------------------------------
 
 
