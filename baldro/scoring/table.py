@@ -138,7 +138,7 @@ def _all_asked(
 
 
 def candidates(records: pd.DataFrame, wanted: Sequence[Section], evaluate_rows: int | None) -> pd.DataFrame:
-    """What is asked: each section's questions with the answer, its paraphrase where the section compares with one, and the wrong answers."""
+    """What is asked: each section's questions with the answer, its paraphrase where the section takes one, and the wrong answers."""
     rows = []
     for section in wanted:
         for record in records_of(records, section.split).head(evaluate_rows or len(records)).itertuples():
