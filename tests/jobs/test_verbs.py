@@ -249,7 +249,11 @@ def test_files_that_are_missing_or_cut(made, tmp_path, capsys, name, content):
             json.dumps({**BENCHMARK, "kind": "tofuu"}),
             r"unknown kind of benchmark 'tofuu' \(did you mean tofu\?\)",
         ),
-        ("benchmark", json.dumps({**BENCHMARK, "authors": 0}), r"fictional: authors is 0; allowed: an integer from 1"),
+        (
+            "benchmark",
+            json.dumps({**BENCHMARK, "authors": 0}),
+            r"the benchmark: authors: is 0; allowed: greater than or equal to 2",
+        ),
         ("benchmark", "{'kind'}", r"^baldro benchmark: --definition.*not JSON"),
         ("benchmark", "{}", r"^baldro benchmark: .*kind"),
     ],

@@ -69,7 +69,9 @@ def test_evidence_rebuilt_from_published_logs(logs, rouge_texts, shared, hits_wi
     frames = []
     for name in ("full, forget01", "retain99"):
         parts = [published_section(section, logs[name], rouge_texts[name], shared, hits_with) for section in PUBLISHED]
-        pd.DataFrame([row for part in parts for row in part]).to_parquet(tmp_path / "samples.parquet")
+        made = pd.DataFrame([row for part in parts for row in part])
+        made.attrs = {"kind": "tofu"}
+        made.to_parquet(tmp_path / "samples.parquet")
         frames.append(pd.read_parquet(tmp_path / "samples.parquet"))
     invented = [
         "tokens",

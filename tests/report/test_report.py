@@ -265,7 +265,7 @@ def test_broken_parquet_is_one_line(study, tmp_path, file):
     rows, results = study(splits=("forget10",), objectives=("npo",), seeds=(0,))
     path = next(p for row in rows if (p := results / "runs" / row["id"] / file).is_file())
     path.write_bytes(b"not parquet")
-    with pytest.raises(BaldroError, match=f"{file} is broken") as error:
+    with pytest.raises(BaldroError, match=f"{file}: not a parquet file") as error:
         report((rows, results), tmp_path)
     assert "\n" not in str(error.value)
 

@@ -73,7 +73,9 @@ def table():
         for name in names
         for i, (question, answer) in enumerate(ROWS)
     ]
-    return pd.DataFrame(rows)
+    found = pd.DataFrame(rows)
+    found.attrs = {"kind": "tofu"}
+    return found
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -10,7 +10,7 @@ MISTAKES = {
     "objective": ({"objective": "npoo"}, "unknown objective 'npoo'"),
     "ambiguous": ({"beta": 5}, "'beta' is not a key of grid; write dv_beta"),
     "split": ({"split": "forget01"}, "unknown split 'forget01' in benchmark few"),
-    "bound": ({"dv_beta": 0}, "grid.dv_beta: is 0; allowed: above 0"),
+    "bound": ({"dv_beta": 0}, "dv_beta is 0; allowed: a number above 0"),
     "layer": ({"objective": "rmu"}, "'rmu_layer' is 7, and model 'nano' has 1 layer; allowed: 0 to 0"),
     "answers": ({"objective": "altpo", "benchmarks": {"few": TOFU}}, "'altpo': benchmark 'few' has no other answers"),
     "questions": (

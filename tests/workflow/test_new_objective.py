@@ -95,7 +95,7 @@ def test_a_mistake_in_the_file_or_its_field_is_one_line_everywhere(fresh, tmp_pa
     """Its bounds are checked as any other field's; what cannot be read ends the verbs and the workflow."""
     own = Checkout(shutil.copytree(fresh.folder, tmp_path / "checkout"))
     (own.folder / FILE).write_text(LINES)
-    outside, word = (1.5, "grid.root_power: is 1.5; allowed: at most 1"), ("x", "root_power is 'x'; allowed: a number")
+    outside, word = (1.5, "root_power is 1.5; allowed: a number above 0"), ("x", "root_power is 'x'; allowed: a number")
     for value, told in (outside, word):
         path = own.write("bad.yaml", objective=NAME, root_power=value)
         (line,) = own.run("baldro", "check", "--config", path, code=2).stderr.splitlines()
@@ -103,7 +103,7 @@ def test_a_mistake_in_the_file_or_its_field_is_one_line_everywhere(fresh, tmp_pa
     (own.folder / FILE).write_text(LINES.replace("root_power: the", "power: the"))
     told = f"{own.folder / FILE}:6: token_loss cannot be read (root_power has no line under Args); allowed: "
     (line,) = own.run("baldro", "check", "--config", path, code=2).stderr.splitlines()
-    assert line.startswith(f"baldro: {told}")
+    assert line.startswith(f"baldro check: {told}")
     (line,) = lines(own.snakemake("small.yaml", code=1))
     assert line.startswith(f"baldro: {told}")
     assert not (own.folder / "results").exists()
