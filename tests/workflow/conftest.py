@@ -142,7 +142,7 @@ def finished(fresh, tmp_path_factory) -> Checkout:
         if not (folder / "output.txt").is_file():
             shutil.rmtree(folder, ignore_errors=True)
             shutil.copytree(fresh.folder, folder)
-            process = Checkout(folder).snakemake("small.yaml", "--cores", "2")
+            process = Checkout(folder).snakemake("small.yaml", "--cores", "2", seconds=1200)
             (folder / "output.txt").write_text(process.stdout + process.stderr)
     return Checkout(folder)
 

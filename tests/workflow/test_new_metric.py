@@ -5,8 +5,6 @@ import json
 import pandas as pd
 import pytest
 
-from ..workflow.conftest import checkout, finished, fresh  # noqa: F401  (fixtures: the small experiment in a copy of the checkout)
-
 pytestmark = pytest.mark.processes
 NAME, FILE = "brevity", "baldro/metrics/brevity.py"
 LINES = '''"""Brevity of the answers to forgotten questions (made up for a test)."""
@@ -38,7 +36,7 @@ register(
 '''
 
 
-def test_one_file_adds_a_metric_with_all_its_roles(checkout):  # noqa: F811
+def test_one_file_adds_a_metric_with_all_its_roles(checkout):
     (checkout.folder / FILE).write_text(LINES)
     config = checkout.write("swept.yaml", name="swept", variant=["base", "baldro-dv"], dv_beta=[1, 5])
     planned = checkout.planned(config)
