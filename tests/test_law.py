@@ -6,29 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.rooms import ROOT, imported, modules, room
+
 ORDER = """
 errors slurm places durable prompts records models methods benchmarks stages runs training scoring plan
 stats metrics analysis config report jobs cli
 """
 ROOMS = ORDER.split()
-MODULES = sorted((ROOT / "baldro").rglob("*.py"))
-
-
-def imported(source: str) -> set[str]:
-    """Every module that a source imports, wherever in it; relative imports keep their dots."""
-    names = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = "." * node.level + (node.module or "")
-            names |= {f"baldro.{alias.name}" for alias in node.names} if base == "baldro" else {base}
-    return names
-
-
-def room(path: Path) -> str:
-    return path.relative_to(ROOT / "baldro").with_suffix("").parts[0]
+MODULES = modules()
 
 
 def name(path: Path) -> str:
