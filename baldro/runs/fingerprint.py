@@ -49,7 +49,10 @@ MODULES: dict[str, tuple[str, ...]] = {
         *("metrics", "stats.__init__", "stats.arrays", "stats.bootstrap", "stats.distance"),
         *("stats.intervals", "stats.redraws"),
     ),
-    "report": ("analysis", "benchmarks", "metrics", "records.benchmark", "report", "slurm", "stats"),
+    "report": (
+        *("benchmarks.__init__", "benchmarks.definition", "benchmarks.section", "records.benchmark"),
+        *("analysis", "metrics", "report", "slurm", "stats"),
+    ),
 }
 """Stage, or an addition that some of its jobs have -> modules of baldro that make its numbers."""
 

@@ -108,7 +108,7 @@ def test_another_experiment_shares_the_runs_that_it_has_in_common(checkout):
 
 
 def test_words_and_what_makes_no_numbers_rerun_nothing(checkout):
-    checkout.edit("baldro/training/state.py", "import csv\n", "# a comment\nimport csv\n")
+    checkout.edit("baldro/training/state.py", "import errno\n", "# a comment\nimport errno\n")
     checkout.edit("baldro/training/loop.py", '"""The loop that', '"""A loop that')
     checkout.edit("baldro/scoring/likelihood.py", '"""Sequences per batch, at most."""', '"""At most."""')
     checkout.edit("baldro/cli/main.py", "default=64", "default=32")
@@ -161,7 +161,7 @@ def test_a_variant_or_combiner_reruns_its_own_runs_and_no_other(checkout):
 
 def test_the_online_softmax_belongs_to_the_loop_so_finetuning_is_done_again_too(checkout):
     """Coarser than it must be: the loop imports it, and finetuning uses the same loop."""
-    checkout.edit("baldro/methods/variants/online.py", "/ dv_beta", "/ (2 * dv_beta)")
+    checkout.edit("baldro/methods/variants/online.py", "-losses_B) / dv_beta", "-losses_B) / (2 * dv_beta)")
     found = checkout.rules()
     assert (found["finetune"], found["unlearn"]) == (3, 2)
     assert "benchmark" not in found and "model" not in found

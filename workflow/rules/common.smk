@@ -180,6 +180,11 @@ def code_of_metrics(wildcards):
     return fingerprint("metrics", own=(EXPERIMENT.kind_module(of(wildcards).benchmark),))
 
 
+def code_of_report(wildcards):
+    """Of the kinds of its benchmarks, no others."""
+    return fingerprint("report", own=tuple(sorted(map(EXPERIMENT.kind_module, EXPERIMENT.benchmarks))))
+
+
 def retain_samples(wildcards):
     """The evidence of the retain model, if there is such a model."""
     run = of(wildcards)
