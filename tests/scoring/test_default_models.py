@@ -38,6 +38,7 @@ def test_every_metric_is_what_the_definitions_say(records, plain):
         taken = score.evidence(model, tokenizer, "{question}\n", records, **options, evaluate_rows=ROWS)
         ours.append(from_samples(taken, where=part))
         rows = pd.DataFrame(plain(model, tokenizer, "{question}\n", records, **options, rows=ROWS))
+        rows.attrs = {"kind": "fictional"}
         theirs.append(from_samples(rows.assign(gradient_norm=np.nan, clean=np.nan), where=part))
     ours, theirs = evaluate(*ours), evaluate(*theirs)
     assert list(ours.values) == list(theirs.values) and ours.absent == theirs.absent
