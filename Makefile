@@ -56,10 +56,8 @@ docs: .venv-docs/ready
 	@touch $@
 
 # What the documentation shows of the default experiment, from its finished report.
-example:
-	cp results/reports/fictional/report.html docs/example/report.html
-	cp results/reports/fictional/figures/fictional--tiny--tradeoff.png docs/example/tradeoff.png
-	cp results/reports/fictional/tables/fictional--tiny.csv docs/example/table.csv
+example: $(VENV)/ready
+	$(BIN)/python docs/generate/example.py
 
 env: $(VENV)/ready
 
