@@ -10,9 +10,17 @@ P, R = ParamSpec("P"), TypeVar("R")
 
 
 class BaldroError(ValueError):
-    """A mistake in the input or a state that must not be passed over; the command line prints it as one line."""
+    """A mistake in the input or a state that must not be passed over; the command line prints it as one line.
 
-    def __init__(self, message: str):
+    Args:
+        code: what kind of mistake, in a few words with hyphens (*rows-on-two-sides*). Tests match it, so that wording can improve.
+        message: what is wrong, where, and what is allowed.
+    """
+
+    def __init__(self, code: str, message: str | None = None):
+        if message is None:
+            code, message = "", code
+        self.code = code
         super().__init__(" ".join(message.split()))
 
 
@@ -22,7 +30,8 @@ def unknown(what: str, name: object, allowed: Iterable[object], *, where: str = 
     near = get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]}?)" if near else ""
     place = f" in {where}" if where else ""
-    return BaldroError(f"unknown {what} {str(name)!r}{place}{hint}; allowed: {', '.join(names)}")
+    code = "-".join(["unknown", *re.findall(r"[a-z]+", what.lower())])
+    return BaldroError(code, f"unknown {what} {str(name)!r}{place}{hint}; allowed: {', '.join(names)}")
 
 
 class OutOfMemory(BaldroError):
@@ -60,7 +69,7 @@ def fits(lower: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             except Exception as error:
                 if not (what := out_of_memory(error)):
                     raise
-                raise OutOfMemory(f"out of memory: {what}; allowed: {lower}") from None
+                raise OutOfMemory("out-of-memory", f"out of memory: {what}; allowed: {lower}") from None
 
         return within
 
