@@ -10,7 +10,7 @@ from tests.rooms import ROOT, imported, modules, room
 
 ORDER = """
 errors slurm places durable prompts records models methods benchmarks stages runs training scoring plan
-stats metrics analysis config report jobs cli
+stats metrics analysis config report jobs warm cli
 """
 ROOMS = ORDER.split()
 MODULES = modules()
@@ -42,7 +42,7 @@ def test_the_workflow_imports_the_config_and_the_runs_only():
     pattern = re.compile(r"^\s*(?:from|import)\s+(baldro[\w.]*)", re.MULTILINE)
     files = [ROOT / "Snakefile", *(ROOT / "workflow").rglob("*.smk")]
     found = {module for path in files for module in pattern.findall(path.read_text())}
-    assert found == {"baldro.config", "baldro.runs", "baldro.errors"}
+    assert found == {"baldro.config", "baldro.runs", "baldro.errors", "baldro.warm"}
 
 
 def test_rules_are_calls_of_verbs_without_python_of_their_own():

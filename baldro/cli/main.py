@@ -9,11 +9,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from baldro import warm
 from baldro.errors import BaldroError, out_of_memory
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb. Returns 0; 2 for a mistake in the input or a failed run (one line on standard error); 1 for a defect (a trace)."""
+    if arguments is None and (code := warm.run(sys.argv[1:])) is not None:
+        return code
     options = parser().parse_args(arguments)
     if hasattr(sys.stdout, "reconfigure"):  # a terminal of another locale shows what it cannot write as \\u2264
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -184,9 +184,13 @@ class Snakemake:
     def said(self) -> str:
         return self.output.read_text()
 
-    def training(self, seconds: float = 120) -> dict[str, tuple[str, str]]:
-        """Run -> SLURM job and node of the runs in the midst of training; waits until there is one."""
-        return until(seconds, f"nothing trains:\n{self.said()}", self._training)
+    def training(self, seconds: float = 120, without: str = "") -> dict[str, tuple[str, str]]:
+        """Run -> SLURM job and node of the runs in the midst of training; waits until there is one (besides `without`)."""
+        return until(
+            seconds,
+            f"nothing trains:\n{self.said()}",
+            lambda: {run: job for run, job in self._training().items() if run != without},
+        )
 
     def _training(self) -> dict[str, tuple[str, str]]:
         found = {}

@@ -1,4 +1,4 @@
-"""What a cluster does to jobs, a fault a test: each ends in the tables of an undisturbed local run, and leaves nothing behind."""
+"""What a cluster does to jobs: each fault ends in the models of an undisturbed local run, and leaves nothing behind."""
 
 import json
 import os
@@ -30,13 +30,16 @@ def undisturbed(fresh, tmp_path_factory) -> Any:
 
 @pytest.fixture
 def snakemake(cluster, undisturbed, tmp_path) -> Iterator[Snakemake]:
-    """The unlearning runs are to be done, on the cluster. Afterwards: the same tables and weights, nothing left, no file made twice."""
+    """The unlearning runs are to be trained, on the cluster. Afterwards: the same models, nothing left, no file made twice.
+
+    What follows a training (scoring, tables) starts from these models: `test_nothing_happens` alone goes all the way.
+    """
     checkout = copy_of(undisturbed, tmp_path / "checkout")
     for folder in (*checkout.folder.glob("results/runs/*--npo*"), checkout.folder / "results/reports"):
         shutil.rmtree(folder)
     watch = Watch(checkout.folder)
     watch.start()
-    started = Snakemake(checkout, cluster, CONFIG, ("--notemp",))
+    started = Snakemake(checkout, cluster, CONFIG, ("--notemp", "--until", "unlearn"))
     yield started
     try:
         assert started.process.returncode == 0, "the test did not wait for the end"
@@ -44,28 +47,29 @@ def snakemake(cluster, undisturbed, tmp_path) -> Iterator[Snakemake]:
         until(60, f"processes are left: {processes(checkout.folder)}", lambda: not processes(checkout.folder))
         watch.over.set()
         watch.join()
-        assert tables(checkout.folder) == tables(undisturbed.folder)
-        assert weights(checkout.folder) == weights(undisturbed.folder)
+        assert made(checkout.folder) == made(undisturbed.folder)
         assert not cluster.queue(checkout.folder)
         assert not list(checkout.folder.glob("results/runs/*/checkpoint"))
         assert not list(checkout.folder.glob("results/runs/*/.lease"))
         assert not list(checkout.folder.glob(".snakemake/baldro-slurm/*"))
         twice = {str(path): number for path, number in watch.made.items() if number > 1}
         assert not twice
-        assert len(watch.made) == 12  # six files a run
+        assert len(watch.made) == 2 * (3 if "--until" in started.options else 6)  # files a run
     finally:
         if started.process.poll() is None:
             started.process.kill()
         cluster.repair()
 
 
-def weights(folder: Path) -> dict[str, bytes]:
-    """The unlearned models, to the bit."""
-    found = {
-        path.parent.parent.name: path.read_bytes() for path in folder.glob("results/runs/*--npo*/model/*.safetensors")
-    }
-    assert len(found) == 2
-    return found
+def made(folder: Path) -> dict[str, bytes]:
+    """What the unlearning runs' trainings came to, to the bit: their models, and what was recorded of every sample."""
+    files = [
+        path
+        for name in ("model/*.safetensors", "dynamics.parquet")
+        for path in folder.glob(f"results/runs/*--npo*/{name}")
+    ]
+    assert len(files) == 4
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def accounts(snakemake: Snakemake) -> list[dict[str, Any]]:
@@ -79,10 +83,13 @@ def continued(snakemake: Snakemake, run: str) -> bool:
     return "continues" in (snakemake.checkout.folder / f"logs/unlearn/{run}.log").read_text()
 
 
-def test_nothing_happens(snakemake):
+def test_nothing_happens(snakemake, undisturbed):
+    """To the tables and back to nothing to be done."""
+    snakemake.options = ("--notemp",)
     snakemake.start()
     snakemake.end()
     assert [row["state"] for row in accounts(snakemake)] == ["COMPLETED"] * 2
+    assert tables(snakemake.checkout.folder) == tables(undisturbed.folder)
 
 
 def test_a_slurmd_is_killed_under_a_running_training(snakemake):
@@ -134,15 +141,19 @@ def test_a_job_past_its_time_limit_goes_on_in_the_next_attempt(snakemake):
     assert first["reason"].startswith("time limit of ")
 
 
-def test_ahead_of_its_time_limit_a_training_writes_its_checkpoint_and_leaves(snakemake):
+def test_one_job_is_cancelled_and_one_signalled_ahead_of_its_time_limit(snakemake):
     snakemake.start()
-    run, (job, _) = next(iter(snakemake.training().items()))
+    cancelled, (job, _) = next(iter(snakemake.training().items()))
+    ask("scancel", job)
+    signalled, (job, _) = next(iter(snakemake.training(without=cancelled).items()))
     ask("scancel", "--batch", "--signal=USR1", job)  # as --signal=B:USR1@300 does
-    snakemake.end()
-    assert continued(snakemake, run)
-    first, again = (row for row in accounts(snakemake) if row["runs"] == [run])
-    assert (first["state"], again["state"]) == ("FAILED", "COMPLETED")
-    assert "ahead of the time limit" in first["reason"]
+    said = snakemake.end()
+    assert continued(snakemake, cancelled) and continued(snakemake, signalled)
+    tries = {run: [row for row in accounts(snakemake) if row["runs"] == [run]] for run in (cancelled, signalled)}
+    assert [row["state"] for row in tries[cancelled]] == ["CANCELLED", "COMPLETED"]
+    assert [row["state"] for row in tries[signalled]] == ["FAILED", "COMPLETED"]
+    assert "cancelled (scancel)" in said
+    assert "ahead of the time limit" in tries[signalled][0]["reason"]
 
 
 def test_a_job_over_its_memory_has_more_in_the_next_attempt(snakemake):
@@ -156,15 +167,6 @@ def test_a_job_over_its_memory_has_more_in_the_next_attempt(snakemake):
     assert "out of memory: asked 300 MB" in said
 
 
-def test_a_requeue_in_mid_training(snakemake):
-    snakemake.start()
-    run, (job, _) = next(iter(snakemake.training().items()))
-    ask("scontrol", "requeue", job)
-    snakemake.end()
-    assert continued(snakemake, run)
-    assert [row["state"] for row in accounts(snakemake)] == ["COMPLETED"] * 2
-
-
 def test_a_preemption_in_mid_training(snakemake):
     snakemake.options += ("--default-resources", "slurm_partition=scavenge", "runtime=10", "mem_mb=2000")
     snakemake.start()
@@ -175,41 +177,39 @@ def test_a_preemption_in_mid_training(snakemake):
     assert [row["state"] for row in accounts(snakemake)] == ["COMPLETED"] * 2
 
 
-def test_slurmctld_is_away_for_20_seconds(snakemake):
-    snakemake.start()
-    snakemake.training()
-    away_for_20_seconds(snakemake)
-    snakemake.end()
-    assert [row["state"] for row in accounts(snakemake)] == ["COMPLETED"] * 2
-
-
 def away_for_20_seconds(snakemake: Snakemake) -> None:
     snakemake.cluster.kill("slurmctld")
     time.sleep(20)
     snakemake.cluster.start("slurmctld")
 
 
-@pytest.mark.parametrize("earlier", ["wait", "cancel"])
-def test_a_killed_snakemake_is_started_again_while_its_jobs_run(snakemake, earlier):
-    snakemake.options += ("--baldro-slurm-earlier-jobs", earlier)
+def kill(snakemake: Snakemake) -> None:
+    os.kill(snakemake.process.pid, signal.SIGKILL)
+    snakemake.process.wait(30)
+
+
+def test_a_killed_snakemake_is_started_again_and_waits_for_its_jobs_one_of_which_is_requeued(snakemake):
+    snakemake.start()
+    run, (job, _) = next(iter(snakemake.training().items()))
+    kill(snakemake)
+    ask("scontrol", "requeue", job)
+    snakemake.start()
+    said = snakemake.end()
+    assert "of an earlier run are in the queue" in said
+    assert continued(snakemake, run)
+    assert [row["state"] for row in accounts(snakemake)] == ["COMPLETED"] * 2  # none was submitted again
+
+
+def test_a_killed_snakemake_is_started_again_and_cancels_its_jobs(snakemake):
+    snakemake.options += ("--baldro-slurm-earlier-jobs", "cancel")
     snakemake.start()
     runs = snakemake.training()
     kill(snakemake)
     snakemake.start()
     said = snakemake.end()
-    states = [row["state"] for row in accounts(snakemake)]
-    if earlier == "wait":
-        assert "of an earlier run are in the queue" in said
-        assert states == ["COMPLETED"] * 2  # none was submitted again
-    else:
-        assert "are cancelled" in said
-        assert sorted(states) == ["CANCELLED"] * 2 + ["COMPLETED"] * 2
-        assert all(continued(snakemake, run) for run in runs)
-
-
-def kill(snakemake: Snakemake) -> None:
-    os.kill(snakemake.process.pid, signal.SIGKILL)
-    snakemake.process.wait(30)
+    assert "are cancelled" in said
+    assert sorted(row["state"] for row in accounts(snakemake)) == ["CANCELLED"] * 2 + ["COMPLETED"] * 2
+    assert all(continued(snakemake, run) for run in runs)
 
 
 def test_a_killed_snakemake_is_started_again_after_its_jobs_have_ended(snakemake):
@@ -236,18 +236,8 @@ def test_ctrl_c_cancels_the_jobs_and_the_next_start_goes_on(snakemake):
     assert states == ["CANCELLED"] * 2 + ["COMPLETED"] * 2
 
 
-def test_a_cancelled_job_is_tried_again(snakemake):
-    snakemake.start()
-    run, (job, _) = next(iter(snakemake.training().items()))
-    ask("scancel", job)
-    said = snakemake.end()
-    assert continued(snakemake, run)
-    first, again = (row for row in accounts(snakemake) if row["runs"] == [run])
-    assert (first["state"], again["state"]) == ("CANCELLED", "COMPLETED")
-    assert "cancelled (scancel)" in said
-
-
-def test_two_at_once_a_node_is_lost_while_slurmctld_is_away(snakemake):
+def test_a_node_is_lost_while_slurmctld_is_away(snakemake):
+    """The other job's node stays: it ends as if nothing had been."""
     snakemake.start()
     run, (job, node) = next(iter(snakemake.training().items()))
     asleep = put_to_sleep(snakemake, run)
@@ -256,14 +246,3 @@ def test_two_at_once_a_node_is_lost_while_slurmctld_is_away(snakemake):
     until(120, "the job is not requeued elsewhere", lambda: is_elsewhere(job, node))
     wake_up(snakemake, asleep)  # beside its successor
     snakemake.end()
-
-
-def test_two_at_once_snakemake_is_killed_and_a_job_requeued(snakemake):
-    snakemake.start()
-    run, (job, _) = next(iter(snakemake.training().items()))
-    kill(snakemake)
-    ask("scontrol", "requeue", job)
-    snakemake.start()
-    snakemake.end()
-    assert continued(snakemake, run)
-    assert [row["state"] for row in accounts(snakemake)] == ["COMPLETED"] * 2

@@ -66,5 +66,5 @@ rule metrics:
         retain=lambda wildcards, input: f"--retain-samples {input.retain}" if input.retain else "",
         code=code_of_metrics,
     shell:
-        "baldro metrics --log {log} --run {wildcards.run} --samples {input.samples} "
+        "{OFFLINE} baldro metrics --log {log} --run {wildcards.run} --samples {input.samples} "
         "{params.retain} --output {output.metrics} --per-sample {output.per_sample}"

@@ -1,5 +1,6 @@
 """Before anything runs: what a killed Snakemake left is put right, and what an edit of the config left behind is said."""
 
+from baldro.warm import start as start_warm
 from snakemake_executor_plugin_baldro_slurm.start import check_cluster, claim, unlock
 
 if workflow.is_main_process:
@@ -11,3 +12,6 @@ if workflow.is_main_process:
 onstart:
     claim()  # a dry run may have claimed the folder in between; this Snakemake now holds the lock
     check_cluster(workflow)
+    if workflow.local_exec:
+        global WARM  # its end is what ends that process
+        WARM = start_warm()

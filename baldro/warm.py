@@ -1,0 +1,258 @@
+"""A warm process: it has loaded torch and transformers, and forks for every verb that a workflow runs on this machine.
+
+Most of a small job is Python loading libraries. A workflow that runs here (workflow/rules/start.smk) starts one process that
+listens on a socket, whose path is in the environment as BALDRO_WARM. A `baldro` that finds it there sends its arguments, its folder, its
+environment and its standard streams, passes on every signal, and ends as the fork ends. Each verb still has a process of its own: it
+can be killed, runs out of memory and fails alone. Where something is not as it must be (another environment, several
+threads, no such process), the verb starts in the ordinary way.
+
+Only on Linux, and without a GPU: a fork cannot use one that its parent has looked at.
+"""
+
+import ctypes
+import gc
+import io
+import json
+import os
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn
+
+VARIABLE = "BALDRO_WARM"
+VERBS = ("train", "score", "reference", "metrics")
+"""The verbs whose start is long against their work."""
+LOADED = (
+    "baldro.jobs.training",
+    "baldro.jobs.score",
+    "baldro.jobs.reference",
+    "baldro.jobs.metrics",
+    "transformers.models.auto.modeling_auto",
+    "transformers.models.llama.modeling_llama",
+)
+"""What is loaded before the first fork."""
+GPUS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""What a job may be sent."""
+ANY = {"PWD", "OLDPWD", "SHLVL", "_"}
+"""Variables in which jobs may differ: no library reads them when it is loaded."""
+ACCEPTED = b"+"
+PR_SET_PDEATHSIG = 1
+"""linux/prctl.h"""
+
+
+def start() -> subprocess.Popen[bytes] | None:
+    """Start the warm process of this one; every `baldro` below uses it. It ends after this one, with its last verb.
+
+    Returns: the process, whose standard input must stay open; None where there can be none.
+    """
+    if sys.platform != "linux" or any(map(os.path.exists, GPUS)):
+        return None
+    place = Path(tempfile.mkdtemp(prefix="baldro-")) / "socket"
+    with socket.socket(socket.AF_UNIX) as listener:  # here, so that the first verb finds it
+        try:
+            listener.bind(str(place))
+        except OSError:  # a folder for temporary files whose path is too long for a socket's
+            place.parent.rmdir()
+            return None
+        listener.listen(1000)
+        command = [sys.executable, "-P", "-m", __name__, str(listener.fileno()), str(place)]
+        lasting = {"stdin": subprocess.PIPE, "pass_fds": [listener.fileno()], "start_new_session": True}
+        process = subprocess.Popen(command, **lasting)
+    os.environ[VARIABLE] = str(place)
+    return process
+
+
+def run(arguments: list[str]) -> int | None:
+    """Run a verb in a fork of the warm process.
+
+    Returns: its exit code; None if it has to run here.
+    """
+    place = os.environ.get(VARIABLE)
+    if not place or arguments[:1] not in [[verb] for verb in VERBS] or os.environ.get("OMP_NUM_THREADS") != "1":
+        return None
+    request = json.dumps({"arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ)}).encode()
+    came: list[int] = []
+    with socket.socket(socket.AF_UNIX) as line:
+
+        def pass_on(number: int, frame: Any) -> None:
+            came.append(number)
+            with suppress(OSError):
+                line.send(bytes([number]))
+
+        before = {number: signal.signal(number, pass_on) for number in SIGNALS}
+        try:
+            line.connect(place)
+            socket.send_fds(line, [len(request).to_bytes(8, "big")], [0, 1, 2])
+            line.sendall(request)
+            accepted = line.recv(1) == ACCEPTED
+        except OSError:  # it is not there any more
+            accepted = False
+        if accepted:
+            return _ended(arguments[0], line.recv(4, socket.MSG_WAITALL))
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    for number in came:
+        os.kill(os.getpid(), number)
+    return None
+
+
+def _ended(verb: str, said: bytes) -> int:
+    """End as the fork did: the exit code, or by the same signal."""
+    if len(said) < 4:
+        print(f"baldro {verb}: the warm process that it ran in was killed", file=sys.stderr)
+        return 1
+    code = int.from_bytes(said, "big", signed=True)
+    if code < 0:
+        if -code in SIGNALS:
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    return code
+
+
+class Server:
+    """The warm process: one thread, which forks, passes on signals and says how forks ended."""
+
+    def __init__(self, listener: socket.socket):
+        self.environment: dict[str, str] | None = None
+        """Of the first job, and so of all."""
+        self.jobs: dict[int, socket.socket] = {}
+        self.selector = selectors.DefaultSelector()
+        self.listener = listener
+        self.wake, wakes = os.pipe()
+        for end in (self.wake, wakes):
+            os.set_blocking(end, False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+        self._on(self.listener, self.accept)
+        self._on(self.wake, self.reap)
+        self._on(0, self.end)
+        self.over = False
+
+    def _on(self, file: Any, what: Callable[[], None]) -> None:
+        self.selector.register(file, selectors.EVENT_READ, what)
+
+    def serve(self) -> None:
+        """Until the process that started this one has ended, and the last fork."""
+        while not self.over or self.jobs:
+            for key, _ in self.selector.select():
+                key.data()
+
+    def end(self) -> None:
+        """Nothing is ever written to the standard input: it ends with whoever holds its other end."""
+        if not os.read(0, 1024):
+            self.over = True
+            self.selector.unregister(0)
+
+    def accept(self) -> None:
+        """A verb; a refused one sees the line's end."""
+        line, _ = self.listener.accept()
+        line.settimeout(60)
+        try:
+            head, streams, _, _ = socket.recv_fds(line, 8, 3)
+            request = json.loads(line.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL))
+        except (OSError, ValueError):
+            return line.close()
+        job = os.fork() if self._fits(request["environment"]) else None
+        if job == 0:
+            self._become(request, line, streams)
+        for stream in streams:
+            os.close(stream)
+        if job is None:
+            return line.close()
+        self.jobs[job] = line
+        self._on(line, lambda: self.listen(job))
+        line.sendall(ACCEPTED)
+
+    def _fits(self, environment: dict[str, str]) -> bool:
+        """Whether a job's environment is the one in which the libraries were loaded; the first job's is."""
+        environment = {key: value for key, value in environment.items() if key not in ANY}
+        if self.environment is None:
+            self.environment = environment
+            os.environ.clear()
+            os.environ.update(environment)
+            try:
+                for module in LOADED:
+                    import_module(module)
+            except Exception:
+                self.environment = {}  # no job's: each says itself what is wrong
+            gc.collect()
+            gc.freeze()  # what is loaded stays shared memory
+        return environment == self.environment
+
+    def listen(self, job: int) -> None:
+        """A signal for a job; or its `baldro` was killed, and so it is killed."""
+        if job not in self.jobs:  # ended in the meantime
+            return
+        try:
+            said = self.jobs[job].recv(64)
+        except OSError:
+            said = b""
+        for number in said or [signal.SIGKILL]:
+            os.kill(job, number)
+        if not said:
+            self.selector.unregister(self.jobs[job])
+
+    def reap(self) -> None:
+        """Say how forks ended."""
+        os.read(self.wake, 1024)
+        while self.jobs:
+            job, status = os.waitpid(-1, os.WNOHANG)
+            if not job:
+                return
+            with self.jobs.pop(job) as line:
+                if line.fileno() in self.selector.get_map():
+                    self.selector.unregister(line)
+                with suppress(OSError):  # nobody waits for it
+                    line.sendall(os.waitstatus_to_exitcode(status).to_bytes(4, "big", signed=True))
+
+    def _become(self, request: dict[str, Any], line: socket.socket, streams: list[int]) -> NoReturn:
+        """In the fork: the verb."""
+        code = 1
+        try:
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for each in (line, self.listener, self.selector, *self.jobs.values()):
+                each.close()
+            for number, stream in enumerate(streams):
+                os.dup2(stream, number)
+                os.close(stream)
+            sys.stdout = _text(1, sys.stdout.encoding, "strict", line_buffering=os.isatty(1))
+            sys.stderr = _text(2, sys.stderr.encoding, "backslashreplace", line_buffering=True)
+            os.chdir(request["folder"])
+            os.environ.update(request["environment"])
+            sys.argv = ["baldro", *request["arguments"]]
+            code = import_module("baldro.cli.main").main(request["arguments"])
+        except SystemExit as error:  # of the arguments
+            code = error.code if isinstance(error.code, int) else 1
+        except KeyboardInterrupt:
+            code = 128 + signal.SIGINT
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+
+def _text(stream: int, encoding: str, errors: str, *, line_buffering: bool) -> io.TextIOWrapper:
+    """A standard stream, as Python makes it when it starts."""
+    buffer = io.BufferedWriter(io.FileIO(stream, "w", closefd=False))
+    return io.TextIOWrapper(buffer, encoding, errors, line_buffering=line_buffering)
+
+
+if __name__ == "__main__":
+    try:
+        Server(socket.socket(fileno=int(sys.argv[1]))).serve()
+    finally:
+        shutil.rmtree(Path(sys.argv[2]).parent, ignore_errors=True)

@@ -1,0 +1,84 @@
+"""Verbs in forks of a warm process: each ends as it would by itself, and what does not fit starts in the ordinary way."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from baldro import warm
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or any(map(os.path.exists, warm.GPUS)), reason="no warm process on this machine"
+)
+
+
+@pytest.fixture(scope="module")
+def server():
+    """It ends with its standard input, and so does its folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("PYTHONUNBUFFERED", "1")
+        process = warm.start()
+        patch.setenv(warm.VARIABLE, os.environ[warm.VARIABLE])
+        yield process
+        folder = os.path.dirname(os.environ[warm.VARIABLE])
+        process.stdin.close()
+        assert process.wait(60) == 0
+        assert not os.path.exists(folder)
+    os.environ.pop(warm.VARIABLE, None)
+
+
+def baldro(*arguments: object, **options) -> subprocess.Popen:
+    command = [sys.executable, "-m", "baldro.cli", *map(str, arguments)]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}  # names the test
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, env=environment, **streams, **options)
+
+
+def forks(server: subprocess.Popen) -> list[int]:
+    """Ids of the processes that run verbs."""
+    with open(f"/proc/{server.pid}/task/{server.pid}/children") as file:
+        return [int(pid) for pid in file.read().split()]
+
+
+def test_a_mistake_is_one_line_and_its_exit_code(server, tmp_path):
+    process = baldro("metrics", "--samples", "none.parquet", "--alone", cwd=tmp_path)
+    out, err = process.communicate(timeout=300)
+    assert (process.returncode, out) == (2, ""), err
+    assert err.startswith("baldro metrics: none.parquet") and len(err.splitlines()) == 1
+
+
+def test_help_goes_to_the_standard_output(server):
+    process = baldro("score", "--help")
+    out, err = process.communicate(timeout=300)
+    assert (process.returncode, err) == (0, "") and out.startswith("usage: baldro score")
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_ends_the_fork_and_what_waits_for_it(server, tmp_path, sent):
+    os.mkfifo(tmp_path / "never.json")  # to be opened by a writer that does not come
+    with baldro("metrics", "--samples", tmp_path / "never.json", "--alone") as process:
+        end_by(sent, process, server)
+
+
+def end_by(sent: signal.Signals, process: subprocess.Popen, server: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 300
+    while not (running := forks(server)):
+        assert time.monotonic() < deadline and process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(sent)
+    assert process.wait(60) == -sent
+    while any(os.path.exists(f"/proc/{pid}") for pid in running):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_another_environment_starts_in_the_ordinary_way(server, monkeypatch):
+    monkeypatch.setenv("HF_HOME", "elsewhere")
+    assert warm.run(["metrics", "--help"]) is None
+    monkeypatch.setenv(warm.VARIABLE, "/nowhere/socket")
+    assert warm.run(["metrics", "--help"]) is None
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
