@@ -11,6 +11,7 @@ from typing import Any
 
 from baldro import warm
 from baldro.errors import BaldroError, out_of_memory
+from baldro.jobs import imports
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,7 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
             log = stack.enter_context(options.log.open("w", buffering=1, encoding="utf-8"))
             stack.enter_context(redirect_stdout(log))
         try:
-            import_module(f"baldro.jobs.{options.verb}").run(options)
+            with imports():
+                verb = import_module(f"baldro.jobs.{options.verb}")
+            verb.run(options)
             return 0
         except BrokenPipeError:  # the reader of our output has gone, as `| head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,7 +6,7 @@ from typing import Any
 
 from baldro.durable.files import remove
 from baldro.durable.lease import Lease, Stop
-from baldro.jobs import finished, provenance
+from baldro.jobs import finished, imports, provenance
 from baldro.jobs.run_inputs import RunInputs, check_unlearning, read
 from baldro.records import failure
 from baldro.records import finished as kept
@@ -40,8 +40,9 @@ def _fit(given: RunInputs, options: Namespace, identity: str, *, lease: Lease, s
 
     Returns: model, tokenizer, and what `train` says of it.
     """
-    from baldro.jobs import inputs
-    from baldro.training.loop import Diverged, Execution, train
+    with imports():
+        from baldro.jobs import inputs
+        from baldro.training.loop import Diverged, Execution, train
 
     stop.check("before training began; an earlier checkpoint stays")
     inputs.set_threads(options.threads)

@@ -41,7 +41,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "score": (
         *(*OPENED, "benchmarks.__init__", "benchmarks.definition", "benchmarks.section"),
         *("scoring.__init__", "scoring.cache", "scoring.generation", "scoring.gradients", "scoring.likelihood"),
-        "scoring.table",
+        *("scoring.prepare", "scoring.table"),
     ),
     "fluency": ("scoring.fluency",),
     "metrics": (

@@ -5,6 +5,7 @@ The fluency classifier, which reads the evidence and not the model, stands apart
 
 from baldro.scoring.generation import generate
 from baldro.scoring.likelihood import reference, token_statistics
-from baldro.scoring.table import candidates, check_room, evidence
+from baldro.scoring.prepare import candidates, check_room
+from baldro.scoring.table import evidence
 
 __all__ = ["candidates", "check_room", "evidence", "generate", "reference", "token_statistics"]

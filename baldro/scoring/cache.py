@@ -11,15 +11,16 @@ from baldro.models.checkpoint import attention_cache
 
 
 def empty(model: nn.Module) -> DynamicCache:
-    """A cache of the layers that the model has, sliding windows included.
+    """An empty cache for the model's layers, sliding windows included.
 
-    Raises BaldroError where a layer keeps a running state instead of keys and values: padding would be in it.
+    Raises:
+        BaldroError: a layer keeps a running state instead of keys and values; padding would become a part of it.
     """
     return attention_cache(model.config, type(model).__name__)
 
 
 def left_padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Token ids (B, L), mask (B, L) and positions (B, L) of rows that end at the same place, each with a token or more."""
+    """Token ids (B, L), mask (B, L) and positions (B, L) of rows padded on the left; each has at least one token."""
     longest = max(map(len, rows))
     ids_BL = torch.tensor([[0] * (longest - len(row)) + list(row) for row in rows], device=device)
     mask_BL = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=device)
@@ -27,7 +28,7 @@ def left_padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Te
 
 
 def select(cache: DynamicCache, rows: Sequence[int]) -> DynamicCache:
-    """A cache of these rows of another, in this order and each as often as it is named; the other stays as it is."""
+    """A copy of a cache with these rows, in this order; a row may be repeated. The cache itself does not change."""
     chosen = copy.copy(cache)
     chosen.layers = [copy.copy(layer) for layer in cache.layers]
     chosen.batch_select_indices(torch.tensor(rows, device=cache.layers[0].device))

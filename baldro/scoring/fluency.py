@@ -1,4 +1,4 @@
-"""Texts -> how fluent a published classifier finds them. Reads generations, not the model that made them.
+"""The fluency of texts, as a published classifier judges it: from the generated texts, without the model that generated them.
 
 Source: madhurjindal/autonlp-Gibberish-Detector-492513457, whose classes are clean, mild gibberish, noise and word salad.
 """
@@ -17,7 +17,7 @@ from baldro.errors import BaldroError
 CLEAN = "clean"
 """Name of the class of fluent texts."""
 LONGEST = 512
-"""Tokens of a text that the classifier reads."""
+"""The classifier reads so many tokens of a text, the first ones."""
 
 
 @torch.inference_mode()
@@ -46,16 +46,21 @@ def clean_probability(texts: Sequence[str], place: str, *, batch_size: int = 32,
             result[i] = p
             progress.advance(tokens=lengths[i])
     if not all(0 <= p <= 1 for p in result):
-        raise BaldroError(f"{place} gives a probability that is no number; allowed: a classifier with finite weights")
+        raise BaldroError(
+            "not-finite", f"{place} gives a probability that is NaN; allowed: a classifier with finite weights"
+        )
     return result
 
 
 def _load(place: str) -> tuple[nn.Module, int]:
-    """The classifier, and which of its classes is the clean one."""
+    """The classifier, and the index of its class `clean`."""
     classifier: Any
     classifier = models.from_place(place, AutoModelForSequenceClassification)
     names = {int(i): str(name) for i, name in classifier.config.id2label.items()}
     found = [i for i, name in names.items() if name.lower() == CLEAN]
     if len(found) != 1:
-        raise BaldroError(f"{place} has the classes {', '.join(names.values())}; allowed: exactly one called {CLEAN}")
+        raise BaldroError(
+            "no-clean-class",
+            f"{place} has the classes {', '.join(names.values())}; allowed: exactly one called {CLEAN}",
+        )
     return classifier.eval().to("cuda" if torch.cuda.is_available() else "cpu"), found[0]

@@ -20,7 +20,7 @@ TAIL = 16
 
 
 def ends(model: nn.Module, tokenizer: Any) -> set[int]:
-    """Tokens that end a text: the tokenizer's end of sequence, and those that the model's own generation settings name."""
+    """Tokens that end a text: the tokenizer's end of sequence, and those of the model's generation config."""
     named = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     listed = named if isinstance(named, list) else [named]
     return {token for token in (tokenizer.eos_token_id, *listed) if token is not None}
@@ -36,10 +36,10 @@ def cut(text: str, stop: Sequence[str]) -> str:
 
 
 def stopped(tokenizer: Any, stop: Sequence[str]) -> Callable[[Sequence[int]], bool] | None:
-    """Says of a row's tokens that nothing after them can change its text up to the first stop string; None without any."""
+    """A test whether a row's tokens already settle its text up to the first stop string; None if there are no stop strings."""
     longest = max(map(len, stop), default=0)
 
-    def settled(text: str) -> bool:  # a longer stop string that begins earlier has come to its end, too
+    def settled(text: str) -> bool:  # a longer stop string that begins earlier would be complete by now, too
         first = min((text.find(s) for s in stop if s in text), default=len(text))
         return len(text) - first >= longest
 
@@ -51,7 +51,7 @@ def stopped(tokenizer: Any, stop: Sequence[str]) -> Callable[[Sequence[int]], bo
 
 
 def batches(prompts: Sequence[Sequence[int]], *, max_new_tokens: int, batch_tokens: int) -> list[list[int]]:
-    """Indices in batches of similar length; the new tokens count, since their keys and values are kept."""
+    """Batches of prompts of similar length, as indices; the new tokens count as memory, since their keys and values are kept."""
     filled = [Tokens(ids=(*prompt, *[0] * max_new_tokens), start=len(prompt)) for prompt in prompts]
     return by_length(filled, tokens=batch_tokens, at_most=SEQUENCES)
 
@@ -65,11 +65,11 @@ def generate(
     max_new_tokens: int,
     finished: Callable[[Sequence[int]], bool] | None = None,
 ) -> list[list[int]]:
-    """Greedy continuations, without the end of sequence, of one batch. A finished row leaves it, so one that never stops costs only itself.
+    """Greedy continuations of one batch, without the end of sequence. A finished row leaves the batch: the rest is computed without it.
 
     Args:
         eos: token or tokens that end a row.
-        finished: of a row's new tokens; True ends it early.
+        finished: called with a row's new tokens; True ends the row early.
     """
     ending = {eos} if isinstance(eos, int) else set(eos)
     device = next(model.parameters()).device

@@ -15,14 +15,14 @@ from baldro.prompts.encode import Tokens
 def gradient_norms(
     model: nn.Module, sequences: Sequence[Tokens], *, advance: Callable[[Tokens], None] = lambda _: None
 ) -> list[float]:
-    """L2 norm of the gradient of the mean token loss, per parameter tensor, averaged over the parameter tensors.
+    """Mean over the parameter tensors of the L2 norm of the gradient of a sequence's mean token loss.
 
-    Tied tensors count once, and so do only those that the loss depends on. Source: the gradient-norm attack of the published
+    Tied tensors count once, tensors that the loss does not depend on not at all. Source: the gradient-norm attack of the published
     evaluation logs (Wang et al. 2024, arXiv 2402.17012).
 
     Args:
         sequences: without an end of sequence, which the published norms do not count.
-        advance: called after each.
+        advance: called after each sequence.
 
     Returns: a norm per sequence, 0 or more. The model is left without gradients.
     """

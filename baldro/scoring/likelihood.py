@@ -1,9 +1,10 @@
-"""Per answer token: its log-probability, whether it is the argmax, and mean and deviation of the log-probabilities at its place.
+"""Per answer token: its log-probability, whether it is the argmax, and mean and deviation of the log-probabilities at its position.
 
 Shape legend: B sequences, L positions, N answer tokens of all sequences, V vocabulary, H width.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -27,16 +28,16 @@ NO_STATISTICS: dict[str, Any] = dict(
     **{name: torch.empty(0, dtype=dtype).numpy() for name, dtype in
        dict(logp=torch.float32, hit=torch.bool, mu=torch.float32, sigma=torch.float32).items()},
 )  # fmt: skip
-"""What stands in the evidence where no likelihood is taken."""
+"""The columns of a row on which no likelihood is taken."""
 
 
 def likelihoods(
     model: nn.Module, sequences: Sequence[Tokens], questions: Sequence[Any], *, batch_tokens: int
 ) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:
-    """Batch after batch, which sequences it was and their statistics; what the answers to one question share is computed once.
+    """Yields for each batch the indices of its sequences and their statistics; the prompt of a question's answers is computed once.
 
     Args:
-        questions: of each sequence; equal ones belong to one question.
+        questions: a key for each sequence; sequences with equal keys answer one question.
         batch_tokens: padded tokens whose keys and values are in memory, at most (one sequence may exceed it).
     """
     together: dict[Any, list[int]] = {}
@@ -53,7 +54,7 @@ def likelihoods(
 
 
 def common_prefix(sequences: Sequence[Tokens]) -> int:
-    """Tokens that all begin with, and that lie before the last prompt token of each; 0 for a single sequence.
+    """Number of tokens with which all sequences begin, before the last prompt token of each; 0 for a single sequence.
 
     The last prompt token is each sequence's own, since it predicts the first answer token.
     """
@@ -80,7 +81,7 @@ def reference(model: nn.Module, sequences: Sequence[Tokens], *, batch_tokens: in
         float32 an answer token).
 
     Raises:
-        BaldroError: a model whose probabilities are no numbers.
+        BaldroError: a probability that is NaN or 0.
     """
     full_float32()
     model.eval()
@@ -98,9 +99,20 @@ def reference(model: nn.Module, sequences: Sequence[Tokens], *, batch_tokens: in
                 "token_logp": own_T.numpy(),
             }
     frame = pd.DataFrame(rows)
-    if not frame["logp"].abs().lt(float("inf")).all():
-        raise BaldroError("the model gives a probability that is no number; allowed: a model with finite weights")
+    check_finite(frame["logp"], "the model")
     return frame
+
+
+def check_finite(logp: Iterable[float], source: str) -> None:
+    """Check log-probabilities that a model (`source` in the message) gave.
+
+    Raises:
+        BaldroError: one is NaN or infinite.
+    """
+    if not all(map(math.isfinite, logp)):
+        raise BaldroError(
+            "not-finite", f"{source} gives a probability that is NaN or 0; allowed: a model with finite weights"
+        )
 
 
 Groups = list[tuple[int, list[int]]]  # length of the common prefix, and the sequences that begin with it

@@ -44,6 +44,7 @@ NO_NUMBERS = {
     "methods.signature": "which fields a method has: their values are in the id",
     "methods.values": "bounds of fields",
     "models.hub": "the cache of what was downloaded: the commit is in the model's description",
+    "jobs.__init__": "when the garbage collector runs",
     "jobs.training": "calls the loop and writes what it gives",
     "jobs.finished": "keeps a trained model until it is scored",
     "jobs.provenance": "what a result was made from",

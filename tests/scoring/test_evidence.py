@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from refusals import refused
 from transformers import MambaConfig, MambaForCausalLM, MistralConfig, MistralForCausalLM
 
 from baldro import scoring as score
@@ -106,9 +107,7 @@ def test_sections_and_candidates_of_tofu(pair, prompt, tofu):
     assert (taken["tokens"] == 2).any()  # one token and the end
     without = take(pair, prompt, tofu, holdout=None)
     assert "holdout" not in set(without["section"])
-    with pytest.raises(
-        BaldroError, match=r"^unknown split 'holdout01' in the benchmark's table \(did you mean holdout10"
-    ):
+    with refused("unknown-split", "holdout01", "holdout10"):
         take(pair, prompt, tofu, holdout="holdout01")
 
 
@@ -179,7 +178,7 @@ def test_sliding_windows(pair, prompt, tofu, plain):
 def test_a_model_without_keys_and_values_is_refused(pair, prompt, tofu):
     shape = dict(vocab_size=len(pair[1]), hidden_size=16, num_hidden_layers=1, state_size=4)
     model = MambaForCausalLM(MambaConfig(**shape))
-    with pytest.raises(BaldroError, match=r"layers without keys and values .*; allowed: models of attention layers"):
+    with pytest.raises(BaldroError, match="Mamba"):
         take((model, pair[1]), prompt, tofu, evaluate_rows=1)
 
 
@@ -187,19 +186,19 @@ def test_weights_that_are_no_numbers_are_refused(pair, prompt, tofu):
     model, tokenizer = pair
     broken = copy.deepcopy(model)
     torch.nn.init.constant_(broken.model.norm.weight, math.nan)
-    with pytest.raises(BaldroError, match="no number; allowed: a model with finite weights"):
+    with refused("not-finite"):
         take((broken, tokenizer), prompt, tofu, evaluate_rows=1, max_new_tokens=1)
 
 
 def test_too_many_new_tokens_name_their_section(pair, prompt, tofu):
-    with pytest.raises(BaldroError, match=r"^score: section forget: max_new_tokens is 1020; allowed: at most \d+"):
+    with refused("too-many-new-tokens", "section forget", 1020):
         take(pair, prompt, tofu, max_new_tokens=1020)
 
 
 def test_an_answer_without_a_token_names_its_section(pair, prompt, muse):
     empty = muse.copy()
     empty.loc[(empty["split"] == "privleak_holdout") & (empty["index"] == 1), "answer"] = ""
-    with pytest.raises(BaldroError, match=r"^score: section holdout: row 1: the answer of .* has no token") as caught:
+    with pytest.raises(BaldroError, match="section holdout: row 1: ") as caught:
         take(pair, prompt, empty)
     assert "\n" not in str(caught.value)
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from refusals import refused
 
 from baldro.errors import BaldroError
 from baldro.scoring.fluency import clean_probability
@@ -32,12 +33,12 @@ def test_no_texts(tmp_path, save_classifier):
 @pytest.mark.parametrize("labels", [["LABEL_0", "LABEL_1", "LABEL_2"], ["clean", "CLEAN", "noise"]])
 def test_classes_without_one_that_is_clean(tmp_path, labels, save_classifier):
     save_classifier(tmp_path, labels)
-    with pytest.raises(BaldroError, match=r"has the classes .*; allowed: exactly one called clean$"):
+    with refused("no-clean-class", tmp_path, *labels):
         clean_probability(["a"], str(tmp_path))
 
 
 def test_a_place_with_nothing(tmp_path):
-    with pytest.raises(BaldroError, match=r"nowhere: no model there; allowed") as caught:
+    with pytest.raises(BaldroError, match="nowhere") as caught:
         clean_probability(["a"], str(tmp_path / "nowhere"))
     assert "\n" not in str(caught.value)
 
@@ -47,5 +48,5 @@ def test_a_model_that_is_no_classifier(tmp_path, save_classifier):
 
     model, _ = save_classifier(tmp_path)
     DistilBertForMaskedLM(model.config).save_pretrained(tmp_path)
-    with pytest.raises(BaldroError, match=r"its tensors are not those of .*: \d+ missing: .*; allowed: "):
+    with pytest.raises(BaldroError, match="ForSequenceClassification"):
         clean_probability(["a"], str(tmp_path))

@@ -3,6 +3,7 @@
 from argparse import Namespace
 
 import pytest
+from refusals import refused
 
 from baldro import models
 from baldro import scoring as score
@@ -27,19 +28,9 @@ def room(pair, tofu, prompt):
 def test_the_longest_prompt_decides(pair, tofu, prompt):
     described = Description(name="m", prompt=prompt, build=None, starts={})
     given, most = RunInputs(RUN, described, tofu, "x"), room(pair, tofu, prompt)
-    for new, rows in ((most, 0), (most + 1, 0)):
-        options = Namespace(max_new_tokens=new, evaluate_rows=rows)
-        if new == most:
-            training._check_scoring(given, options, *pair)
-            continue
-        with pytest.raises(BaldroError) as before:
-            training._check_scoring(given, options, *pair)
-        with pytest.raises(BaldroError) as late:
-            score.evidence(*pair, prompt, tofu, split="forget10", max_new_tokens=new, label="it")
-        assert str(late.value).removeprefix("it") == str(before.value).removeprefix("the evaluation that will follow")
-        assert str(before.value).endswith(
-            f": max_new_tokens is {new}; allowed: at most {most}, by the model's positions"
-        )
+    training._check_scoring(given, Namespace(max_new_tokens=most, evaluate_rows=0), *pair)
+    with refused("too-many-new-tokens", most + 1, f"at most {most}"):
+        training._check_scoring(given, Namespace(max_new_tokens=most + 1, evaluate_rows=0), *pair)
 
 
 def test_a_special_token_by_its_name_in_a_text(pair, tofu, prompt):
@@ -54,7 +45,5 @@ def test_a_special_token_by_its_name_in_a_text(pair, tofu, prompt):
     records = tofu.copy()
     at = records.index[records["split"] == "forget10_perturbed"][0]
     records.loc[at, "answer"] = "An <image> of it"
-    with pytest.raises(
-        BaldroError, match=rf"section forget: row 0 has token {rows}, and the model's embedding has {rows} rows"
-    ):
+    with pytest.raises(BaldroError, match=rf"section forget: row 0 .*{rows}"):
         score.check_room(model, tokenizer, prompt, records, split="forget10", max_new_tokens=2)

@@ -1,0 +1,43 @@
+"""What a verb imports before it begins: each module that it does not need costs every job its seconds."""
+
+import subprocess
+import sys
+
+import pytest
+
+MODEL = {"torch", "transformers", "accelerate", "tokenizers", "peft", "datasets"}
+TABLES = {"pandas", "pyarrow", "numpy", "scipy", "jinja2"}
+PAGES = {"matplotlib", "nltk", "snakemake"}
+WITHOUT = {
+    "methods": MODEL | TABLES | PAGES | {"pydantic"},
+    "check": MODEL | TABLES | PAGES,
+    "plan": MODEL | TABLES | PAGES,
+    "train": MODEL
+    | TABLES
+    | PAGES,  # notes signals first; then `training`, which loads no model to restore a finished run
+    "training": MODEL | PAGES | {"scipy"},
+    "benchmark": MODEL | PAGES | {"scipy"},
+    "metrics": MODEL | PAGES,
+    "report": MODEL | PAGES,
+    "summary": MODEL | PAGES,
+}
+"""Verb (its module in `baldro.jobs`) -> packages that it must not import. Each also has what those before it import."""
+
+
+@pytest.fixture(scope="module")
+def imported():
+    code = f"""
+import sys
+from importlib import import_module
+import baldro.cli.main
+for verb in {list(WITHOUT)}:
+    import_module(f"baldro.jobs.{{verb}}")
+    print(verb, *set({sorted(WITHOUT["methods"])}) & sys.modules.keys())
+"""
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True)
+    return {verb: set(names) for verb, *names in map(str.split, process.stdout.splitlines())}
+
+
+@pytest.mark.parametrize("verb", WITHOUT)
+def test_a_verb_imports_only_what_it_needs(imported, verb):
+    assert not imported[verb] & WITHOUT[verb]
