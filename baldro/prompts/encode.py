@@ -97,9 +97,8 @@ def encode(
         body = body if keep is None else body[: start + keep]
         start = max(start, 1)
         if start >= len(body):
-            raise BaldroError(
-                "answer-without-token", f"row {i}: the answer of {texts[i][:60]!r} has no token; allowed: at least one"
-            )
+            said = f"row {i}: the answer of {texts[i][:60]!r} has no token that is scored; allowed: at least one"
+            raise BaldroError("no-scored-token", said)
         tail = [] if not end else tail if prompt.chat else [tokenizer.eos_token_id]
         ids = [*body, *tail]
         _check_length(i, ids, longest)

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from refusals import refused
 
 from baldro import models
-from baldro.errors import BaldroError
 from baldro.prompts.encode import Tokens, encode, encode_prompts, few_shot
 from baldro.prompts.render import render
 
@@ -159,11 +158,6 @@ def test_a_sequence_that_is_too_long_names_its_row(tokenizer):
         encode(tokenizer, "{question}\n", pairs, longest=size - 1)
 
 
-def test_an_empty_answer_names_its_row(tokenizer):
-    with refused("answer-without-token", "row 1:"):
-        encode(tokenizer, "{question}\n", [("Who?", "Chika."), ("Who?", "")], longest=99)
-
-
 def test_no_end_of_sequence():
     made = models.build(SHAPE, CORPUS, seed=0)[1]
     made.eos_token = None
@@ -230,9 +224,8 @@ def test_the_first_token_of_a_sequence_is_never_scored(tokenizer, keep):
 @pytest.mark.parametrize("answer", ["", "|"])
 def test_an_answer_of_which_no_token_is_scored(answer):
     other = bare(models.build(SHAPE, CORPUS, seed=0)[1])
-    with pytest.raises(BaldroError, match=r"^row 1: the answer of .* has no token that is scored; allowed") as caught:
+    with refused("no-scored-token", "row 1:"):
         encode(other, "{question}", [("", "Chika."), ("", answer)], longest=99)
-    assert "\n" not in str(caught.value)
 
 
 def test_worked_examples_are_texts(tokenizer):
