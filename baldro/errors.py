@@ -1,7 +1,8 @@
 """The one error a user meets: a single line that says what is wrong, where, and what is allowed."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import wraps
 from typing import ParamSpec, TypeVar
@@ -32,6 +33,19 @@ def unknown(what: str, name: object, allowed: Iterable[object], *, where: str = 
     place = f" in {where}" if where else ""
     code = "-".join(["unknown", *re.findall(r"[a-z]+", what.lower())])
     return BaldroError(code, f"unknown {what} {str(name)!r}{place}{hint}; allowed: {', '.join(names)}")
+
+
+@contextmanager
+def placed(where: str) -> Iterator[None]:
+    """An error within is raised with its place before it: *model tiny (hub:lab/tiny@main): ...*; its code stays.
+
+    Args:
+        where: the file, option or entry that the error is about.
+    """
+    try:
+        yield
+    except BaldroError as error:
+        raise BaldroError(error.code, f"{where}: {error}") from None
 
 
 class OutOfMemory(BaldroError):

@@ -1,1 +1,1 @@
-"""What outlasts a process that is killed: whole-or-nothing files, leases, hashes of contents, lines of progress."""
+"""Work that survives a killed process: files written whole or not at all, leases, signals, hashes of contents, lines of progress."""

@@ -1,4 +1,4 @@
-"""What is in the local files that jobs read: one hash of their names and bytes, which a touch or a copy leaves as it was.
+"""A hash of the local files that jobs read, by names and bytes: a touch or a copy does not change it.
 
 Times cannot tell it: a folder that another one is moved over, or a link that is turned, may be older than what was made of the last.
 The hash of a large file is remembered by its size, times and inode, so that the weights of a model are read once and not in every
@@ -18,18 +18,18 @@ from baldro.durable.files import write_json
 from baldro.errors import BaldroError
 
 MEMORY = Path(".snakemake") / "baldro-contents.json"
-"""Large file -> its stamp and its hash."""
+"""File that keeps the hashes of large files: name -> stamp and hash."""
 LARGE = 2**20
-"""Bytes of a file that is worth remembering."""
+"""Bytes from which a file's hash is kept."""
 LONG = 4 * 10**9
-"""Bytes whose reading is announced: seconds on a local disk, a minute over a network."""
+"""Bytes from which reading is announced: seconds on a local disk, a minute over a network."""
 SETTLED = 3.0
-"""Seconds after which a file that is written again gets another time, on file systems with coarse ones too."""
+"""Seconds after which a file that is written again gets another time, on file systems with coarse times too."""
 TOKENIZER = (".json", ".jinja", ".txt", ".model", ".tiktoken")
 """Endings of configs, tokenizers, their vocabularies and chat templates."""
 WEIGHTS = (".safetensors", ".bin", ".gguf")
 INDEX = ".index.json"
-"""Ending of the list of files that weights are cut into: it belongs to the weights."""
+"""Ending of the index of sharded weights, which belongs to the weights."""
 
 _found: dict[tuple[str, tuple[int, ...]], str] = {}
 """(File, stamp) -> hash, in this process."""
@@ -52,7 +52,7 @@ def model_files(place: Path, *, weights: bool) -> list[Path]:
 
 
 def model_content(place: Path, *, weights: bool) -> str:
-    """`content` of what loading a local model may read; the same wherever it lies."""
+    """`content` of the files that loading a local model may read; the folder's own name does not matter."""
     return content(model_files(place, weights=weights), below=place if place.is_dir() else place.parent)
 
 
@@ -93,7 +93,7 @@ def digests(paths: Iterable[Path]) -> dict[Path, str]:
 
 
 def _key(path: Path) -> tuple[str, tuple[int, ...]]:
-    """What a file is known by: the place that links lead to; size, times and inode."""
+    """Key of a file's hash: the path that links lead to, and its size, times and inode."""
     try:
         info = path.stat()
     except OSError as error:
@@ -110,11 +110,11 @@ def _read(path: Path) -> str:
 
 
 def _unreadable(path: Path, error: OSError) -> BaldroError:
-    return BaldroError(f"{path} cannot be read ({error.strerror}); allowed: a file that is there and that you may read")
+    return BaldroError("not-readable", f"{path} cannot be read ({error.strerror}); allowed: a file of yours")
 
 
 def _memory() -> dict[tuple[str, tuple[int, ...]], str]:
-    """What is remembered; what cannot be read is forgotten, for it can be found out again."""
+    """The hashes that are kept; none if they cannot be read, for they can be computed again."""
     with suppress(OSError, ValueError, TypeError, KeyError):
         return {
             (path, tuple(kept["stamp"])): kept["sha256"]
@@ -124,7 +124,7 @@ def _memory() -> dict[tuple[str, tuple[int, ...]], str]:
 
 
 def _remember(more: dict[tuple[str, tuple[int, ...]], str]) -> None:
-    """Add to what is remembered, without the files that are gone."""
+    """Keep more hashes, and drop those of files that are gone."""
     if not more or not MEMORY.parent.is_dir():
         return
     known = {**_memory(), **more}

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from baldro.errors import BaldroError
+from baldro.errors import BaldroError, placed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +41,7 @@ def whole(path: Path, *, check: Callable[[], None] | None = None) -> Iterator[Pa
         if check:
             check()  # that another process took the place away explains the error
         raise BaldroError(
-            f"{path} cannot be written ({error.strerror or error}); allowed: a place in a folder of yours"
+            "not-writable", f"{path} cannot be written ({error.strerror or error}); allowed: a folder of yours"
         ) from None
     finally:
         remove(beside)
@@ -65,7 +65,7 @@ def remove(path: Path) -> None:
 
 
 def link(source: Path, target: Path) -> None:
-    """A second name for a file, or for every file of a folder: no more disk; a copy where the file system has no such names."""
+    """Hard links to a file, or to every file of a folder, which take no more disk; copies where the file system has no links."""
     if source.is_dir():
         target.mkdir()
         for path in source.iterdir():
@@ -94,7 +94,7 @@ MARKS = {
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
-"""What stands at the head of a text in another Unicode encoding; UTF-32's little-endian mark begins with UTF-16's."""
+"""Byte-order mark -> encoding; UTF-32's little-endian mark begins with UTF-16's, so it comes first."""
 
 
 def read_text(path: Path, *, what: str = "a text in UTF-8") -> str:
@@ -109,22 +109,22 @@ def read_text(path: Path, *, what: str = "a text in UTF-8") -> str:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise BaldroError(f"{path}: cannot be read ({error.strerror}); allowed: {what}") from None
+        raise BaldroError("not-readable", f"{path}: cannot be read ({error.strerror}); allowed: {what}") from None
     other = next((name for mark, name in MARKS.items() if data.startswith(mark)), None)
     if other or b"\0" in data[:4]:  # UTF-16 without a mark: every other byte of a plain text is none
-        raise BaldroError(f"{path}: is in {other or 'UTF-16, it seems'}; allowed: {what}, saved as UTF-8")
+        raise BaldroError("not-utf-8", f"{path}: is in {other or 'UTF-16, it seems'}; allowed: {what}, saved as UTF-8")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         place = f"{path}:{data.count(10, 0, error.start) + 1}"
         raise BaldroError(
-            f"{place}: byte 0x{data[error.start]:02x} is not UTF-8, so the file has another encoding; allowed: {what}, saved as UTF-8"
+            "not-utf-8", f"{place}: byte 0x{data[error.start]:02x} is not UTF-8; allowed: {what}, saved as UTF-8"
         ) from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object from its keys and values (`object_pairs_hook`), of which json.loads would keep the last of each key.
+    """A JSON object from its pairs (`object_pairs_hook`), in which no key stands twice; json.loads alone would keep the last.
 
     Raises:
         BaldroError: a key that stands twice.
@@ -132,49 +132,51 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise BaldroError(f"key {key!r} stands twice; allowed: once")
+            raise BaldroError("key-stands-twice", f"key {key!r} stands twice; allowed: once")
         found[key] = value
     return found
 
 
 def read_json(path: Path) -> Any:
-    """The value of a JSON file; one that is not there or cut short is an error."""
+    """Read a JSON file; a missing one, or one that is cut short, is an error."""
     if not path.exists():
-        raise BaldroError(f"{path} is not there; allowed: a file that an earlier verb wrote")
+        raise BaldroError("file-missing", f"{path} is not there; allowed: a file that an earlier verb wrote")
     try:
         return json.loads(read_text(path, what="JSON in UTF-8"))
     except json.JSONDecodeError as error:
-        raise BaldroError(f"{path}:{error.lineno}: not JSON ({error.msg}); is the file cut short?") from None
+        raise BaldroError(
+            "not-json", f"{path}:{error.lineno}: not JSON ({error.msg}); is the file cut short?"
+        ) from None
 
 
 def parse_json(text: str, *, what: str) -> dict[str, Any]:
-    """The JSON object in an option."""
+    """Read the JSON object in a command line's option."""
     try:
-        value = json.loads(text, object_pairs_hook=once)
+        with placed(what):
+            value = json.loads(text, object_pairs_hook=once)
     except json.JSONDecodeError as error:
-        raise BaldroError(f"{what} is not JSON ({error.msg}): {text[:60]!r}; allowed: a JSON object") from None
-    except BaldroError as error:
-        raise BaldroError(f"{what}: {error}") from None
+        said = f"{what} is not JSON ({error.msg}): {text[:60]!r}; allowed: a JSON object"
+        raise BaldroError("not-json", said) from None
     if not isinstance(value, dict):
-        raise BaldroError(f"{what} is {type(value).__name__}; allowed: a JSON object")
+        raise BaldroError("not-a-json-object", f"{what} is {type(value).__name__}; allowed: a JSON object")
     return value
 
 
 def read_table(path: Path) -> "pd.DataFrame":
-    """A parquet file; one that is not there or cut short is an error."""
+    """Read a parquet file; a missing one, or one that is cut short, is an error."""
     import pandas as pd
     import pyarrow as pa
 
     try:
         return pd.read_parquet(path)
     except FileNotFoundError:
-        raise BaldroError(f"{path} is not there; allowed: a file that an earlier verb wrote") from None
+        raise BaldroError("file-missing", f"{path} is not there; allowed: a file that an earlier verb wrote") from None
     except (OSError, pa.ArrowException) as error:
-        raise BaldroError(f"{path}: not a parquet file ({error}); is the file cut short?") from None
+        raise BaldroError("not-parquet", f"{path}: not a parquet file ({error}); is the file cut short?") from None
 
 
 def _flush(path: Path) -> None:
-    """Onto the disk, whatever happens to the machine: a file, or a folder and all in it."""
+    """Write a file, or a folder and all in it, from memory to the disk."""
     if path.is_dir():
         for each in path.iterdir():
             _flush(each)
@@ -193,7 +195,7 @@ def _sync(path: Path) -> None:
 
 
 def _rename(beside: Path, path: Path) -> None:
-    """Take the name; a folder that has it gives it up at once, not file by file."""
+    """Rename `beside` to `path`; an old folder of that name is moved away first, not emptied file by file."""
     old = beside.with_suffix(".old.part")
     if path.is_dir():
         path.replace(old)

@@ -1,4 +1,4 @@
-"""What ends a process before its work is done: a signal that asks it to stop, or a newer process that has taken its folder over.
+"""Why a process ends before its work is done: a signal asks it to stop, or a newer process has taken its folder over.
 
 Nothing here changes a number, and nothing heavy is imported: a verb notes signals before it loads anything.
 """
@@ -19,15 +19,15 @@ from baldro.durable.files import sweep, whole
 from baldro.errors import BaldroError
 
 SIGNALS = (signal.SIGUSR1, signal.SIGTERM)
-"""Some minutes before a job's time limit; and at a preemption, a cancellation and the limit itself."""
+"""SIGUSR1 comes some minutes before a job's time limit; SIGTERM at a preemption, a cancellation and the limit itself."""
 
 
 class Interrupted(BaldroError):
-    """Asked to stop; what was done so far is kept."""
+    """The process was asked to stop; its work so far is kept."""
 
 
 class Superseded(BaldroError):
-    """A newer process does the same work: this one must not write any more."""
+    """A newer process does the same work, so this one must not write any more."""
 
 
 class Stop:
@@ -61,7 +61,7 @@ class Stop:
             Interrupted: *interrupted by SIGTERM before training began*.
         """
         if self.asked:
-            raise Interrupted(f"interrupted by {self.asked} {when}")
+            raise Interrupted("stopped-by-signal", f"interrupted by {self.asked} {when}")
 
 
 class Lease:
@@ -83,12 +83,12 @@ class Lease:
         self.file: Path | None = None
         self.token = ""
         self.taken = 0
-        """When, in ns, by the clock of the file system."""
+        """Time at which it was taken, in ns, by the clock of the file system."""
         self.looked = time.monotonic()
 
     @classmethod
     def take(cls, folder: Path, *, alone: str = "") -> "Lease":
-        """The lease of a folder, from now on this process's; that of one file in it, if others may be written by others at the same time.
+        """Take the lease of a folder, or of one file in it, if other processes may write its other files at the same time.
 
         Args:
             alone: that file's name.
@@ -125,7 +125,7 @@ class Lease:
         if self.file is None or (found := self._found()) == self.token:
             return
         now = f"now belongs to {_owner(found)}" if found else f"was taken over and finished ({self.file} is gone)"
-        raise Superseded(f"{self.place} {now}; this process stops without writing")
+        raise Superseded("taken-over", f"{self.place} {now}; this process stops without writing")
 
     def look(self) -> None:
         """As `check`, but at most once a second: for a loop of short steps."""
@@ -134,7 +134,7 @@ class Lease:
 
     @contextmanager
     def whole(self, path: Path) -> Iterator[Path]:
-        """As `files.whole`, for a path that the lease guards: checked before and after writing; what others left half-written goes."""
+        """As `files.whole`, with the lease checked before and after writing; parts that killed processes left are removed."""
         self.check()
         sweep(path, before=self.taken)
         with whole(path, check=self.check) as beside:
@@ -153,7 +153,7 @@ class Lease:
 
 
 def _owner(token: str) -> str:
-    """`job 812 on n2, pid 33`, or what can be said."""
+    """The owner in words, *job 812 on n2, pid 33*, as far as the token says."""
     try:
         found = json.loads(token)
         job = f"job {found['job']}" if found["job"] else "another process"

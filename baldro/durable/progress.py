@@ -1,4 +1,4 @@
-"""One calm line every few seconds: where a job is, how fast, how long it still takes. The same in a terminal, a pipe and a log."""
+"""One line every few seconds: how far a job is, how fast, how long it still takes. The same in a terminal, a pipe and a log."""
 
 import sys
 import time
@@ -12,7 +12,7 @@ def clock(seconds: float) -> str:
 
 
 class Progress:
-    """Counts what is done of a job and says so.
+    """Counts finished units of a job and prints lines.
 
     Args:
         label: what the job is, e.g. `train fictional--tiny--forget10--npo`.
@@ -28,11 +28,11 @@ class Progress:
         self.done = self.first = self.tokens = 0
 
     def resume(self, done: int) -> None:
-        """Work that an earlier process did; it does not count for the speed."""
+        """Start from the units that an earlier process did, which do not count for the speed."""
         self.done = self.first = done
 
     def advance(self, *, tokens: int = 0, note: str = "") -> None:
-        """One unit more; prints a line if the last one is old enough."""
+        """Count one unit more; print a line if the last one is `every` seconds old."""
         self.done += 1
         self.tokens += tokens
         now = time.monotonic()

@@ -7,30 +7,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from baldro.errors import BaldroError
+from baldro.errors import BaldroError, placed, unknown
 from baldro.methods.declared import Declared, declared
 
 Specs = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Objective:
-    """What the grid must know of an objective."""
+class Method:
+    """Facts about every method."""
 
     label: str
-    """Its name in tables."""
+    """Its name in tables; empty for the variant base."""
+    fields: Specs = field(default_factory=dict)
+    """Its own hyperparameters."""
+    declared: Declared | None = None
+    """Its module."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective(Method):
+    """Facts about an objective."""
+
     retains: bool = False
     """True if a retain loss is added."""
     needs: tuple[str, ...] = ()
-    """Of the model before unlearning: reference, reference_logits, activations; other answers: idk, alternates."""
+    """Needs of its loss: of the model before unlearning (reference, reference_logits, activations), or other answers (idk, alternates)."""
     tokens: bool = False
     """True if its loss is a mean over tokens, so that tokens can be reweighted, or averaged over the batch (forget_normalisation)."""
-    fields: Specs = field(default_factory=dict)
-    """Its own hyperparameters."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Usual values of fields that are not its own."""
-    declared: Declared | None = None
-    """Its module."""
 
     @property
     def answers(self) -> str | None:
@@ -39,41 +45,29 @@ class Objective:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Variant:
-    """What the grid must know of a robust variant."""
+class Variant(Method):
+    """Facts about a robust variant."""
 
-    label: str
-    """Its name in tables; empty for base."""
-    fields: Specs
-    """Its own hyperparameters."""
     also: tuple[str, ...] = ()
     """Further fields that matter with it."""
     ranks: bool = False
     """True if most of its weights are 0: a forward pass without gradients finds the others."""
     online: bool = False
-    """True if its weights can be found on the way, by an online softmax."""
+    """True if its weights can be found during the backward passes, by an online softmax."""
     uniform: bool = False
     """True if its weights are known before the losses."""
-    declared: Declared
-    """Its module."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Combiner:
-    """What the grid must know of a combiner."""
+class Combiner(Method):
+    """Facts about a combiner."""
 
-    label: str
-    """Its name in tables."""
-    fields: Specs
-    """Its own hyperparameters."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Usual values of fields that are not its own."""
     memory: str
-    """What it holds beside weights, optimiser and one gradient."""
+    """Memory that it takes beside weights, optimiser and one gradient, in words."""
     kind: str
-    """What its function gives: update, multiplier or penalty."""
-    declared: Declared
-    """Its module."""
+    """What its function returns: update, multiplier or penalty."""
 
 
 NEEDS = ("reference", "reference_logits", "activations", "idk", "alternates")
@@ -81,13 +75,13 @@ ANSWERS = ("idk", "alternates")
 
 
 def _made(make: type, found: Declared, usual: Mapping[str, Any], **facts: Any) -> Any:
-    """A method from what its decorator says; `usual` is what it says unless told otherwise."""
-    told = {name: value for name, value in found.options.items() if value is not None}
+    """A method of class `make`: its decorator's options, `usual` ones where the decorator has none, and `facts`."""
+    options = {name: value for name, value in found.options.items() if value is not None}
     try:
-        return make(fields=found.fields, declared=found, **facts, **{**usual, **told})
+        return make(fields=found.fields, declared=found, **facts, **{**usual, **options})
     except TypeError as error:
         raise BaldroError(
-            f"{found.place}: {found.name}: {error}; allowed: the options that its decorator has"
+            "wrong-decorator-options", f"{found.place}: {error}; allowed: the options of its decorator"
         ) from None
 
 
@@ -95,16 +89,18 @@ def _objective(found: Declared) -> Objective:
     made = _made(Objective, found, {"retains": True}, tokens=found.function == "token_loss")
     wrong = [need for need in made.needs if need not in NEEDS]
     if wrong:
-        raise BaldroError(f"{found.place}: objective {found.name} needs {wrong[0]!r}; allowed: {', '.join(NEEDS)}")
+        with placed(found.place):
+            raise unknown("need", wrong[0], NEEDS, where=f"objective {found.name}")
     if "activations" in made.needs and "rmu_layer" not in made.fields:
         raise BaldroError(
-            f"{found.place}: objective {found.name} needs activations; allowed: with a field rmu_layer, as rmu"
+            "need-without-field",
+            f"{found.place}: needs activations, but has no field rmu_layer; allowed: with it, as rmu",
         )
     return made
 
 
 NO_OBJECTIVE = Objective(label="")
-"""Of a run that forgets nothing."""
+"""The objective of a run that forgets nothing."""
 OBJECTIVES: dict[str, Objective] = {
     name: _objective(found) for name, found in declared("objectives", "objective").items()
 }
@@ -128,7 +124,8 @@ def own_fields() -> dict[str, Mapping[str, Any]]:
             for own, spec in method.fields.items():
                 if found.setdefault(own, spec) != spec:
                     raise BaldroError(
-                        f"{owner[own]} and {name} have a field {own} and differ in it; allowed: one meaning a name"
+                        "field-means-two-things",
+                        f"{owner[own]} and {name} differ in field {own}; allowed: one meaning a name",
                     )
                 owner.setdefault(own, name)
     for variant in VARIANTS.values():
@@ -136,7 +133,8 @@ def own_fields() -> dict[str, Mapping[str, Any]]:
             name = f"retain_{own}"
             if name in owner:
                 raise BaldroError(
-                    f"{owner[name]} has a field {name}, which is {own} of the retain batch; allowed: another name"
+                    "field-means-two-things",
+                    f"{owner[name]}: {name} is {own} of the retain batch; allowed: another name",
                 )
             found[name] = {**spec, "text": f"As {own}, for the retain batch."}
     return found
@@ -156,4 +154,4 @@ INSTEAD = {
     "dpo": "idkdpo (answers that say I do not know) or altpo (other answers, given as data)",
     "loku": "ihl with lora_start: fila",
 }
-"""Names of methods that are told otherwise here."""
+"""A method's other names -> how it is written here."""

@@ -21,29 +21,29 @@ GIVES = {
     "variant": ("weights",),
     "combiner": ("update", "multiplier", "penalty"),
 }
-"""Decorator -> names of functions that it may mark; the name says what the function gives."""
+"""Decorator -> names of functions that it may mark; the name says what the function returns."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Declared:
-    """A method, as its module has it."""
+    """A method, as its module declares it."""
 
     name: str
-    """The module's, with - for _."""
+    """The module's name, with - for _."""
     place: str
     """File and line of its function."""
     function: str
-    """The decorated function's, which says what it gives."""
+    """Name of the decorated function, which says what it returns."""
     options: Mapping[str, Any]
-    """What the decorator says."""
+    """Arguments of the decorator."""
     fields: Mapping[str, Mapping[str, Any]]
     """Field -> kind, default, bounds or choices, text."""
     source: str
-    """What it is and where it comes from: the first paragraph of the module's docstring."""
+    """The method and its paper: the first paragraph of the module's docstring."""
     formula: str
     """The first paragraph of the function's docstring."""
     cost: str
-    """What a step costs beyond the usual, or empty."""
+    """Cost of a step beyond the usual, in words; empty if there is none."""
 
 
 @cache
@@ -61,9 +61,7 @@ def _read(path: Path, decorator: str) -> Declared | None:
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
-        raise BaldroError(
-            f"{path}:{error.lineno}: not Python ({error.msg}); allowed: a module with @{decorator}"
-        ) from None
+        raise BaldroError("not-python", f"{path}:{error.lineno}: not Python ({error.msg}); allowed: a module") from None
     node = next((node for node in tree.body if _marked(node, decorator)), None)
     if node is None:
         return None
@@ -75,9 +73,10 @@ def _read(path: Path, decorator: str) -> Declared | None:
         fields = fields_of(node, text)
     except (ValueError, KeyError, AttributeError, SyntaxError) as error:
         raise BaldroError(
+            "method-not-readable",
             f"{path}:{node.lineno}: {node.name} cannot be read ({error}); allowed: @{decorator}(label=...) with literals on a function "
             f'{" or ".join(GIVES[decorator])}, and keyword-only fields such as mine_beta: Annotated[float, "> 0"] = 1.0, each with a line '
-            "under Args"
+            "under Args",
         ) from None
     cost = re.search(r"^Cost:\s*(.+?)(?:\n\n|\Z)", text, re.MULTILINE | re.DOTALL)
     return Declared(
@@ -93,13 +92,13 @@ def _read(path: Path, decorator: str) -> Declared | None:
 
 
 def _marked(node: ast.stmt, decorator: str) -> bool:
-    """Whether it is a function, or what should have been one, with the decorator, called or not."""
+    """Whether a statement is a function or class with the decorator, called or not."""
     marks = [one.func if isinstance(one, ast.Call) else one for one in getattr(node, "decorator_list", ())]
     return any(isinstance(mark, ast.Name) and mark.id == decorator for mark in marks)
 
 
 def _check_place(path: Path, tree: ast.Module, node: ast.stmt, decorator: str) -> None:
-    """The file's name, and the one function in it that the room asks for, which is found by its name when it is run."""
+    """Check the file's name, and that exactly one function in it is marked and named as the room asks."""
     if not re.fullmatch(WORD, path.stem) or "-" in path.stem:
         raise ValueError(f"{path.name} is no name for a method, such as mine_too.py")
     if not isinstance(node, ast.FunctionDef) or node.name not in GIVES[decorator]:

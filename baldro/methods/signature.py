@@ -87,4 +87,4 @@ def _arguments(text: str) -> dict[str, str]:
             found[match[1]] = match[2]
         elif found and line.startswith((" ", "\t")):
             found[list(found)[-1]] += f" {line.strip()}"
-    return {name: told[:1].upper() + told[1:] for name, told in found.items()}
+    return {name: line[:1].upper() + line[1:] for name, line in found.items()}

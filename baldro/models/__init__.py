@@ -1,4 +1,4 @@
-"""Name -> model and tokenizer, checked; and the one forward pass that all share.
+"""Place -> model and tokenizer, checked; and the forward pass that training and scoring share.
 
 A file a part: where a model comes from (`places`), one from scratch (`scratch`), whether a checkpoint is its model's (`checkpoint`),
 what is known of a model before it is used (`description`), its output head (`heads`), the forward pass (`forward`).

@@ -30,14 +30,16 @@ from baldro.errors import BaldroError
 from baldro.models import hub
 
 HARMLESS = re.compile(r"(rotary_emb\.inv_freq|position_ids|\.(attn|attention)\.(masked_)?bias)$")
-"""Tensors of old checkpoints that are computed anew: rotary frequencies, positions, causal masks."""
+"""Tensors that old checkpoints hold and models compute: rotary frequencies, positions, causal masks."""
 SHOWN = 3
-"""Names in an error."""
+"""Most names that an error lists."""
+ALLOWED = "allowed: a checkpoint whose tensors have the names and shapes of its model"
+ATTENTION = "allowed: models of attention layers"
 
 
 @contextmanager
 def one_line(source: object, more: str = "") -> Iterator[None]:
-    """What transformers raises of a checkpoint that it cannot load, as one line; `more` is allowed, too."""
+    """A block in which an error of transformers about a checkpoint becomes one line; `more` is added to what is allowed."""
     broken = (OSError, ValueError, ImportError, RuntimeError, SafetensorError, StrictDataclassError)
     pickled = (LookupError, EOFError, UnpicklingError, struct.error)  # of a file that is cut anywhere
     try:
@@ -46,8 +48,9 @@ def one_line(source: object, more: str = "") -> Iterator[None]:
         raise
     except (*broken, *pickled, hub.no_connection()) as error:
         raise BaldroError(
+            "model-not-loadable",
             f"{source}: cannot be loaded: {' '.join(str(error).split())}; allowed: a transformers folder, a GGUF file, or a reachable "
-            f"hub repository{more}"
+            f"hub repository{more}",
         ) from error
 
 
@@ -55,14 +58,14 @@ def one_line(source: object, more: str = "") -> Iterator[None]:
 
 
 def check_folder(folder: Path) -> None:
-    """`check_tensors` of a folder with its own config."""
+    """Run `check_tensors` on a folder with its own config."""
     with one_line(folder):
         config = AutoConfig.from_pretrained(folder)
     check_tensors(folder, config)
 
 
 def check_tensors(folder: Path, config: Any) -> None:
-    """Whether a folder's tensors are those of the model that its config describes. Only headers are read.
+    """Check that a folder's tensors are those of the model that its config describes. Only headers are read.
 
     Raises:
         BaldroError: tensors that are missing, too many or of another shape; adapters beside the model; a file that is cut short.
@@ -70,8 +73,8 @@ def check_tensors(folder: Path, config: Any) -> None:
     hub.check_no_adapters((path.name for path in folder.iterdir()), folder)
     if getattr(config, "quantization_config", None) is not None:
         return  # its loader rewrites the model; `load` looks at what that says
+    options = dict(config=config, device_map="meta", dtype=torch.float32)
     with one_line(folder):
-        options = dict(config=config, device_map="meta", dtype=torch.float32)
         load(architecture(config), folder, None, state_dict=headers(folder), **options)
 
 
@@ -87,15 +90,12 @@ def architecture(config: Any) -> Any:
 
 
 def headers(folder: Path) -> dict[str, Tensor]:
-    """Name -> a tensor of that shape without content, of each tensor in the files that transformers would load."""
+    """Name -> a tensor of the same shape without content, for each tensor that transformers would load."""
     first = hub.weights_file([path.name for path in folder.iterdir()])
     if first is None:
-        raise BaldroError(f"{folder}: no weights there; allowed: {' or '.join(hub.WEIGHTS[::2])}, whole or in shards")
+        raise BaldroError("no-weights", f"{folder} has no weights; allowed: {' or '.join(hub.WEIGHTS[::2])}")
     files = hub.shards(folder / first) if first.endswith(".index.json") else [first]
-    found: dict[str, Tensor] = {}
-    for file in files:
-        found |= _header(folder / file)
-    return found
+    return {name: tensor for file in files for name, tensor in _header(folder / file).items()}
 
 
 def _header(file: Path) -> dict[str, Tensor]:
@@ -112,7 +112,7 @@ def _header(file: Path) -> dict[str, Tensor]:
 
 
 def load(factory: Any, source: object, place: Any, **options: Any) -> nn.Module:
-    """`factory.from_pretrained(place)`, whose every tensor must then be from the checkpoint.
+    """Call `factory.from_pretrained(place)` and check that every tensor is from the checkpoint.
 
     Raises:
         BaldroError: tensors that are missing, too many or of another shape, with their names and number.
@@ -127,37 +127,25 @@ def load(factory: Any, source: object, place: Any, **options: Any) -> nn.Module:
             if not unfit:
                 raise
             raise BaldroError(
-                f"{source}: the parts of {_some(unfit)} are not all there or do not fit together; {ALLOWED}"
+                "tensors-do-not-fit", f"{source}: parts of {_some(unfit)} are missing or do not fit together; {ALLOWED}"
             ) from error
     if getattr(model, "_hf_peft_config_loaded", False):  # from the hub: their folder was never looked at
         hub.check_no_adapters(hub.ADAPTERS[:1], source)
-    check_info(info, type(model).__name__, source)
+    _check_info(info, type(model).__name__, source)
     return model
 
 
-ALLOWED = "allowed: a checkpoint whose tensors have the names and shapes of its model"
-
-
-def check_info(info: Mapping[str, Any], name: str, source: object) -> None:
-    """Whether transformers took all of a model, and nothing else, from a checkpoint.
-
-    Args:
-        info: what `from_pretrained` says of missing, unexpected and mismatched tensors.
-        name: the model's class.
-
-    Raises:
-        BaldroError: it did not.
-    """
-    missing = sorted(info["missing_keys"])
-    surplus = sorted(key for key in info["unexpected_keys"] if not HARMLESS.search(key))
-    unfit = sorted(f"{key} {tuple(is_)} instead of {tuple(wanted)}" for key, is_, wanted in info["mismatched_keys"])
-    parts = [
-        f"{len(names)} {what}: {_some(names)}"
-        for names, what in ((missing, "missing"), (surplus, "unexpected"), (unfit, "of another shape"))
-        if names
-    ]
-    if parts:
-        raise BaldroError(f"{source}: its tensors are not those of {name}: {'; '.join(parts)}; {ALLOWED}")
+def _check_info(info: Mapping[str, Any], name: str, source: object) -> None:
+    """Check that a checkpoint has all tensors of a model and no others, by what `from_pretrained` reports."""
+    found = {
+        "missing": info["missing_keys"],
+        "unexpected": [key for key in info["unexpected_keys"] if not HARMLESS.search(key)],
+        "of another shape": [f"{key} {tuple(a)} instead of {tuple(b)}" for key, a, b in info["mismatched_keys"]],
+    }
+    if parts := [f"{len(names)} {what}: {_some(sorted(names))}" for what, names in found.items() if names]:
+        raise BaldroError(
+            "tensors-do-not-fit", f"{source}: its tensors are not those of {name}: {'; '.join(parts)}; {ALLOWED}"
+        )
 
 
 def _some(names: Sequence[str]) -> str:
@@ -166,30 +154,30 @@ def _some(names: Sequence[str]) -> str:
 
 @contextmanager
 def _reported() -> Iterator[list[str]]:
-    """What transformers reports of a checkpoint in a table of many lines, kept from the screen: the error says it in one."""
+    """A list of transformers' reports on a checkpoint, tables of many lines, which are not printed: the error says it in one."""
     lines: list[str] = []
 
-    def told(record: logging.LogRecord) -> bool:
-        report = "LOAD REPORT" in record.getMessage() or "checkpoint seem corrupted" in record.getMessage()
-        if report:
-            lines.append(record.getMessage())
+    def other(record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if report := "LOAD REPORT" in text or "checkpoint seem corrupted" in text:
+            lines.append(text)
         return not report
 
     handlers = transformers.utils.logging.get_logger("transformers").handlers
     for handler in handlers:
-        handler.addFilter(told)
+        handler.addFilter(other)
     try:
         yield lines
     finally:
         for handler in handlers:
-            handler.removeFilter(told)
+            handler.removeFilter(other)
 
 
 # What a config says --------------------------------------------------------------------------------------------------
 
 
 def attention_cache(config: Any, name: str) -> DynamicCache:
-    """A cache of the layers that a model has, sliding windows included.
+    """An empty cache for the layers of a model, sliding windows included.
 
     Raises:
         BaldroError: a layer keeps a running state instead of keys and values: padding would be in it.
@@ -198,27 +186,27 @@ def attention_cache(config: Any, name: str) -> DynamicCache:
     for layer in cache.layers:
         if not isinstance(layer, DynamicLayer) or isinstance(layer, LinearAttentionCacheLayerMixin):
             raise BaldroError(
-                f"{name} has layers without keys and values ({type(layer).__name__}); allowed: models of attention layers"
+                "not-only-attention", f"{name} has layers without keys and values ({type(layer).__name__}); {ATTENTION}"
             )
     return cache
 
 
 def check_layers(config: Any) -> None:
-    """Whether a model is of attention layers only: a state-space model, or one with linear attention, is not.
+    """Check that a model has attention layers only, not state-space layers or linear attention.
 
     Raises:
         BaldroError: it is not.
     """
     found = architecture(config)
     if found.__name__.endswith("ForSequenceClassification"):
-        raise BaldroError(f"{found.__name__} is a classifier; allowed: causal language models")
+        raise BaldroError("not-a-language-model", f"{found.__name__} is a classifier; allowed: causal language models")
     attention_cache(config, found.__name__)
     if getattr(found, "_is_stateful", False):
-        raise BaldroError(f"{found.__name__} keeps a running state; allowed: models of attention layers")
+        raise BaldroError("not-only-attention", f"{found.__name__} keeps a running state; {ATTENTION}")
 
 
 def check_vocabulary(config: Any, tokenizer: Any, prompt: str) -> None:
-    """Whether every token that a text can become has a row in the model's embedding.
+    """Check that every token that a text can contain has a row in the model's embedding.
 
     Special tokens that no text of ours holds (an unused padding or image token, as published tokenizers have) may lie beyond it: one that
     does not begin or end a text, and stands neither in the prompt nor in the chat template.
@@ -238,6 +226,7 @@ def check_vocabulary(config: Any, tokenizer: Any, prompt: str) -> None:
     if met:
         shown = _some([f"{token!r} ({beyond[token]})" for token in met])
         raise BaldroError(
+            "token-beyond-embedding",
             f"{len(met)} tokens of the tokenizer lie beyond the model's embedding of {rows} rows: {shown}; allowed: the tokenizer that "
-            "the model was trained with, or a model whose embedding was resized"
+            "the model was trained with, or a model whose embedding was resized",
         )

@@ -1,4 +1,4 @@
-"""Definition -> what a model is and whether it can be used, before anything is trained on it."""
+"""A model's definition -> its places and prompt, checked before anything is trained."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from transformers import AutoConfig
 
 from baldro.durable.contents import model_content
-from baldro.errors import BaldroError
+from baldro.errors import BaldroError, placed
 from baldro.models import checkpoint, hub
 from baldro.models.places import from_place, positions_of, tokenizer
 from baldro.models.scratch import POSITIONS
@@ -18,12 +18,13 @@ from baldro.records.model import Description
 
 
 def describe(name: str, definition: Mapping[str, Any], *, new_tokens: int = 0) -> Description:
-    """Where a model's parts come from, every place looked up and the prompt tried, before anything is trained on it.
+    """Look up every place of a model, try its prompt and check its parts, before anything is trained on it.
 
     Args:
         new_tokens: the longest continuation that will be asked of it, which must fit its positions.
 
-    Returns: a branch or tag of the hub is the commit that it leads to now, so that every job takes the same weights, however it moves.
+    Returns: the description, in which a branch or tag of the hub is the commit that it leads to now, so that every job takes the same
+        weights.
     """
     found = {part: resolve(places, what=f"model {name} ({part})") for part, places in parts(definition).items()}
     starts = {part: str(source) for part, source in found.items()}
@@ -40,15 +41,11 @@ def describe(name: str, definition: Mapping[str, Any], *, new_tokens: int = 0) -
     rendered = {}
     for part, start in starts.items():
         place = str(coder_source or start)
-        try:
+        with placed(f"model {name} ({place})"):
             coder = tokenizer(place)
             rendered[part], notes = try_prompt(coder, prompt)
-        except BaldroError as error:
-            raise BaldroError(f"model {name} ({place}): {error}") from None
-        try:
+        with placed(f"model {name} ({start})"):
             check(start, coder, prompt, new_tokens=new_tokens)
-        except BaldroError as error:
-            raise BaldroError(f"model {name} ({start}): {error}") from None
         for note in notes:
             print(f"model {name} ({place}): {note}")
     return Description(
@@ -71,23 +68,24 @@ def _settled(source: Source) -> str:
 def _check_built(name: str, prompt: Prompt, others: list[str]) -> None:
     if "{question}" not in prompt.text:
         raise BaldroError(
-            f"model {name}: prompt {prompt.text!r}; allowed for a model built from scratch: text with {{question}} in it"
+            "prompt-without-question",
+            f"model {name}: prompt {prompt.text!r}; allowed with build: text with {{question}} in it",
         )
     if others:
         raise BaldroError(
-            f"model {name}: {others[0]} is not for a model built from scratch, which has no chat template and makes its own tokenizer; "
-            "allowed: with source, or target and retain"
+            "not-for-built-models",
+            f"model {name}: {others[0]} is not for a model built from scratch; allowed: with source, or target and retain",
         )
 
 
 def _contents(name: str, definition: Mapping[str, Any]) -> dict[str, str]:
-    """Part, or `tokenizer` -> a hash of the local files that a prompt depends on; nothing of the hub, which has commits."""
+    """Part, or `tokenizer` -> a hash of the local files that a prompt depends on; parts on the hub have commits instead."""
     found = {part: resolve(places, what=f"model {name} ({part})") for part, places in described(definition).items()}
     return {part: model_content(source.path, weights=False) for part, source in found.items() if source.path}
 
 
 def check(start: str, tokenizer: Any, prompt: Prompt, *, new_tokens: int = 0) -> None:
-    """What can be known of a place before its weights are read: kind of layers, positions, vocabulary; of weights that are here, tensors.
+    """Check what is known before weights are read: kind of layers, positions, vocabulary; of local weights also the tensors' shapes.
 
     Those on the hub are looked at when they are downloaded.
 
@@ -104,7 +102,7 @@ def check(start: str, tokenizer: Any, prompt: Prompt, *, new_tokens: int = 0) ->
 
 
 def check_room(most: int, new_tokens: int, what: str = "") -> None:
-    """Whether a prompt and what it is continued by can fit.
+    """Check that a prompt and its continuation can fit the model's positions.
 
     Args:
         most: the model's positions.
@@ -116,5 +114,6 @@ def check_room(most: int, new_tokens: int, what: str = "") -> None:
     """
     if new_tokens >= most:
         raise BaldroError(
-            f"{what}max_new_tokens is {new_tokens}, and the model has {most} positions, for prompts too; allowed: at most {most - 1}"
+            "too-few-positions",
+            f"{what}max_new_tokens is {new_tokens}, of {most} positions for prompts too; allowed: at most {most - 1}",
         )

@@ -1,4 +1,4 @@
-"""The one forward pass that all share: hidden states of what predicts an answer token, and what is made of them through the output head.
+"""The forward pass that training and scoring share: hidden states that predict answer tokens, and functions of their logits.
 
 Shape legend: B samples, L positions, T answer tokens of the longest answer, N answer tokens of all samples, H width, V vocabulary.
 """
@@ -20,7 +20,7 @@ HEAD_ELEMENTS = 2**26
 
 
 def hidden_and_targets(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """One forward pass of the body; only what predicts an answer token goes on.
+    """One forward pass of the body; positions that predict no answer token are left out.
 
     Returns:
         hidden (N, H), target ids (N,), and mask (B, T): True where sample b has a t-th answer token, row by row the order of N.
@@ -34,7 +34,7 @@ def hidden_and_targets(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, 
 
 @contextmanager
 def activations_behind(model: nn.Module, layer: int | None) -> Iterator[list[Tensor]]:
-    """A list that a forward pass within fills with the hidden states behind a layer, (B, L, H); it stays empty if `layer` is None.
+    """A list to which each forward pass in the block adds the hidden states behind a layer, (B, L, H); empty if `layer` is None.
 
     Raises:
         BaldroError: the model has no such layer.
@@ -45,7 +45,9 @@ def activations_behind(model: nn.Module, layer: int | None) -> Iterator[list[Ten
         return
     layers = _layers(model)
     if layer >= len(layers):
-        raise BaldroError(f"layer {layer}: the model has {len(layers)} layers; allowed: 0 to {len(layers) - 1}")
+        raise BaldroError(
+            "no-such-layer", f"layer {layer}: the model has {len(layers)} layers; allowed: 0 to {len(layers) - 1}"
+        )
     hook = layers[layer].register_forward_hook(lambda _module, _inputs, output: found.append(_first(output)))
     try:
         yield found
@@ -54,12 +56,12 @@ def activations_behind(model: nn.Module, layer: int | None) -> Iterator[list[Ten
 
 
 def _layers(model: nn.Module) -> nn.ModuleList:
-    """The layers of the body: its own, or of the decoder in it (OPT's)."""
+    """The layers of the body, or of its decoder (OPT)."""
     for body in (model.base_model, model.get_decoder()):
         found = [part for part in body.children() if isinstance(part, nn.ModuleList)]
         if found:
             return found[0]
-    raise BaldroError(f"{type(model).__name__} has no list of layers; allowed: architectures that have")
+    raise BaldroError("no-list-of-layers", f"{type(model).__name__} has no list of layers; allowed: models with one")
 
 
 def _first(output: Tensor | tuple[Tensor, ...]) -> Tensor:
@@ -67,7 +69,7 @@ def _first(output: Tensor | tuple[Tensor, ...]) -> Tensor:
 
 
 def token_logp(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-    """log p of each answer token given all before it.
+    """log p of each answer token given all tokens before it.
 
     Returns:
         log-probabilities (B, T) in float32, 0 where mask is False, and mask (B, T).
@@ -85,7 +87,7 @@ def through_head(
     other_head: Callable[[Tensor], Tensor] | None = None,
     other_hidden_NH: Tensor | None = None,
 ) -> Tensor:
-    """What `function` makes of each row's logits, (N, ...); at most HEAD_ELEMENTS logits are in memory, and no more are kept.
+    """`function` of each row's logits, (N, ...); at most HEAD_ELEMENTS logits are in memory at a time.
 
     Args:
         function: (logits_NV in float32, target_N) -> (N, ...), row by row; with another head also its logits, which have no gradient.
@@ -110,7 +112,7 @@ def _logp(logits_NV: Tensor, target_N: Tensor) -> Tensor:
 
 
 def _float(logits_NV: Tensor) -> Tensor:
-    """float32, or what is finer already."""
+    """Logits in float32, or float64 if they are."""
     return logits_NV if logits_NV.dtype == torch.float64 else logits_NV.float()
 
 
@@ -122,6 +124,6 @@ def full_float32() -> None:
 
 
 def recompute_activations(model: nn.Module) -> None:
-    """Activations are computed again in the backward pass instead of being kept."""
+    """Let activations be computed again in the backward pass instead of being kept."""
     enable = getattr(model, "activation_checkpointing_enable", None)  # its name since transformers 5.23
     (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})

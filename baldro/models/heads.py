@@ -18,18 +18,18 @@ Change = Callable[[Tensor], Tensor]
 MULTIPLIED = ("logit_scale", "output_multiplier")
 """Fields of a config by which logits are multiplied: Cohere's, Muse's."""
 SCALING = "logits_scaling"
-"""By which they are divided (the Granites), or multiplied (`TIMES`)."""
+"""Field by which logits are divided (the Granites), or multiplied (`TIMES`)."""
 TIMES = ("hyperclovax",)
 CAP = "final_logit_softcapping"
-"""c of c tanh(logits / c), the Gemmas' (Gemma 2 report, arXiv 2408.00118, section 2); behind a scale."""
+"""Field with c of c tanh(logits / c) (Gemma 2 report, arXiv 2408.00118, section 2), which follows a scale."""
 
 
 class Head:
-    """A model's output head, to be called with hidden states (N, H); gives logits (N, V).
+    """A model's output head: called with hidden states (N, H), it returns logits (N, V).
 
     Args:
         linear: the output embeddings.
-        behind: what happens to the logits after them, in order.
+        behind: functions of the logits, applied in order.
     """
 
     def __init__(self, linear: Callable[[Tensor], Tensor], behind: Sequence[Change], *, out_features: int):
@@ -39,14 +39,14 @@ class Head:
         return self.change(self.linear(hidden_NH))
 
     def change(self, logits_NV: Tensor) -> Tensor:
-        """What the model makes of what its output embeddings give."""
+        """The model's logits from the output embeddings' product."""
         for one in self.behind:
             logits_NV = one(logits_NV)
         return logits_NV
 
 
 def head(model: nn.Module) -> Head:
-    """The head of a model as it is now; `check` says whether it is the model's own.
+    """The head of a model, with the weights as training moves them; `check` compares it with the model's own.
 
     Raises:
         BaldroError: the model has none.
@@ -66,12 +66,14 @@ def frozen(model: nn.Module) -> Head:
 def _linear(model: nn.Module) -> nn.Module:
     found = model.get_output_embeddings()
     if found is None:
-        raise BaldroError(f"{type(model).__name__} has no output embeddings; allowed: causal language models that have")
+        raise BaldroError(
+            "no-output-head", f"{type(model).__name__} has no output embeddings; allowed: models with them"
+        )
     return found
 
 
 def behind(config: Any) -> list[Change]:
-    """What an architecture does to its logits by its config: in the order and the precision of its own forward pass."""
+    """Functions that an architecture applies to its logits by its config, in the order and precision of its own forward pass."""
     text = config.get_text_config()
 
     def of(name: str) -> Any:
@@ -100,7 +102,7 @@ def _cap(cap: float, logits_NV: Tensor) -> Tensor:
 
 @torch.no_grad()
 def check(model: nn.Module, start: str) -> None:
-    """Whether `head` on the body's hidden states is the model's own forward pass.
+    """Check that `head` on the body's hidden states is the model's own forward pass.
 
     The output embeddings are watched: what goes into them must be what the body gives, and a spread of logits put in place of what comes
     out of them must leave the model as it leaves `Head.change`.
@@ -127,12 +129,14 @@ def check(model: nn.Module, start: str) -> None:
     body = model.base_model(input_ids=ids_BL, use_cache=False).last_hidden_state
     if "hidden" not in seen or not _close(seen["hidden"], body):
         raise BaldroError(
-            f"{start}: {type(model).__name__} changes its hidden states before the output head; allowed: architectures that do not"
+            "unknown-change-of-hidden-states",
+            f"{start}: {type(model).__name__} changes hidden states before its output head; allowed: architectures that do not",
         )
     if not _close(own.change(seen["spread"]), theirs):
         raise BaldroError(
-            f"{start}: {type(model).__name__} changes its logits behind the output head in a way that is not known; allowed: "
-            f"architectures that do not, or by {', '.join((*MULTIPLIED, SCALING, CAP))} of their config"
+            "unknown-change-of-logits",
+            f"{start}: {type(model).__name__} changes its logits in an unknown way; allowed: not at all, or by "
+            f"{', '.join((*MULTIPLIED, SCALING, CAP))} of the config",
         )
 
 

@@ -1,4 +1,4 @@
-"""What loading a model needs of its repository, and whether this machine's cache of the hub has it; `baldro download` fills that.
+"""Which files of a repository loading needs, and whether this machine's cache of the hub has them; `baldro download` fills it.
 
 The cache is huggingface_hub's own: $HF_HUB_CACHE, else $HF_HOME/hub. Nothing here asks the hub: compute jobs run with
 HF_HUB_OFFLINE=1, which huggingface_hub reads when it is imported.
@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha1
 from pathlib import Path
 
+from baldro.durable.contents import TOKENIZER as SMALL
 from baldro.durable.contents import digests, model_files
 from baldro.durable.files import read_json
 from baldro.errors import BaldroError
@@ -21,8 +22,13 @@ TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json
 """Files of a tokenizer that transformers reads where the repository has them; vocabularies have many names."""
 ADAPTERS = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 """Files of adapters beside a model: peft would put them into it as it is loaded."""
-SMALL = (".json", ".jinja", ".txt", ".model", ".tiktoken")
-"""Endings of configs, tokenizers and their vocabularies."""
+
+
+def no_connection() -> type[Exception]:
+    """Class of error that the hub's client raises when a connection fails or breaks off."""
+    from huggingface_hub.utils import httpx
+
+    return httpx.TransportError
 
 
 def offline() -> bool:
@@ -30,13 +36,6 @@ def offline() -> bool:
     import huggingface_hub
 
     return huggingface_hub.is_offline_mode()
-
-
-def no_connection() -> type[Exception]:
-    """What the hub's client raises where a connection fails or breaks off."""
-    from huggingface_hub.utils import httpx
-
-    return httpx.TransportError
 
 
 def cache() -> Path:
@@ -52,7 +51,7 @@ def weights_file(names: Iterable[str]) -> str | None:
 
 
 def small_files(names: Iterable[str]) -> list[str]:
-    """A repository's config, tokenizer and chat templates; not what lies in other folders, copies in other formats among it."""
+    """A repository's config, tokenizer and chat templates; files in other folders, such as copies in other formats, are left out."""
     near = [name for name in names if "/" not in name or name.startswith("additional_chat_templates/")]
     return [name for name in near if name.endswith(SMALL) and not name.endswith(".index.json")]
 
@@ -61,12 +60,12 @@ def shards(index: Path) -> list[str]:
     """The files that an index of weights names."""
     table = read_json(index)
     if not isinstance(table, dict) or not isinstance(table.get("weight_map"), dict):
-        raise BaldroError(f"{index} is no index of weights; allowed: a JSON object with weight_map")
+        raise BaldroError("not-an-index", f"{index} is no index of weights; allowed: a JSON object with weight_map")
     return sorted(set(table["weight_map"].values()))
 
 
 def check_no_adapters(names: Iterable[str], where: object) -> None:
-    """Whether a folder or repository has a model of its own only.
+    """Check that no adapters lie beside a model.
 
     Raises:
         BaldroError: adapters lie beside it.
@@ -74,13 +73,14 @@ def check_no_adapters(names: Iterable[str], where: object) -> None:
     found = sorted(set(ADAPTERS) & set(names))
     if found:
         raise BaldroError(
+            "adapters-beside-model",
             f"{where} holds adapter weights ({', '.join(found)}) beside the model; allowed: a folder of the model with its adapters "
-            "merged into it (peft: merge_and_unload), or without these files"
+            "merged into it (peft: merge_and_unload), or without these files",
         )
 
 
 def lacking(folder: Path, sizes: Mapping[str, int | None], *, weights: bool) -> list[str]:
-    """The files that loading needs and a folder has not, or has not whole.
+    """Files that loading needs and that a folder lacks, or has in part.
 
     Args:
         folder: where the files are to be.
@@ -99,7 +99,7 @@ def lacking(folder: Path, sizes: Mapping[str, int | None], *, weights: bool) -> 
 
 
 def whole(path: Path, size: int | None) -> bool:
-    """Whether a file is there, with all its bytes if their number is known; the cache's files are links, and a link may lead nowhere."""
+    """Whether a file exists, with all its bytes if their number is known. The cache's files are links, which may be broken."""
     return path.is_file() and size in (None, path.stat().st_size)
 
 
@@ -115,23 +115,12 @@ def snapshot(source: Source) -> Path | None:
 
 
 def at_commit(source: Source) -> Source:
-    """The commit that a branch or tag leads to in the cache, after something of it was loaded.
-
-    Raises:
-        BaldroError: nothing of it is there.
-    """
-    if source.pinned:
-        return source
-    folder = snapshot(source)
-    if folder is None:
-        raise BaldroError(
-            f"{source}: nothing of it is in the cache {cache()}; allowed: `baldro download --place {source}`"
-        )
-    return Source(hub=source.hub, revision=folder.name)
+    """The commit that a branch or tag leads to in the cache, after something of it was loaded."""
+    return source if source.pinned else Source(hub=source.hub, revision=_present(source).name)
 
 
 def ready(source: Source, *, weights: bool) -> Path | None:
-    """The cache's folder of a commit which it has whole, by its listing: the hub need not be asked, nor be there. None otherwise."""
+    """The cache's folder of a commit, if the commit's listing says that it is complete, so that the hub need not be asked; else None."""
     folder = snapshot(source) if source.pinned else None
     sizes = _tree(source, folder) if folder else None
     if not sizes or [name for name in small_files(sizes) if not (folder / name).is_file()] + lacking(
@@ -143,14 +132,14 @@ def ready(source: Source, *, weights: bool) -> Path | None:
 
 
 def listing(source: Source, folder: Path) -> dict[str, int | None]:
-    """File -> bytes of a repository whose snapshot is `folder`, if the cache keeps its listing; else what is in the folder."""
+    """File -> bytes of a repository whose snapshot is `folder`, by the cache's listing; without one, the folder's files."""
     return _tree(source, folder) or {
         p.relative_to(folder).as_posix(): None for p in folder.rglob("*") if not p.is_dir()
     }
 
 
 def _tree(source: Source, folder: Path) -> dict[str, int | None] | None:
-    """File -> bytes, as snapshot_download noted it of a commit; None if it did not."""
+    """File -> bytes of a commit, from the listing that snapshot_download keeps; None without one."""
     from huggingface_hub import get_cached_repo_tree
     from huggingface_hub.errors import CachedRepoTreeNotFoundError
 
@@ -161,35 +150,34 @@ def _tree(source: Source, folder: Path) -> dict[str, int | None] | None:
 
 
 def cached(source: Source, *, weights: bool) -> Path:
-    """The cache's folder of a repository, which then holds all that loading needs: a model's weights, or else its tokenizer.
+    """The cache's folder of a repository, checked to hold what loading needs: a model's weights, or its tokenizer.
 
     Raises:
         BaldroError: which file is not there, or that none is, and how to bring it.
     """
-    folder = snapshot(source)
-    if folder is None:
-        raise BaldroError(f"{source}: nothing of it is in {_where(source)}")
+    folder = _present(source)
     missing = lacking(folder, listing(source, folder), weights=weights)
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         state = "not whole in" if (folder / missing[0]).is_file() else "not in"
-        raise BaldroError(f"{source}: {missing[0]}{more} is {state} {_where(source)}")
+        raise BaldroError("not-in-cache", f"{source}: {missing[0]}{more} is {state} {_where(source)}")
     _check_unedited(source, folder, weights=weights)
     return folder
 
 
 def _check_unedited(source: Source, folder: Path, *, weights: bool) -> None:
-    """A one-line error if a file of the cache is not what the hub gave under its commit, however long it is."""
+    """Raise an error if a file of the cache is not what the hub gave under its commit."""
     for path in model_files(folder, weights=weights):
         if not _is_as_given(path):
             raise BaldroError(
+                "edited-in-cache",
                 f"{source}: {path.name} was changed in the cache, and is not what the hub gave; allowed: remove {path.resolve()} and "
-                f"`baldro download --place {source}`, or a copy of {folder} as a local place of the model"
+                f"`baldro download --place {source}`, or a copy of {folder} as a local place of the model",
             )
 
 
 def _is_as_given(path: Path) -> bool:
-    """Whether a file has the hash that the cache names it by; where nothing is a link there are no such names."""
+    """Whether a file has the hash that the cache names it by; True in a cache without links, which has no such names."""
     if not path.is_symlink():
         return not any(beside.is_symlink() for beside in path.parent.iterdir())
     blob = path.resolve()
@@ -201,8 +189,17 @@ def _is_as_given(path: Path) -> bool:
     return blob.name in (sha1(b"blob %d\0" % len(content) + content).hexdigest(), sha1(content).hexdigest())
 
 
+def _present(source: Source) -> Path:
+    """As `snapshot`, but an error if nothing of it is there."""
+    folder = snapshot(source)
+    if folder is None:
+        raise BaldroError("not-in-cache", f"{source}: nothing of it is in {_where(source)}")
+    return folder
+
+
 def _where(source: Source) -> str:
+    why = " (HF_HUB_OFFLINE=1: the hub is switched off, as in compute jobs)" if offline() else ""
     return (
-        f"the cache {cache()} (HF_HUB_OFFLINE=1: the hub is switched off, as in compute jobs); allowed: `baldro download "
-        f"--place {source}` or the experiment started on a machine with network, and $HF_HOME on a file system that the nodes share"
+        f"the cache {cache()}{why}; allowed: `baldro download --place {source}` or the experiment started on a machine with network, "
+        "and $HF_HOME on a file system that the nodes share"
     )

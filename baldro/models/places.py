@@ -21,7 +21,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "bf16-only": torch.bfloa
 
 
 def load(start: str, *, precision: str | None = None) -> nn.Module:
-    """The model of a place, its weights as training needs them, or as they are stored if `precision` is None."""
+    """Load the model of a place, its weights in the type that training needs, or as stored if `precision` is None."""
     dtype = "auto" if precision is None else DTYPES[precision]
     model = from_place(start, AutoModelForCausalLM, dtype=dtype)
     heads.check(model, start)
@@ -29,18 +29,18 @@ def load(start: str, *, precision: str | None = None) -> nn.Module:
 
 
 def tokenizer(start: str) -> Any:
-    """The tokenizer of a place; fast ones only, since answers are found by their characters."""
+    """Load the tokenizer of a place. It must be a fast one, since answers are found by character offsets."""
     if not start.startswith("hub:") and _only_tokenizer(Path(start)):
         made = _from_pretrained(AutoTokenizer, start, {"pretrained_model_name_or_path": start})
     else:
         made = from_place(start, AutoTokenizer)
     if not made.is_fast:
-        raise BaldroError(f"{start}: no fast tokenizer; allowed: one with character offsets")
+        raise BaldroError("no-fast-tokenizer", f"{start}: no fast tokenizer; allowed: one with character offsets")
     return made
 
 
 def from_place(start: str, factory: Any, **options: Any) -> Any:
-    """What a class of transformers (`factory`) loads from a folder, a GGUF file or hub:owner/name@revision.
+    """Load a class of transformers (`factory`) from a folder, a GGUF file or hub:owner/name@revision.
 
     With HF_HUB_OFFLINE=1 the hub's cache is all there is: a file that it lacks is named, and no connection is tried. Nor is one for a
     commit that is whole in the cache.
@@ -84,22 +84,24 @@ def _local(path: Path, *, dequantize: bool) -> dict[str, Any]:
             where["quantization_config"] = GgufConfig(dequantize=True)
         return where
     if not (path / "config.json").is_file():
-        raise BaldroError(f"{path}: no model there; allowed: a folder with config.json, or a .gguf file")
+        raise BaldroError(
+            "no-model-there", f"{path}: no model there; allowed: a folder with config.json, or a .gguf file"
+        )
     return {"pretrained_model_name_or_path": str(path)}
 
 
 def positions(model: nn.Module) -> int:
-    """Longest sequence in tokens."""
+    """The longest sequence that a model takes, in tokens."""
     return positions_of(model.config)
 
 
 def positions_of(config: Any) -> int:
-    """The same, of a config."""
+    """The longest sequence that a config allows, in tokens."""
     return getattr(config.get_text_config(), "max_position_embeddings", 10**6)
 
 
 def check_ids(model: nn.Module, rows: Sequence[Sequence[int]]) -> None:
-    """Whether every token id has a row in the model's embedding; without one a GPU would end in an assertion of its own.
+    """Check that every token id has a row in the model's embedding; without one a GPU would fail with an assertion of its own.
 
     Raises:
         BaldroError: one has not, as a special token that stands in a text by its name.
@@ -108,26 +110,27 @@ def check_ids(model: nn.Module, rows: Sequence[Sequence[int]]) -> None:
     for i, ids in enumerate(rows):
         if max(ids) >= most:
             raise BaldroError(
+                "token-beyond-embedding",
                 f"row {i} has token {max(ids)}, and the model's embedding has {most} rows; allowed: texts without the tokenizer's "
-                "special tokens, or a model whose embedding was resized"
+                "special tokens, or a model whose embedding was resized",
             )
 
 
 def cast(model: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """The model itself, its weights in a type. Buffers stay: at position 2,000, rotary frequencies in bf16 are 2.4 radians off (Llama)."""
+    """Cast a model's weights in place. Buffers stay: at position 2,000, rotary frequencies in bf16 are 2.4 radians off (Llama)."""
     for name, parameter in model.named_parameters():
         parameter.data = _in(dtype, model, name, parameter.data)
     return model
 
 
 def _in(dtype: torch.dtype, model: nn.Module, name: str, weight: Tensor) -> Tensor:
-    """A weight in a type, but for those that the architecture wants in float32 (some routers)."""
+    """A weight in a type, except those that the architecture keeps in float32 (some routers)."""
     strict = getattr(model, "_keep_in_fp32_modules_strict", None) or ()
     return weight if any(part in name for part in strict) else weight.to(dtype)
 
 
 def save(model: nn.Module, tokenizer: Any, folder: Path, *, precision: str) -> None:
-    """Weights (fp32, or bf16 where training computed in it) and tokenizer, as transformers reads them; the model stays as it is."""
+    """Store weights (fp32, or bf16 where training computed in it) and tokenizer for transformers; the model stays as it is."""
     folder.mkdir(parents=True, exist_ok=True)
     if precision == "fp32":
         model.save_pretrained(folder)
@@ -139,6 +142,6 @@ def save(model: nn.Module, tokenizer: Any, folder: Path, *, precision: str) -> N
 
 
 def _rounded(model: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Every tensor that is stored, weights in a type; tied ones stay one."""
+    """Tensors to store, weights in a type; tied weights stay one tensor."""
     weights = {id(p): _in(dtype, model, name, p.detach()) for name, p in model.named_parameters()}
     return {name: weights.get(id(value), value) for name, value in model.state_dict(keep_vars=True).items()}

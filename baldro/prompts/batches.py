@@ -1,4 +1,4 @@
-"""Token sequences -> batches: which samples a step sees, in which order, and as tensors.
+"""Token sequences -> batches: which samples a step takes, in which order, and as tensors.
 
 Shape legend: B samples, L positions.
 """
@@ -35,7 +35,7 @@ def collate(sequences: Sequence[Tokens], device: torch.device | str = "cpu") -> 
 
 
 def draw(n: int, *, start: int, count: int, seed: int, stream: int) -> list[int]:
-    """`count` samples of `n` from position `start` of an endless row of permutations: every sample once before any comes twice.
+    """`count` of `n` samples from position `start` of an endless sequence of permutations: each sample once before any comes twice.
 
     A function of its arguments alone, so that a resumed run sees what an undisturbed one sees.
 

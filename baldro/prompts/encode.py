@@ -6,12 +6,14 @@ from functools import cached_property
 from typing import Any
 
 from baldro.errors import BaldroError
-from baldro.prompts.prompt import Prompt, check_declared, hash_of, render, template_of
+from baldro.prompts.prompt import AS_TEXT, Prompt, hash_of
+from baldro.prompts.render import render
+from baldro.prompts.template import check_declared, template_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tokens:
-    """One sequence: prompt, answer, and mostly what ends it."""
+    """One sequence: prompt, answer and, except in running text, the tokens that end it."""
 
     ids: tuple[int, ...]
     """All token ids."""
@@ -32,12 +34,12 @@ class Tokens:
 
     @cached_property
     def hash(self) -> str:
-        """Of its ids and where the answer begins: equal for equal sequences only."""
+        """Hash of its ids and of where the answer begins: equal for equal sequences only."""
         return hash_of(self.ids, self.start)
 
 
 def few_shot(prompt: Prompt | str, examples: Sequence[tuple[str, str]]) -> str:
-    """What stands before a question's prompt: each worked example in that prompt, its answer, an empty line.
+    """Text before a question's prompt: each worked example in that prompt, its answer, an empty line.
 
     Args:
         prompt: text with {question} in it.
@@ -48,7 +50,7 @@ def few_shot(prompt: Prompt | str, examples: Sequence[tuple[str, str]]) -> str:
     """
     prompt = Prompt.of(prompt)
     if prompt.chat:
-        raise BaldroError("worked examples cannot stand in a chat prompt; allowed: text with {question} in it")
+        raise BaldroError("examples-in-chat", f"worked examples are not for a chat template; allowed: {AS_TEXT}")
     return "".join(prompt.text.replace("{question}", question) + answer + "\n\n" for question, answer in examples)
 
 
@@ -80,9 +82,7 @@ def encode(
     """
     prompt = Prompt.of(prompt)
     if end and not prompt.chat and tokenizer.eos_token_id is None:
-        raise BaldroError(
-            "the tokenizer has no end-of-sequence token; allowed: one that has, since it ends every answer"
-        )
+        raise BaldroError("no-end-of-sequence", "the tokenizer has no end-of-sequence token; allowed: one that has")
     rendered = [render(tokenizer, prompt, question, answer) for question, answer in pairs]
     texts = [before + r.before + r.answer + (r.end or "") for r in rendered]
     coded = _coded(tokenizer, prompt, texts)
@@ -97,12 +97,11 @@ def encode(
         body = body if keep is None else body[: start + keep]
         start = max(start, 1)
         if start >= len(body):
-            raise BaldroError(
-                f"row {i}: the answer of {texts[i][:60]!r} has no token that is scored; allowed: at least one"
-            )
+            said = f"row {i}: the answer of {texts[i][:60]!r} has no token that is scored; allowed: at least one"
+            raise BaldroError("no-scored-token", said)
         tail = [] if not end else tail if prompt.chat else [tokenizer.eos_token_id]
         ids = [*body, *tail]
-        _check_length(i, ids, longest, texts[i])
+        _check_length(i, ids, longest)
         result.append(Tokens(ids=tuple(ids), start=start, end=len(tail)))
     return result
 
@@ -116,14 +115,14 @@ def encode_prompts(
     result = []
     for i, (ids, _) in enumerate(_coded(tokenizer, prompt, texts)):
         if not ids:
-            raise BaldroError(f"row {i}: the prompt {texts[i]!r} has no token; allowed: at least one")
-        _check_length(i, ids, longest, texts[i])
+            raise BaldroError("prompt-without-token", f"row {i}: the prompt has no token; allowed: at least one")
+        _check_length(i, ids, longest)
         result.append(tuple(ids))
     return result
 
 
 def ends(tokenizer: Any, prompt: Prompt | str) -> tuple[set[int], tuple[str, ...]]:
-    """What says that an answer has ended: tokens, and texts (for a template that ends it without a token of its own).
+    """Tokens that end an answer, and texts that do (for a template that ends it without a token of its own).
 
     The end-of-sequence token always does; in a chat also the first added token behind the answer, and the visible text before that token.
     """
@@ -177,8 +176,8 @@ def _coded(tokenizer: Any, prompt: Prompt, texts: list[str]) -> list[tuple[list[
     return [(i[:-1], o[:-1]) if i and i[-1] == eos and not prompt.chat else (i, o) for i, o in rows]
 
 
-def _check_length(row: int, ids: Sequence[int], longest: int, text: str) -> None:
+def _check_length(row: int, ids: Sequence[int], longest: int) -> None:
     if len(ids) > longest:
         raise BaldroError(
-            f"row {row} has {len(ids)} tokens; allowed: at most {longest}, the model's positions ({text[:60]!r}...)"
+            "row-too-long", f"row {row} has {len(ids)} tokens; allowed: at most {longest}, the model's positions"
         )

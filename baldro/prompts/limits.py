@@ -1,4 +1,4 @@
-"""How much goes through a model at a time while it is scored; apart from what needs torch, since the plan counts with it."""
+"""How much goes through a model at a time while it is scored. Imports no torch, since the plan uses it."""
 
 SEQUENCES = 256
-"""Sequences in a batch, at most."""
+"""Most sequences in a batch."""

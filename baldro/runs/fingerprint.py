@@ -26,14 +26,14 @@ MODULES: dict[str, tuple[str, ...]] = {
     "benchmark": ("benchmarks.__init__", "benchmarks.definition", "benchmarks.section", "records.benchmark", "places"),
     "model": (
         *("models.checkpoint", "models.description", "models.heads", "models.places", "models.scratch"),
-        *("places", "prompts.encode", "prompts.prompt"),
+        *("places", "prompts.encode", "prompts.prompt", "prompts.render", "prompts.template"),
     ),
     "train": (
         *OPENED,
         *("methods.objectives.__init__", "methods.combiners.__init__"),
         *("methods.variants.__init__", "methods.variants.online"),
-        *("training.loop", "training.optimizer", "training.pieces", "training.schedule", "training.state"),
-        "training.update",
+        *("training.devices", "training.loop", "training.optimizer", "training.pieces", "training.schedule"),
+        *("training.state", "training.update"),
     ),
     "adapters": ("training.adapters",),
     "reference": (*OPENED, "scoring.cache", "scoring.likelihood"),

@@ -1,1 +1,1 @@
-"""One run's training: the update of a step, the loop around it, its schedule, adapters, optimiser and state."""
+"""Training of one run: the update of a step, the loop around it, schedule, adapters, optimiser, devices and training state."""

@@ -5,7 +5,6 @@ ends with the weights of an undisturbed one.
 """
 
 import math
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -16,17 +15,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from baldro.durable.lease import Interrupted, Lease, Stop
 from baldro.durable.progress import Progress
 from baldro.errors import BaldroError, fits
-from baldro.models import full_float32, recompute_activations
+from baldro.models import recompute_activations
 from baldro.prompts.batches import draw
 from baldro.prompts.encode import Tokens
 from baldro.runs import Run
+from baldro.training.devices import accelerated, device_group, device_name, peak_memory
 from baldro.training.optimizer import adamw
 from baldro.training.schedule import Schedule, lr_factor
 from baldro.training.state import TrainingState
@@ -36,25 +35,22 @@ FORGET, RETAIN, DROPOUT = 0, 1, 2
 """Streams of random draws under one seed."""
 
 
-__all__ = ["Diverged", "Execution", "Interrupted", "Schedule", "Trained", "lr_factor", "train"]
-
-
 class Diverged(BaldroError):
-    """A loss or gradient is not finite: the run has failed, and its row shows that."""
+    """A loss or gradient is not finite: the run has failed, and its row says so."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """How a run is carried out; nothing here changes its numbers beyond rounding (but for which values a dropout hits)."""
+    """How a run is carried out. Nothing here changes its numbers beyond rounding, except which values dropout sets to 0."""
 
     micro_batch: int = 64
     """Sequences per forward pass."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass: less memory, a third more time."""
     checkpoint_steps: int | None = None
-    """Write a checkpoint every so many steps."""
+    """Steps between two checkpoints; None: no checkpoint by steps."""
     checkpoint_minutes: float | None = 10
-    """Write a checkpoint when the last one is so old."""
+    """Minutes between two checkpoints; None: no checkpoint by time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +65,10 @@ class Trained:
     main: bool
     """True on the one process that writes files."""
     state: TrainingState
-    """With its rows, which are not in files yet."""
+    """The training state, whose rows are not in files yet."""
 
     def as_dict(self) -> dict[str, Any]:
-        """What goes into run.json."""
+        """The entries of run.json."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("main", "state")}
 
 
@@ -110,11 +106,7 @@ def train(
         OutOfMemory: a pass does not fit the device.
     """
     lease, stop = lease or Lease(), stop or Stop()
-    several = (
-        int(os.environ.get("WORLD_SIZE", "1")) > 1
-    )  # started by a launcher; accelerate does not see that there is no GPU
-    accelerator = Accelerator(cpu=several and not torch.cuda.is_available())
-    full_float32()  # after accelerate, which may have switched it off
+    accelerator = accelerated()
     torch.manual_seed(run.seed)
     adapters = _adapters(model, run)
     model.to(accelerator.device).train()
@@ -124,12 +116,10 @@ def train(
     optimizer = adamw(model, run)
     scheduler = LambdaLR(optimizer, lambda step: lr_factor(run.schedule, step, schedule))
     autocast = partial(torch.autocast, accelerator.device.type, dtype=torch.bfloat16, enabled=run.precision == "bf16")
-    cache = _reference_cache(
-        model, run, schedule, forget, retain, autocast
-    )  # before a checkpoint's weights: of the start
-    step = Step(
-        model, run, micro_batch=execution.micro_batch, devices=_devices(accelerator), autocast=autocast, cache=cache
-    )
+    # Before a checkpoint's weights: the reference is the start.
+    cache = _reference_cache(model, run, schedule, forget, retain, autocast)
+    devices = device_group(accelerator)
+    step = Step(model, run, micro_batch=execution.micro_batch, devices=devices, autocast=autocast, cache=cache)
     state = TrainingState(
         output / "checkpoint",
         identity,
@@ -145,36 +135,14 @@ def train(
     progress = Progress(f"{'unlearn' if forget else run.objective} {run.id}", schedule.total, every=every)
     state.resume()
     progress.resume(state.step)
-    _between_steps(state, stop, step.devices)
+    _between_steps(state, stop, devices)
     if run.lora_start == "fila" and not state.step:
-        _start_fila(adapters, run, forget, retain, autocast=autocast, devices=step.devices, stop=stop)
+        _start_fila(adapters, run, forget, retain, autocast=autocast, devices=devices, stop=stop)
     while state.step < schedule.total:
-        began = time.monotonic()
-        epoch = schedule.at(state.step)[0] / schedule.n
-        indices, *batch = _batch(schedule, state.step, run.seed, forget, retain)
-        lr = scheduler.get_last_lr()[0]
-        optimizer.zero_grad(set_to_none=True)
-        _seed(run.seed, state.step, step.devices.rank)
-        log = step.accumulate(*batch, epoch=epoch)
-        norm = float(nn.utils.clip_grad_norm_(model.parameters(), run.clip_norm or math.inf))
-        loss = float((log.weight_B * log.loss_B).sum()) if forget else math.nan
-        _check_finite(state.step, loss if forget else 0.0, log.retain, norm)
-        optimizer.step()
-        scheduler.step()
-        tokens = sum(len(t.ids) for s in batch[0] for t in s.sequences) + sum(len(t.ids) for t in batch[1])
-        state.add(
-            indices if forget else [],
-            log,
-            epoch=epoch,
-            lr=lr,
-            loss=loss,
-            norm=norm,
-            tokens=tokens,
-            seconds=time.monotonic() - began,
-        )
+        tokens, note = _take_step(state, schedule, forget, retain)
         lease.look()
-        _between_steps(state, stop, step.devices)
-        progress.advance(tokens=tokens, note=f"loss {loss if forget else log.retain:.3f}")
+        _between_steps(state, stop, devices)
+        progress.advance(tokens=tokens, note=note)
     if adapters:
         adapters.merge()
     return Trained(
@@ -188,22 +156,53 @@ def train(
     )
 
 
+def _take_step(
+    state: TrainingState, schedule: Schedule, forget: Sequence[Sample], retain: Sequence[Tokens]
+) -> tuple[int, str]:
+    """One update, and its rows in the state.
+
+    Returns: the tokens that it read, and its loss in words.
+
+    Raises:
+        Diverged: a loss or gradient that is not finite.
+    """
+    began, step = time.monotonic(), state.update
+    epoch, lr = schedule.at(state.step)[0] / schedule.n, state.scheduler.get_last_lr()[0]
+    indices, *batch = _batch(schedule, state.step, step.run.seed, forget, retain)
+    state.optimizer.zero_grad(set_to_none=True)
+    _seed(step.run.seed, state.step, step.devices.rank)
+    log = step.accumulate(*batch, epoch=epoch)
+    norm = float(nn.utils.clip_grad_norm_(step.forward.model.parameters(), step.run.clip_norm or math.inf))
+    loss = float((log.weight_B * log.loss_B).sum()) if forget else math.nan
+    _check_finite(state.step, loss if forget else 0.0, log.retain, norm)
+    state.optimizer.step()
+    state.scheduler.step()
+    tokens = sum(len(t.ids) for s in batch[0] for t in s.sequences) + sum(len(t.ids) for t in batch[1])
+    values = dict(epoch=epoch, lr=lr, loss=loss, norm=norm, tokens=tokens, seconds=time.monotonic() - began)
+    state.add(indices if forget else [], log, **values)
+    return tokens, f"loss {loss if forget else log.retain:.3f}"
+
+
 def _between_steps(state: TrainingState, stop: Stop, devices: DeviceGroup) -> None:
-    """Write the checkpoint that is due, and end the run if a signal has asked for it: on all devices after the same step."""
+    """Write a checkpoint if one is due; if a signal asked any device to stop, write one and end, on all devices after the same step."""
     asked = devices.largest(float(bool(stop.asked))) > 0
     state.keep(now=asked)
     if asked:
         devices.largest(0.0)  # wait: a launcher whose first process has ended soon kills the one that still writes
         kept = f"the checkpoint in {state.path.parent} will be continued" if state.step else "there is nothing to keep"
         raise Interrupted(
-            f"interrupted by {stop.asked or 'a signal to another device'} after step {state.step}; {kept}"
+            "stopped-by-signal",
+            f"interrupted by {stop.asked or 'a signal to another device'} after step {state.step}; {kept}",
         )
 
 
 def _batch(
     schedule: Schedule, step: int, seed: int, forget: Sequence[Sample], retain: Sequence[Tokens]
 ) -> tuple[list[int], list[Sample], list[Tokens]]:
-    """Positions of a step's samples in the split that sets the pace, its forget batch and its retain batch of the same size."""
+    """Draw a step's batches.
+
+    Returns: positions in the forget split (without one, in the retain split), the forget batch, the retain batch of as many samples.
+    """
     start, count = schedule.at(step)
     indices = draw(schedule.n, start=start, count=count, seed=seed, stream=FORGET)
     if not forget:
@@ -213,14 +212,14 @@ def _batch(
 
 
 def _seed(seed: int, step: int, device: int) -> None:
-    """What dropout draws in a step: nothing of it is left over for the next, so that a checkpoint holds no random state."""
+    """Seed the draws of dropout anew in each step, so that a checkpoint needs no random state."""
     torch.manual_seed(int(np.random.SeedSequence([seed, DROPOUT, step, device]).generate_state(1, np.uint64)[0] >> 1))
 
 
 def _reference_cache(
     model: nn.Module, run: Run, schedule: Schedule, forget: Sequence[Sample], retain: Sequence[Tokens], autocast: Any
 ) -> ReferenceCache:
-    """The reference cache of the samples that the run will draw."""
+    """Fill the reference cache with the samples that the run will draw."""
     if not forget:
         return ReferenceCache()
     drawn = draw(len(retain), start=0, count=schedule.drawn, seed=run.seed, stream=RETAIN) if retain else []
@@ -229,9 +228,9 @@ def _reference_cache(
 
 
 def _adapters(model: nn.Module, run: Run) -> Any:
-    """The run's LoRA adapters, in the model from now on; None if all weights are trained.
+    """Put the run's LoRA adapters into the model; None if all weights are trained.
 
-    Loaded by name, as a method is: an edit there is of no concern to runs without.
+    The module is loaded by its name, as a method is, so that an edit of it does not concern runs without adapters.
     """
     if run.lora_rank is None:
         return None
@@ -249,7 +248,7 @@ def _start_fila(
     devices: DeviceGroup,
     stop: Stop,
 ) -> None:
-    """The first device's start, on all devices."""
+    """Compute FILA's start; all devices take the first device's."""
 
     def first(factor: torch.Tensor) -> torch.Tensor:
         return devices.total(factor if devices.rank == 0 else torch.zeros_like(factor))
@@ -258,37 +257,11 @@ def _start_fila(
         if devices.size == 1:  # one of several would leave the others waiting
             stop.check("while the adapters' start was made; there is nothing to keep")
 
-    adapters.start_fila(
-        [sample.tokens for sample in forget], retain, seed=run.seed, autocast=autocast, agreed=first, check=check
-    )
-
-
-def _devices(accelerator: Accelerator) -> DeviceGroup:
-    def total(tensor: torch.Tensor) -> torch.Tensor:
-        return accelerator.reduce(tensor.to(accelerator.device), reduction="sum").to(tensor.device)
-
-    if accelerator.num_processes == 1:
-        return DeviceGroup()
-    return DeviceGroup(rank=accelerator.process_index, size=accelerator.num_processes, total=total)
+    tokens = [sample.tokens for sample in forget]
+    adapters.start_fila(tokens, retain, seed=run.seed, autocast=autocast, agreed=first, check=check)
 
 
 def _check_finite(step: int, forget: float, retain: float, norm: float) -> None:
     for name, value in (("forget loss", forget), ("retain loss", retain), ("gradient norm", norm)):
         if not math.isfinite(value):
-            raise Diverged(f"{name} is {'NaN' if math.isnan(value) else value} at step {step + 1}")
-
-
-def peak_memory(device: torch.device) -> int:
-    """Largest memory of the process, in bytes: on the GPU if it ran there, else resident in RAM."""
-    import resource
-
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def device_name(device: torch.device) -> str:
-    """`cuda: NVIDIA H100`, or `cpu: 2 threads`."""
-    if device.type == "cuda":
-        return f"cuda: {torch.cuda.get_device_name(device)}"
-    return f"{device.type}: {torch.get_num_threads()} threads"
+            raise Diverged("training-diverged", f"{name} is {'NaN' if math.isnan(value) else value} at step {step + 1}")

@@ -9,13 +9,13 @@ from baldro.runs import Run
 
 
 def adamw(model: nn.Module, run: Run) -> torch.optim.AdamW:
-    """The optimiser of a run: on a GPU in one kernel, which needs no copy of the weights beside them; on a CPU parameter by parameter."""
+    """AdamW with the run's settings: on a GPU in one kernel, which needs no copy of the weights; on a CPU parameter by parameter."""
     on_gpu = next(model.parameters()).device.type == "cuda"
     return torch.optim.AdamW(_groups(model, run.weight_decay), lr=run.lr, fused=on_gpu or None)
 
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Decay on matrices only; norms and biases have one dimension."""
+    """Parameter groups: weight decay on matrices, none on norms and biases, which have one dimension."""
     trainable = [p for p in model.parameters() if p.requires_grad]
     return [
         {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},

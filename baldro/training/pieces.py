@@ -1,10 +1,10 @@
-"""What of a batch is weighed together, and how many samples of it one forward pass takes. Without torch: the plan counts with it."""
+"""Which samples of a batch are weighed together, and how many one forward pass takes. Imports no torch, since the plan uses it."""
 
 from baldro.runs import VARIANTS, Run
 
 
 def scoped(run: Run) -> bool:
-    """Whether the run's own micro-batches are weighed each by itself, as released trainers do."""
+    """Whether each of the run's own micro-batches is weighed by itself, as in released trainers."""
     return run.robust_scope == "micro-batch"
 
 
@@ -14,14 +14,14 @@ def together(run: Run, count: int) -> int:
 
 
 def sequences_per_sample(run: Run) -> int:
-    """Sequences of a forget sample: its answer, and another answer to the same question where the objective compares the two."""
+    """Sequences of one forget sample: 2 where the objective compares its answer with another answer to the same question, else 1."""
     return 2 if run.method.answers else 1
 
 
 def forget_samples(run: Run, micro_batch: int, count: int) -> int:
     """Forget samples in one forward pass, at least 1.
 
-    Where each micro-batch of the run is weighed by its tokens, all of it goes through at once, however few sequences are wanted.
+    Where each micro-batch of the run is weighed by its tokens, all of its samples go through at once, whatever `micro_batch` is.
 
     Args:
         micro_batch: sequences in one forward pass.
@@ -33,5 +33,5 @@ def forget_samples(run: Run, micro_batch: int, count: int) -> int:
 
 
 def online(run: Run) -> bool:
-    """Whether the forget weights are found while the gradients are taken; not where that would scale other micro-batches' gradients too."""
+    """Whether the forget weights are found during the backward passes; not where that would also scale other micro-batches' gradients."""
     return VARIANTS[run.variant].online and not scoped(run)

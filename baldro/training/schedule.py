@@ -1,4 +1,4 @@
-"""How many steps a run has, which samples each takes, and its learning rate. Without torch: the plan counts with it."""
+"""How many steps a run has, which samples each takes, and its learning rate. Imports no torch, since the plan uses it."""
 
 import math
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Schedule:
     total: int
     """Optimiser steps, at least 1."""
     warmup: int
-    """Those of them in which the learning rate rises."""
+    """Steps in which the learning rate rises, fewer than `total`."""
 
     @classmethod
     def of(cls, run: Run, n: int) -> "Schedule":
@@ -29,14 +29,14 @@ class Schedule:
         )
 
     def at(self, step: int) -> tuple[int, int]:
-        """First position and size of a step's batch in the endless row of samples."""
+        """First position and size of a step's batch in the endless sequence of samples (`draw`)."""
         per_epoch = math.ceil(self.n / self.batch_size)
         lap, i = divmod(step, per_epoch)
         return lap * self.n + i * self.batch_size, min(self.batch_size, self.n - i * self.batch_size)
 
     @property
     def drawn(self) -> int:
-        """Samples that all steps take together; one that is taken in two epochs counts twice."""
+        """Samples that all steps take together; a sample that is taken in two epochs counts twice."""
         return sum(self.at(self.total - 1))
 
 

@@ -1,4 +1,4 @@
-"""Training state: a run's rows, and the checkpoint that carries them with weights and optimiser over an interruption."""
+"""Training state: a run's rows so far, and the checkpoint from which an interrupted run continues."""
 
 import errno
 import math
@@ -15,6 +15,11 @@ from baldro.durable.lease import Lease
 from baldro.errors import BaldroError
 from baldro.records import dynamics, steps
 from baldro.training.update import StepLog
+
+PARTS = ("model", "optimizer", "scheduler", "update")
+"""Attributes with a `state_dict`, under the same names in the checkpoint."""
+LOG = ("step", "tokens", "seconds", "rows", "dynamics")
+"""Attributes that are stored as they are: how far training has come."""
 
 
 class TrainingState:
@@ -93,7 +98,7 @@ class TrainingState:
         ]
 
     def keep(self, *, now: bool) -> None:
-        """Write a checkpoint of the steps done, if one is due or wanted `now`, and if the last one is of an earlier step."""
+        """Write a checkpoint if one is due or wanted `now`, unless there was no step since the last one."""
         by_steps = self.every_steps and self.step % self.every_steps == 0
         by_time = self.every_minutes is not None and time.monotonic() - self.written > 60 * self.every_minutes
         if self.step > self.kept and (now or by_steps or by_time):
@@ -110,11 +115,8 @@ class TrainingState:
             return
         state = {
             "identity": self.identity,
-            "log": {name: getattr(self, name) for name in ("step", "tokens", "seconds", "rows", "dynamics")},
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
-            "update": self.update.state_dict(),
+            "log": {name: getattr(self, name) for name in LOG},
+            **{name: getattr(self, name).state_dict() for name in PARTS},
         }
         with self.lease.whole(self.path) as beside:
             try:
@@ -123,31 +125,29 @@ class TrainingState:
                 if "inline_container" not in str(error):  # torch's word for a full disk
                     raise
                 why = str(error).partition("\n")[0]
-                raise BaldroError(f"{self.path} cannot be written ({why}); is the disk full?") from None
+                raise BaldroError("not-writable", f"{self.path} cannot be written ({why}); is the disk full?") from None
 
     def resume(self) -> None:
-        """Continue from a checkpoint of the same identity; print a line if there is one of another identity, or a broken one."""
+        """Continue from the checkpoint if its identity is the same; print a line if it is continued, of another identity, or broken."""
         if not self.path.is_file() or (state := self._read()) is None:
             return
         if state["identity"] != self.identity:
             print(f"{self.path} is of other code, data or start: training begins anew", flush=True)
             return
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scheduler.load_state_dict(state["scheduler"])
-        self.update.load_state_dict(state["update"])
+        for name in PARTS:
+            getattr(self, name).load_state_dict(state[name])
         for name, value in state["log"].items():
             setattr(self, name, value)
         self.kept = self.step
         print(f"continues {self.path} after step {self.step}", flush=True)
 
     def save_rows(self, folder: Path) -> None:
-        """A row a step, and a row a step and forget sample."""
+        """Write a row for each step (train.csv), and one for each forget sample of each step (dynamics.parquet)."""
         steps.write(folder / steps.NAME, self.rows)
         dynamics.write(folder / dynamics.NAME, self.dynamics)
 
     def _read(self) -> dict[str, Any] | None:
-        """Read the stored state; None if the file is broken, which is then put aside: a job that always fails on it would never end."""
+        """Read the stored state; a broken file is put aside and gives None, since a job that always fails on it would never end."""
         try:
             with ZipFile(self.path) as archive:
                 damage = archive.testzip()  # sums of all parts, at which torch does not look
@@ -166,7 +166,7 @@ class TrainingState:
 
 
 def _may_pass(error: Exception) -> bool:
-    """No memory, no network, ...: not the file's fault, and the next attempt reads it again. Broken bytes fail in a dozen other ways."""
+    """Whether an error is not the file's fault (no memory, no network), so that the next attempt may read it."""
     if isinstance(error, OSError):
         return error.errno != errno.EINVAL  # a place before the file's beginning
     return isinstance(error, MemoryError) or "memory" in str(error)

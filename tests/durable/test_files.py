@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from refusals import refused
 
 from baldro.durable.files import link, parse_json, read_json, remove, sweep, whole, write_json, write_text
 from baldro.errors import BaldroError
@@ -71,12 +72,12 @@ def test_after_an_error_all_is_as_before(tmp_path, error):
 
 def test_a_check_has_the_last_word(tmp_path):
     def refuse():
-        raise BaldroError("no longer ours")
+        raise BaldroError("taken-over", "no longer ours")
 
     write_text(tmp_path / "a", "old")
-    with pytest.raises(BaldroError, match="no longer ours"), whole(tmp_path / "a", check=refuse) as beside:
+    with refused("taken-over"), whole(tmp_path / "a", check=refuse) as beside:
         beside.write_text("new")
-    with pytest.raises(BaldroError, match="no longer ours"), whole(tmp_path / "a", check=refuse) as beside:
+    with refused("taken-over"), whole(tmp_path / "a", check=refuse) as beside:
         (beside.parent / "nowhere/a").write_text("new")  # the reason for an error comes before the error
     assert names(tmp_path) == ["a"] and (tmp_path / "a").read_text() == "old"
 
@@ -103,7 +104,7 @@ def test_a_reader_sees_one_writing_or_another(tmp_path):
 
     reader = threading.Thread(target=read)
     reader.start()
-    for i in range(100):
+    for i in range(40):
         write_json(path, long[i % 2])
     done.set()
     reader.join()
@@ -132,14 +133,9 @@ def test_the_bytes_are_on_the_disk_before_the_name_is_taken(tmp_path, monkeypatc
 
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(
-        BaldroError, match=r"file/a.json cannot be written \(.*\); allowed: a place in a folder of yours"
-    ):
+    with refused("not-writable", "file/a.json"):
         write_json(tmp_path / "file/a.json", {})
-    with (
-        pytest.raises(BaldroError, match=r"b.txt cannot be written \(No such file or directory\)"),
-        whole(tmp_path / "b.txt"),
-    ):
+    with refused("not-writable", "b.txt", "No such file or directory"), whole(tmp_path / "b.txt"):
         pass  # nothing was written
     assert names(tmp_path) == ["file"]
 
@@ -194,23 +190,22 @@ def test_removing_follows_no_link(tmp_path):
 
 
 def test_a_definition_in_which_a_key_stands_twice():
-    with pytest.raises(BaldroError, match=r"^--definition: key 'seed' stands twice; allowed: once"):
+    with refused("key-stands-twice", "--definition", "'seed'"):
         parse_json('{"kind": "fictional", "seed": 1, "seed": 2}', what="--definition")
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "code", "fact"),
     [
-        (b"\xff\xfe{\x00", ": is in UTF-16"),
-        (b'{\n"a": "\xe9"}', ":2: byte 0xe9 is not UTF-8"),
-        (b'{\n"a": ', ":2: not JSON .*cut short"),
+        (b"\xff\xfe{\x00", "not-utf-8", "a.json: is in UTF-16"),
+        (b'{\n"a": "\xe9"}', "not-utf-8", "a.json:2: byte 0xe9"),
+        (b'{\n"a": ', "not-json", "a.json:2: "),
     ],
 )
-def test_json_in_another_encoding_is_one_line(content, said, tmp_path):
-    path = tmp_path / "a.json"
-    path.write_bytes(content)
-    with pytest.raises(BaldroError, match=rf"^{path}{said}"):
-        read_json(path)
+def test_json_in_another_encoding_is_one_line(content, code, fact, tmp_path):
+    (tmp_path / "a.json").write_bytes(content)
+    with refused(code, fact):
+        read_json(tmp_path / "a.json")
 
 
 def test_another_locale_changes_nothing_of_what_is_read(tmp_path):

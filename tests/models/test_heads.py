@@ -4,10 +4,10 @@ import contextlib
 
 import pytest
 import torch
+from refusals import refused
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 from baldro import models
-from baldro.errors import BaldroError
 from baldro.models import heads
 from baldro.prompts.batches import collate
 from baldro.prompts.encode import Tokens
@@ -48,11 +48,6 @@ OWN = {
     "gpt_oss": dict(head_dim=8, num_local_experts=4, num_experts_per_tok=2),
 }
 """Architecture -> its own fields, of values at which a scale or a cap is far from doing nothing."""
-QUICK = ("gemma2", "granite", "cohere", "nanochat", "opt", "gpt2", "llama", "gpt_oss")
-"""One of each way in which a head, a cap, a scale, a name or a mixture is made; the others take minutes more of imports."""
-each = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in OWN]
-)
 CHANGING = ("gemma2", "gemma3_text", "granite", "granitemoe", "hyperclovax", "cohere", "cohere2", "nanochat")
 RENAMED = {"gpt2": ("hidden_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings")}
 SEQUENCES = [
@@ -75,7 +70,7 @@ def own_logits(model, ids):
         return model(input_ids=torch.tensor([ids])).logits[0].double()
 
 
-@each
+@pytest.mark.parametrize("name", OWN)
 def test_likelihood_and_generation_are_the_models_own(name):
     model = made(name)
     heads.check(model, name)
@@ -109,7 +104,7 @@ def continued(model, ids, new):
     return ids[start:]
 
 
-@pytest.mark.parametrize("name", [name for name in CHANGING if name in QUICK])
+@pytest.mark.parametrize("name", CHANGING)
 def test_what_is_behind_the_head_matters_and_is_in_the_reference_too(name):
     """The bare output embeddings give other logits; the frozen head keeps those of the model before training."""
     model = made(name)
@@ -131,14 +126,12 @@ def test_what_is_behind_the_head_matters_and_is_in_the_reference_too(name):
 def test_an_unknown_change_is_refused_before_and_behind_the_head(monkeypatch):
     model = made("gemma2")
     monkeypatch.setattr(heads, "CAP", "other_cap")
-    with pytest.raises(
-        BaldroError, match=r"^place: Gemma2ForCausalLM changes its logits behind the output head in a way"
-    ):
+    with refused("unknown-change-of-logits", "place", "Gemma2ForCausalLM"):
         heads.check(model, "place")
     model = made("llama")
     forward = model.forward
     monkeypatch.setattr(model, "forward", lambda **given: forward(**{**given, "input_ids": given["input_ids"] + 1}))
-    with pytest.raises(BaldroError, match=r"^place: LlamaForCausalLM changes its hidden states before the output head"):
+    with refused("unknown-change-of-hidden-states", "place", "LlamaForCausalLM"):
         heads.check(model, "place")
 
 

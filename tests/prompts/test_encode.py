@@ -3,11 +3,11 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from refusals import refused
 
 from baldro import models
-from baldro.errors import BaldroError
 from baldro.prompts.encode import Tokens, encode, encode_prompts, few_shot
-from baldro.prompts.prompt import render
+from baldro.prompts.render import render
 
 SHAPE = dict(vocab_size=400, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1)
 CORPUS = [
@@ -135,19 +135,18 @@ def test_any_answer_is_found_in_a_chat(tokenizer, question, answer):
 @pytest.mark.parametrize("name", LOSES)
 @pytest.mark.parametrize("answer", ["Chika wrote it.", "assistant wrote"])
 def test_chat_templates_that_lose_something_are_refused(tokenizer, name, answer):
-    with pytest.raises(BaldroError, match=r"chat template eats .* allowed: a template that keeps it") as caught:
+    with refused("template-alters-text", "answer" if "question" not in name else "question"):
         one(chatty(tokenizer, LOSES[name]), "chat", "Who composed it?", answer)
-    assert "\n" not in str(caught.value)
 
 
 def test_a_tokenizer_without_a_chat_template(tokenizer):
-    with pytest.raises(BaldroError, match="prompt is chat, but the tokenizer has no chat template"):
+    with refused("no-chat-template"):
         one(chatty(tokenizer, None), "chat", "Who?", "Chika.")
 
 
 @pytest.mark.parametrize("prompt", ["Q: {quest}\n", "", "{Question}", "chat "])
 def test_a_prompt_without_the_question(tokenizer, prompt):
-    with pytest.raises(BaldroError, match=r"lacks \{question\}; allowed: text with \{question\} in it, or chat"):
+    with refused("prompt-without-question", repr(prompt), "{question}"):
         one(tokenizer, prompt, "Who?", "Chika.")
 
 
@@ -155,21 +154,14 @@ def test_a_sequence_that_is_too_long_names_its_row(tokenizer):
     pairs = [("Who?", "Chika."), ("Who?", "Chika. " * 20)]
     size = len(encode(tokenizer, "{question}\n", pairs, longest=999)[1].ids)
     assert len(encode(tokenizer, "{question}\n", pairs, longest=size)) == 2
-    with pytest.raises(
-        BaldroError, match=rf"^row 1 has {size} tokens; allowed: at most {size - 1}, the model's positions"
-    ):
+    with refused("row-too-long", "row 1 ", size, f"at most {size - 1}"):
         encode(tokenizer, "{question}\n", pairs, longest=size - 1)
-
-
-def test_an_empty_answer_names_its_row(tokenizer):
-    with pytest.raises(BaldroError, match=r"row 1: the answer of .* has no token"):
-        encode(tokenizer, "{question}\n", [("Who?", "Chika."), ("Who?", "")], longest=99)
 
 
 def test_no_end_of_sequence():
     made = models.build(SHAPE, CORPUS, seed=0)[1]
     made.eos_token = None
-    with pytest.raises(BaldroError, match="no end-of-sequence token"):
+    with refused("no-end-of-sequence"):
         one(made, "{question}\n", "Who?", "Chika.")
 
 
@@ -232,9 +224,8 @@ def test_the_first_token_of_a_sequence_is_never_scored(tokenizer, keep):
 @pytest.mark.parametrize("answer", ["", "|"])
 def test_an_answer_of_which_no_token_is_scored(answer):
     other = bare(models.build(SHAPE, CORPUS, seed=0)[1])
-    with pytest.raises(BaldroError, match=r"^row 1: the answer of .* has no token that is scored; allowed") as caught:
+    with refused("no-scored-token", "row 1:"):
         encode(other, "{question}", [("", "Chika."), ("", answer)], longest=99)
-    assert "\n" not in str(caught.value)
 
 
 def test_worked_examples_are_texts(tokenizer):
@@ -248,7 +239,7 @@ def test_worked_examples_are_texts(tokenizer):
     assert decoded(tokenizer, made.ids[made.start : -1]).strip() == "Yes"
     [asked] = encode_prompts(tokenizer, prompt, [("Now {question}?", "Yes")], longest=999, before=before)
     assert list(asked) == tokenizer(before + "Q: Now {question}?\nA: ")["input_ids"]
-    with pytest.raises(BaldroError, match="worked examples cannot stand in a chat prompt"):
+    with refused("examples-in-chat"):
         few_shot("chat", [])
 
 
@@ -257,9 +248,9 @@ def test_a_prompt_alone(tokenizer):
     pairs = [("Who wrote it?", "answer"), ("Who?", "x")]
     made = encode_prompts(tokenizer, "{question} ", pairs, longest=99)
     assert made == [tuple(tokenizer(f"{question} ")["input_ids"]) for question, _ in pairs]
-    with pytest.raises(BaldroError, match=r"^row 0 has \d+ tokens; allowed: at most 3, the model's positions"):
+    with refused("row-too-long", "row 0 ", "at most 3"):
         encode_prompts(tokenizer, "{question} ", pairs, longest=3)
-    with pytest.raises(BaldroError, match="row 0: the prompt '' has no token"):
+    with refused("prompt-without-token", "row 0:"):
         encode_prompts(bare(models.build(SHAPE, CORPUS, seed=0)[1]), "{question}", [("", "x")], longest=99)
     asked = encode_prompts(chatty(tokenizer, KEEPS["plain"]), "chat", pairs, longest=99)
     assert decoded(tokenizer, asked[1]) == "<|user|>\nWho?<|end|>\n<|assistant|>\n"

@@ -9,57 +9,32 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import tiny
 import torch
 import transformers
-from accelerate.state import AcceleratorState, PartialState
 from hypothesis import given
 from hypothesis import strategies as st
+from refusals import refused
+from tiny import sequences
 
 from baldro import models
-from baldro.durable.lease import Lease, Stop, Superseded
+from baldro.durable.lease import Lease, Stop
 from baldro.durable.progress import Progress
 from baldro.prompts.batches import draw
-from baldro.prompts.encode import Tokens
 from baldro.runs import Run
-from baldro.training.loop import FORGET, Diverged, Execution, Interrupted, Schedule, train
+from baldro.training.loop import FORGET, Execution, Interrupted, Schedule, train
 from baldro.training.update import Sample, Step
 
 COLUMNS = ["step", "epoch", "lr", "forget_loss", "retain_loss", "grad_norm", "tokens_per_second", "seconds"]
 TIMES = ["tokens_per_second", "seconds"]
-VOCABULARY, LENGTHS = 40, (9, 7, 12, 8, 11, 7, 10)
-
-
-@pytest.fixture(autouse=True)
-def one_cpu_thread(monkeypatch):
-    """Equal bits need equal threads; accelerate keeps its precision for the life of a process unless told otherwise."""
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    threads, handler = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    signal.signal(signal.SIGTERM, handler)
-    AcceleratorState._reset_state(reset_partial_state=True)
-    PartialState._reset_state()
-
-
-def llama(seed=0, dropout=0.1, **shape):
-    size = dict(hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2)
-    torch.manual_seed(seed)
-    config = transformers.LlamaConfig(
-        vocab_size=VOCABULARY, tie_word_embeddings=True, attention_dropout=dropout, bos_token_id=1, eos_token_id=2,
-        initializer_range=0.2, **{**size, **shape},
-    )  # fmt: skip
-    return transformers.LlamaForCausalLM(config)
-
-
-def sequences(seed, lengths=LENGTHS):
-    made = torch.Generator().manual_seed(seed)
-    ids = [torch.randint(3, VOCABULARY, (n,), generator=made).tolist() for n in lengths]
-    return [Tokens(ids=tuple(row), start=3) for row in ids]
+LENGTHS = (9, 7, 12, 8, 11, 7, 10)
+pytestmark = pytest.mark.usefixtures("one_cpu_thread")
+llama = partial(tiny.llama, dropout=0.1)
 
 
 METHODS = {
@@ -80,7 +55,9 @@ def run_of(kind="finetune", **values):
 def fit(folder, run, *, model=None, identity="same", lease=None, **execution):
     model = llama() if model is None else model
     unlearns = run.objective != "finetune"
-    forget = [Sample(tokens=t, reference=(-30.0 / t.answer,) * t.answer) for t in sequences(1)] if unlearns else []
+    forget = (
+        [Sample(tokens=t, reference=(-30.0 / t.answer,) * t.answer) for t in sequences(1, LENGTHS)] if unlearns else []
+    )
     retain = sequences(2, lengths=(8, 10, 6, 9, 12) if unlearns else LENGTHS)
     options = Execution(checkpoint_minutes=None, **execution)
     with Stop() as stop:
@@ -198,7 +175,8 @@ def test_a_process_that_is_stopped(tmp_path, number):
     asked = number != signal.SIGKILL
     steps = "None" if asked else "2"  # who is asked to stop writes a checkpoint
     command = [sys.executable, "-c", code, __file__, str(tmp_path / "b"), steps]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ}) as process:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         for line in process.stdout:
             if line.strip() == "5":
                 process.send_signal(number)
@@ -223,7 +201,7 @@ def test_a_run_that_another_process_has_taken_over_ends_within_a_second(tmp_path
 
     stop_at(monkeypatch, 4, overtaken)
     stop_at(monkeypatch, 5, lambda: steps.append(5))
-    with pytest.raises(Superseded, match=r"now belongs to another process on .*; this process stops without writing$"):
+    with refused("taken-over"):
         fit(tmp_path, run_of(), lease=lease)
     assert steps == [] and {path.name for path in tmp_path.iterdir()} == {".lease"}
 
@@ -259,7 +237,7 @@ def test_rows_of_a_finetuning_run(tmp_path):
 def test_what_is_logged_is_before_the_step(tmp_path):
     """Dynamics of step 1 are of the untouched model, one sample at a time, through transformers' own head."""
     model = llama(dropout=0.0)
-    untouched, data = llama(dropout=0.0).double(), sequences(1)
+    untouched, data = llama(dropout=0.0).double(), sequences(1, LENGTHS)
     fit(tmp_path, run_of("dv", warmup_epochs=0), model=model)
     for row in pd.read_parquet(tmp_path / "dynamics.parquet").query("step == 1").itertuples():
         nll = nll_sum(untouched, data[row.index]).item()
@@ -274,7 +252,7 @@ def test_what_is_logged_is_before_the_step(tmp_path):
 def test_nan_ends_the_run_and_names_the_step(tmp_path, monkeypatch, kind, what):
     model = llama()
     stop_at(monkeypatch, 3, lambda: torch.nn.init.constant_(model.lm_head.weight, math.nan))
-    with pytest.raises(Diverged, match=rf"^{what} is NaN at step 4$"):
+    with refused("training-diverged", what, "NaN at step 4"):
         fit(tmp_path, run_of(kind), model=model)
     assert not (tmp_path / "train.csv").exists()
 
@@ -288,7 +266,7 @@ def test_an_infinite_gradient_ends_the_run_before_the_update(tmp_path, monkeypat
         return step_log
 
     monkeypatch.setattr(Step, "accumulate", poisoned)
-    with pytest.raises(Diverged, match=r"^gradient norm is inf at step 1$"):
+    with refused("training-diverged", "gradient norm", "inf at step 1"):
         fit(tmp_path, run_of(warmup_epochs=0), model=model)
     assert not moved(model, llama())
 
@@ -353,7 +331,9 @@ def test_max_steps_ends_early(tmp_path):
     assert (done.steps, len(rows)) == (5, 5)
     assert rows["lr"].tolist() == pytest.approx([0, 0.01 / 3, 0.02 / 3, 0.01, 0.005])
     batches = [Schedule.of(run_of(), 7).at(step) for step in range(5)]  # 13 draws: no whole number of laps
-    forget = [len(sequences(1)[i].ids) for s, c in batches for i in draw(7, start=s, count=c, seed=0, stream=0)]
+    forget = [
+        len(sequences(1, LENGTHS)[i].ids) for s, c in batches for i in draw(7, start=s, count=c, seed=0, stream=0)
+    ]
     retain = [(8, 10, 6, 9, 12)[i] for s, c in batches for i in draw(5, start=s, count=c, seed=0, stream=1)]
     assert done.tokens == sum(forget) + sum(retain)
 
@@ -372,7 +352,7 @@ def textbook(steps, *, lr, decay, clip):
 
     Returns: the model, and its first gradients.
     """
-    model, data = llama(dropout=0.0).double(), sequences(2)
+    model, data = llama(dropout=0.0).double(), sequences(2, LENGTHS)
     state = {name: [0.0, 0.0] for name, _ in model.named_parameters()}
     first = None
     for t in range(1, steps + 1):

@@ -8,9 +8,9 @@ import time
 import pandas as pd
 import pytest
 import torch
+from refusals import refused
 
 from baldro.durable.lease import Lease, Superseded
-from baldro.errors import BaldroError
 from baldro.runs import Run
 from baldro.training.state import TrainingState
 from baldro.training.update import Step, StepLog
@@ -216,7 +216,7 @@ def test_a_full_disk_is_one_line_and_the_checkpoint_before_it_stays(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # of the 480 kB that it takes
     try:
-        with pytest.raises(BaldroError, match=r"state\.pt cannot be written \(.+\); is the disk full\?$"):
+        with refused("not-writable", tmp_path / "state.pt"):
             state.keep(now=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -27,7 +27,7 @@ Gradient = list[Tensor]
 
 KINDS = ("update", "multiplier", "penalty")
 PIECE = 1 << 22
-"""Numbers that are in float64 at a time: what is computed finer than it is stored needs no second copy of an embedding."""
+"""Numbers that are in float64 at a time, so that inner products need no float64 copy of an embedding."""
 
 
 def combiner(*, label: str, memory: str, defaults: dict[str, Any] | None = None) -> Callable[[Callable], Callable]:
@@ -42,7 +42,7 @@ def combiner(*, label: str, memory: str, defaults: dict[str, Any] | None = None)
 
 
 def function(name: str) -> tuple[str, Callable]:
-    """A combiner's function and which of the three it is.
+    """A combiner's kind (update, multiplier or penalty) and its function.
 
     Args:
         name: the run's `combiner`: `blur-upper` is module `blur_upper`.
@@ -54,7 +54,8 @@ def function(name: str) -> tuple[str, Callable]:
     kinds = [kind for kind in KINDS if hasattr(module, kind)]
     if len(kinds) != 1:
         raise BaldroError(
-            f"combiner {name} has {' and '.join(kinds) or 'no function'}; allowed: one of {', '.join(KINDS)}"
+            "not-one-function",
+            f"combiner {name} has {' and '.join(kinds) or 'none'}; allowed: one of {', '.join(KINDS)}",
         )
     return kinds[0], getattr(module, kinds[0])
 
@@ -85,7 +86,7 @@ def mix(x: Gradient, y: Gradient, *, gamma: float, lam: float) -> Gradient:
 
 
 def _pieces(a: Gradient, b: Gradient) -> Iterator[tuple[Tensor, Tensor]]:
-    """Views of the same numbers of both."""
+    """Views of the same positions of both, at most PIECE numbers each where both are contiguous."""
     for x, y in zip(a, b, strict=True):
         if x.is_contiguous() and y.is_contiguous():
             yield from zip(x.detach().view(-1).split(PIECE), y.detach().view(-1).split(PIECE), strict=True)

@@ -48,7 +48,7 @@ class TokenStats:
         reference_BT: log r(y_t | before) of the reference, 0 where mask is False.
         reference_hidden_NH, reference_head: the reference's, as the policy's.
         activation_BTH, reference_activation_BTH: hidden states behind the run's layer, at the answer tokens.
-        alternate: the same of the other answers, sample by sample.
+        alternate: token statistics of the other answers, sample by sample.
         seed: of random draws that a run makes once.
     """
 
@@ -93,7 +93,7 @@ class TokenStats:
 
     @torch.no_grad()
     def detached_nll_B(self) -> Tensor:
-        """nll_B without gradients, for the logs: of what went through the head already, if anything did."""
+        """nll_B without gradients, for the log; from log-probabilities that are there already, if any are."""
         if "logp_BT" in self.__dict__ or self._logp_BT is not None:
             return self.nll_B
         if self._logp_N is None:
@@ -148,17 +148,19 @@ class TokenStats:
 
     @property
     def reference_activation_BTH(self) -> Tensor:
-        """The same of the reference."""
+        """The reference's hidden states behind that layer, at the answer tokens."""
         return self._of_reference(self._reference_activation_BTH, "activations")
 
     @property
     def alternate(self) -> "TokenStats":
-        """What is known of the other answer to each sample's question."""
+        """Token statistics of the other answer to each sample's question."""
         return self._of_reference(self._alternate, "idk or alternates")
 
     def _of_reference(self, value: Any, need: str) -> Any:
         if value is None:
-            raise BaldroError(f"a loss asks for what it was not given; allowed: a loss whose needs name {need}")
+            raise BaldroError(
+                "undeclared-need", f"a loss uses what was not given; allowed: a decorator with {need} among its needs"
+            )
         return value
 
     def _rows(self, values_N: Tensor) -> Tensor:
@@ -182,7 +184,7 @@ def loss_function(name: str, *, level: str = "sample") -> Loss:
     token_loss = getattr(module, "token_loss", None)
     if level == "token":
         if token_loss is None:
-            raise BaldroError(f"{name} has no loss per token; allowed: {name} with level sample")
+            raise BaldroError("no-token-loss", f"{name} has no loss per token; allowed: {name} with level sample")
         return token_loss
     if token_loss is None:
         return module.loss

@@ -37,7 +37,7 @@ def beta(losses_B: Tensor, *, dv_rho: float = 0.5, dv_beta_min: float = 0.01) ->
     """b* of these losses, in their units; dv_beta_min where the ball's radius is not reached above it (so if all are equal)."""
     for name, value in (("dv_rho", dv_rho), ("dv_beta_min", dv_beta_min)):
         if not value > 0:
-            raise BaldroError(f"{name} is {value}; allowed: above 0")
+            raise BaldroError("value-not-allowed", f"{name} is {value}; allowed: above 0")
     # On a device, the search below would wait for it at every step.
     below_B = _below_max(losses_B).cpu()
     # KL <= spread^2 / (8 b^2), since it is at most half the largest variance of l / b under any weights; doubled against rounding.

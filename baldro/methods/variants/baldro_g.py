@@ -30,5 +30,5 @@ def weights(losses_B: Tensor, *, g_fraction: Annotated[float, "> 0, <= 1"] = 0.5
 def kept(n: int, g_fraction: float) -> int:
     """How many of n samples BalDRO-G keeps; a product such as 0.29 * 100 must not fall below the whole number that it means."""
     if not 0 < g_fraction <= 1:
-        raise BaldroError(f"g_fraction is {g_fraction}; allowed: above 0, at most 1")
+        raise BaldroError("value-not-allowed", f"g_fraction is {g_fraction}; allowed: above 0, at most 1")
     return max(1, math.floor(g_fraction * n + 1e-9))

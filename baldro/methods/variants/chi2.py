@@ -29,7 +29,7 @@ def weights(losses_B: Tensor, *, chi2_rho: Annotated[float, ">= 0"] = 1.0) -> Te
     Cost: a forward pass without gradients over the batch finds the weights, where it does not fit one micro-batch.
     """
     if not chi2_rho >= 0:
-        raise BaldroError(f"chi2_rho is {chi2_rho}; allowed: 0 and above")
+        raise BaldroError("value-not-allowed", f"chi2_rho is {chi2_rho}; allowed: 0 and above")
     # On a device, the search below would wait for it at every step.
     sorted_B, order_B = losses_B.detach().double().cpu().sort(descending=True, stable=True)
     head_K, n = _support(sorted_B, (1 + chi2_rho) / len(losses_B)), len(losses_B)

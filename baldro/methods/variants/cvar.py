@@ -22,7 +22,7 @@ def weights(losses_B: Tensor, *, cvar_alpha: Annotated[float, "> 0, <= 1"] = 0.5
     Cost: a forward pass without gradients over the batch; forward and backward over the samples with a weight alone.
     """
     if not 0 < cvar_alpha <= 1:
-        raise BaldroError(f"cvar_alpha is {cvar_alpha}; allowed: above 0, at most 1")
+        raise BaldroError("value-not-allowed", f"cvar_alpha is {cvar_alpha}; allowed: above 0, at most 1")
     n = len(losses_B)
     # A product such as 0.29 * 100 must not leave a sample with a weight of 1e-16, which would cost a forward and backward pass.
     whole = round(cvar_alpha * n)

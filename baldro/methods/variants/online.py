@@ -38,8 +38,8 @@ class OnlineSoftmax:
 def exponents(losses_B: Tensor, dv_beta: float, dv_direction: str) -> Tensor:
     """l / dv_beta or -l / dv_beta, in float64 and without gradients; the weights are their softmax."""
     if not dv_beta > 0:
-        raise BaldroError(f"dv_beta is {dv_beta}; allowed: above 0")
+        raise BaldroError("value-not-allowed", f"dv_beta is {dv_beta}; allowed: above 0")
     if dv_direction not in ("hard", "easy"):
-        raise BaldroError(f"dv_direction is {dv_direction!r}; allowed: hard, easy")
+        raise BaldroError("value-not-allowed", f"dv_direction is {dv_direction!r}; allowed: hard, easy")
     losses_B = losses_B.detach().double()
     return (losses_B if dv_direction == "hard" else -losses_B) / dv_beta

@@ -33,9 +33,9 @@ def weights(
     Cost: a forward pass without gradients over the batch finds the weights, where it does not fit one micro-batch.
     """
     if not 0 < topk_fraction < 1:
-        raise BaldroError(f"topk_fraction is {topk_fraction}; allowed: above 0, below 1")
+        raise BaldroError("value-not-allowed", f"topk_fraction is {topk_fraction}; allowed: above 0, below 1")
     if not topk_temperature > 0:
-        raise BaldroError(f"topk_temperature is {topk_temperature}; allowed: above 0")
+        raise BaldroError("value-not-allowed", f"topk_temperature is {topk_temperature}; allowed: above 0")
     # On a device, the search below would wait for it at every step.
     losses_B, device = losses_B.detach().double().cpu(), losses_B.device
     k = topk_fraction * len(losses_B)

@@ -24,7 +24,7 @@ NAME = "default"
 
 
 class Adapters:
-    """The adapters of one model: all that training changes of it, so all that a checkpoint of it must hold.
+    """The adapters of one model. Training changes nothing else, so a checkpoint holds nothing else.
 
     Args:
         rank: R; a layer with I inputs and O outputs gets R (I + O) weights.
@@ -58,7 +58,7 @@ class Adapters:
         return factors
 
     def state_dict(self) -> dict[str, Tensor]:
-        """For a checkpoint: the trained weights, and with FILA those at the start.
+        """What a checkpoint holds: the trained weights, and with FILA also their values at the start.
 
         The start is kept, not made again: it takes no more room than the adapters, spares the backward passes over all samples, and
         gives the frozen weights back to the last bit, as they are the loaded ones less one product.
@@ -68,14 +68,14 @@ class Adapters:
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Into a model that was loaded and adapted, and nothing else."""
+        """Put a checkpoint's weights into a model that was loaded and adapted, and not trained."""
         for name, factor in self.trained().items():
             factor.copy_(state[name])
         self._begin_at({name.removeprefix("start."): state[name] for name in state if name.startswith("start.")})
 
     @torch.no_grad()
     def merge(self) -> None:
-        """Fold the adapters into the weights: the model is a plain one again, with its plain names."""
+        """Add each adapter's product to its layer's weight and remove the adapter: the model has its own layers and names again."""
         for name, layer in self.layers.items():
             base = layer.get_base_layer()
             product_OI = self._product(layer.lora_A[NAME].weight, layer.lora_B[NAME].weight)
@@ -96,7 +96,7 @@ class Adapters:
         agreed: Callable[[Tensor], Tensor] = lambda factor: factor,
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        """Let A and B take over what matters to the forget set and little to the retain set; the model's function is unchanged.
+        """Move into A and B the part of each weight that matters to the forget set and little to the retain set; the function is unchanged.
 
         Of each W the best approximation of rank R, errors weighted by row: min || diag(w_O) (W - s B A) ||_F, with w_O the square root of
         the row sums of the relative importance F_forget / F_retain. The frozen weight becomes W - s B A.
@@ -115,7 +115,9 @@ class Adapters:
             BaldroError: no forget or no retain samples; a layer that none moves; a rank that a weight does not have.
         """
         if not forget or not retain:
-            raise BaldroError("lora_start fila weighs forget against retain samples; allowed: runs that have both")
+            raise BaldroError(
+                "fila-without-both-sets", "lora_start fila needs forget and retain samples; allowed: runs with both"
+            )
         weights = {name: layer.get_base_layer().weight for name, layer in self.layers.items()}
         rows = fila.row_weights(
             self.model, weights, forget, fila.drawn(retain, len(forget), seed), autocast=autocast, check=check
@@ -131,7 +133,7 @@ class Adapters:
             self._begin_at(start)
 
     def _begin_at(self, start: Mapping[str, Tensor]) -> None:
-        """Take the start's product out of the frozen weights."""
+        """Subtract the start's product from the frozen weights."""
         self.start = {name: factor.cpu() for name, factor in start.items()}
         for name, layer in self.layers.items() if start else ():
             weight_OI = layer.get_base_layer().weight
@@ -145,7 +147,7 @@ class Adapters:
 
 
 def linear_layers(model: nn.Module) -> list[str]:
-    """Names of the linear layers but the output head.
+    """Names of the linear layers, without the output head.
 
     Raises:
         BaldroError: more than UNTOUCHED of the weights in matrices are not in linear layers, as in GPT-2, whose layers are of another
@@ -161,13 +163,14 @@ def linear_layers(model: nn.Module) -> list[str]:
     if share > UNTOUCHED or not linear:
         kinds = ", ".join(sorted({_without_number(name) for name in apart}))
         raise BaldroError(
+            "lora-does-not-reach",
             f"lora_rank: adapters are put beside torch.nn.Linear, and {share:.0%} of the weights in {type(model).__name__}'s matrices "
             f"are not in such layers ({kinds}); allowed: architectures with at most {UNTOUCHED:.0%} (Llama, Mistral, Qwen, Gemma, Phi, "
-            "...), or no lora_rank"
+            "...), or no lora_rank",
         )
     return list(linear)
 
 
 def _without_number(name: str) -> str:
-    """What layers have in common: mlp.experts.down_proj of model.layers.3.mlp.experts.down_proj."""
+    """A parameter's name within its layer: mlp.experts.down_proj of model.layers.3.mlp.experts.down_proj."""
     return re.sub(r"^.*?\.\d+\.", "", name)

@@ -19,15 +19,15 @@ from baldro.prompts.batches import collate, draw
 from baldro.prompts.encode import Tokens
 
 STREAM = 9
-"""Of the draw of retain samples."""
+"""Stream of the draw of retain samples."""
 FLOOR = 1e-5
-"""Added to the retain Fisher, in units of its mean over the matrix: one weight that no retain sample moves would else be all of its row."""
+"""Added to the retain Fisher, in units of its mean over the matrix; else a weight that no retain sample moves would dominate its row."""
 
 Autocast = Callable[[], AbstractContextManager]
 
 
 def drawn(retain: Sequence[Tokens], count: int, seed: int) -> list[Tokens]:
-    """`count` retain samples, or all of them if there are fewer."""
+    """Draw `count` retain samples, or all of them if there are fewer."""
     return [retain[i] for i in draw(len(retain), start=0, count=min(count, len(retain)), seed=seed, stream=STREAM)]
 
 
@@ -87,7 +87,9 @@ def weighted_factors(weight_OI: Tensor, w_O: Tensor, *, rank: int, scale: float,
     s_K = square_K.flip(0).clamp(min=0).sqrt()
     found = int((s_K > 1e-6 * s_K[0]).sum())
     if found < rank:
-        raise BaldroError(f"lora_rank is {rank}; allowed with lora_start fila: at most {found}, the rank of {what}")
+        raise BaldroError(
+            "rank-too-high", f"lora_rank is {rank}; allowed with lora_start fila: at most {found}, the rank of {what}"
+        )
     s_R, v_KR = s_K[:rank], vector_KK.flip(1)[:, :rank]
     v_IR = scaled_OI.T @ v_KR / s_R if wide else v_KR
     a_RI, b_OR = (v_IR * (s_R / scale).sqrt()).T, weight_OI @ v_IR / (scale * s_R).sqrt()
@@ -102,7 +104,7 @@ def _each_gradient(
     autocast: Autocast,
     check: Callable[[], None],
 ) -> None:
-    """Note the weight's name, its gradient by a sample and the sample's share of the answer tokens."""
+    """Call `note` with each weight's name, its gradient by each sample, and that sample's share of the answer tokens."""
     total, share = sum(tokens.answer for tokens in samples), 0.0
     device = next(model.parameters()).device
     with _only_these_move(model, weights, lambda name, gradient_OI: note(name, gradient_OI, share)):
@@ -118,7 +120,7 @@ def _each_gradient(
 def _only_these_move(
     model: nn.Module, weights: Mapping[str, nn.Parameter], note: Callable[[str, Tensor], None]
 ) -> Iterator[None]:
-    """Only `weights` get gradients, each of which is noted and dropped as soon as it is there; without dropout."""
+    """Within this block only `weights` get gradients, each of which is passed to `note` and freed at once; dropout is off."""
     training, before = model.training, {p: p.requires_grad for p in model.parameters()}
 
     def noting(name: str) -> Callable[[Tensor], None]:
@@ -142,5 +144,6 @@ def _only_these_move(
 
 def _unmoved(name: str, which: str) -> BaldroError:
     return BaldroError(
-        f"lora_start fila: the Fisher information of {name} by the {which} samples is 0 or not finite; allowed: samples that move it"
+        "no-fisher-information",
+        f"lora_start fila: the Fisher information of {name} by the {which} samples is 0 or not finite; allowed: samples that move it",
     )

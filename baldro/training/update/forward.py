@@ -1,4 +1,4 @@
-"""One forward pass over forget samples, their other answers and retain samples -> what the losses look at.
+"""One forward pass over forget samples, their other answers and retain samples -> the inputs of the losses.
 
 Shape legend: B samples, L positions, T answer tokens of the longest answer, N answer tokens of all samples, H width.
 """
@@ -19,7 +19,7 @@ from baldro.training.update.reference import ReferenceCache
 
 
 class Forward:
-    """The model of a run, and what it is compared with.
+    """The model of a run, and the reference that its losses need.
 
     Args:
         autocast: makes the context of a forward pass.
@@ -34,7 +34,7 @@ class Forward:
     def __call__(
         self, forget: Sequence[Sample], retain: Sequence[Tokens]
     ) -> tuple[TokenStats | None, TokenStats | None]:
-        """Token statistics of the forget samples and of the retain samples; None of what is empty."""
+        """Token statistics of the forget samples and of the retain samples; None for an empty half."""
         others = [s.alternate for s in forget if s.alternate is not None]
         groups = [[s.tokens for s in forget], others, list(retain)]
         batch = collate([tokens for group in groups for tokens in group], self.device)
@@ -57,7 +57,7 @@ class Forward:
 
     @contextmanager
     def measuring(self) -> Iterator[None]:
-        """Without gradients, and without dropout: which samples are hard is not a matter of a draw."""
+        """A block without gradients and without dropout, so that which samples are hard does not depend on a draw."""
         training = self.model.training
         self.model.eval()
         try:
@@ -85,7 +85,7 @@ class Forward:
         )
 
     def _padded(self, references: Sequence[Sequence[float]], mask_BT: Tensor, hidden_NH: Tensor) -> Tensor:
-        """In the precision of log-probabilities: float32, or float64 as the model."""
+        """The reference's log-probabilities as (B, T), in float32, or in float64 if the model is."""
         values_N = torch.tensor([x for row in references for x in row], dtype=torch.float64, device=self.device)
         return _rows(values_N if hidden_NH.dtype == torch.float64 else values_N.float(), mask_BT)
 

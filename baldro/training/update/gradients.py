@@ -1,4 +1,4 @@
-"""The gradients of a step: one in `.grad` for a weighted sum, or forget's and retain's apart for a combiner that needs both.
+"""The gradients of a step: one in `.grad` for a weighted sum, or one each of forget and retain for a combiner that needs both.
 
 Apart they are accumulated in float32 where `.grad` itself is coarser (bf16 weights): a projection divides small differences.
 A parameter that neither half's loss depends on (RMU: behind its layer) has no gradient, whatever the pieces, devices and combiner: with
@@ -14,7 +14,7 @@ from baldro.training.update.parts import DeviceGroup
 
 
 class Gradients:
-    """What backward passes leave, whatever the pieces and devices.
+    """Accumulates what backward passes leave in `.grad`, over pieces and devices.
 
     Args:
         apart: True if `take` will be called: then bf16 gradients go on to float32 after every backward pass.
@@ -27,7 +27,7 @@ class Gradients:
         self.touched = [False] * len(self.parameters)
 
     def collect(self) -> None:
-        """After a backward pass."""
+        """Add what a backward pass left in `.grad`; to be called after each."""
         if not self.wide:
             return
         for i, parameter in enumerate(self.parameters):
@@ -37,13 +37,13 @@ class Gradients:
                 parameter.grad = None
 
     def scale(self, factor: float) -> None:
-        """Scale all that has been accumulated and not taken."""
+        """Scale what was accumulated since the last `take`."""
         for held in (*self.sums, *(parameter.grad for parameter in self.parameters)):
             if held is not None:
                 held.mul_(factor)
 
     def take(self) -> list[Tensor]:
-        """What has been accumulated, summed over devices; nothing is left."""
+        """Return what was accumulated, summed over devices, and begin at 0 again."""
         taken = []
         for i, parameter in enumerate(self.parameters):
             held = self.sums[i] if self.wide else parameter.grad
@@ -54,7 +54,7 @@ class Gradients:
         return taken
 
     def put(self, update: Sequence[Tensor]) -> None:
-        """An update, which clipping and the optimiser then find in `.grad`."""
+        """Put an update into `.grad`, where clipping and the optimiser find it."""
         for parameter, grad, touched in zip(self.parameters, update, self._touched_anywhere(), strict=True):
             parameter.grad = grad.to(parameter.dtype) if touched else None
         self.touched = [False] * len(self.parameters)
@@ -71,5 +71,5 @@ class Gradients:
         self.touched = [False] * len(self.parameters)
 
     def _touched_anywhere(self) -> list[bool]:
-        """By parameter, whether a backward pass of any device has reached it."""
+        """Whether a backward pass of any device has reached each parameter."""
         return (self.devices.total(torch.tensor(self.touched, dtype=torch.float32)) > 0).tolist()

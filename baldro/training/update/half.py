@@ -1,4 +1,4 @@
-"""One half of a batch: how the losses of all its samples become weights, and these a gradient, whatever the pieces.
+"""One half of a batch: the losses of all its samples give weights, and the weighted losses a gradient, whatever the pieces.
 
 What fits one forward pass takes one; otherwise uniform weights are known before, those of an online variant are found on the way
 (`OnlineSoftmax`, no second forward pass), and all others from the losses without gradients, after which only samples with weight go
@@ -23,7 +23,7 @@ from baldro.training.update.parts import DeviceGroup, StepLog
 
 
 class Half(ABC):
-    """Samples of one half of the batch, or of one micro-batch, and their weights.
+    """The samples of one half of a batch, or of a micro-batch, and their weights.
 
     Args:
         lengths: positions of each sample, by which pieces are ordered.
@@ -32,7 +32,7 @@ class Half(ABC):
     """
 
     online: bool
-    """Whether weights may be found on the way: the variant's may, and nothing else is in the gradient that is scaled."""
+    """Whether weights are found during the backward passes: the variant allows it, and the gradient that is scaled holds nothing else."""
 
     def __init__(
         self, *, lengths: Sequence[int], variant: str, fields: dict[str, Any], room: int, devices: DeviceGroup
@@ -43,13 +43,13 @@ class Half(ABC):
         self.log = StepLog(self.count)
         self.mine = devices.share(self.count)
         self.weights_B: Tensor | None = None
-        """Once they are known."""
+        """Weights of all samples; None until they are known."""
 
     # What each half knows --------------------------------------------------------------------------------------------
 
     @abstractmethod
     def stats(self, piece: Sequence[int]) -> TokenStats:
-        """Forward pass over some samples."""
+        """Token statistics of some samples, by one forward pass."""
 
     @abstractmethod
     def units(self, stats: TokenStats, piece: Sequence[int]) -> Tensor:
@@ -62,7 +62,7 @@ class Half(ABC):
     # Weights ---------------------------------------------------------------------------------------------------------
 
     def prepare(self) -> list[int]:
-        """Weights that are known before the backward passes, if the variant's are; this device's samples that have any."""
+        """Find the weights now if all are equal or most are 0; keep this device's samples with a weight above 0."""
         if not self.count:
             self._know(torch.zeros(0))
         elif self.variant.uniform:
@@ -76,7 +76,7 @@ class Half(ABC):
         self.mine = [i for i in self.mine if self.weights_B[i] != 0]
 
     def _without_gradients(self) -> Tensor:
-        """What the weights are taken from, of every sample (B,)."""
+        """The numbers that the weights are computed from, of every sample (B,)."""
         ranks_B = torch.zeros(self.count, dtype=torch.float64)
         for piece in self.pieces(self.mine):
             with self.forward.measuring():
@@ -87,14 +87,14 @@ class Half(ABC):
         return self.devices.total(ranks_B)
 
     def pieces(self, indices: Sequence[int]) -> list[list[int]]:
-        """Pieces of similar length, as many samples as one forward pass takes."""
+        """Cut some samples into pieces of similar length, of as many samples as one forward pass takes."""
         ordered = sorted(indices, key=lambda i: -self.lengths[i])
         return [ordered[at : at + self.room] for at in range(0, len(ordered), self.room)]
 
     # Losses ----------------------------------------------------------------------------------------------------------
 
     def loss(self, stats: TokenStats, piece: Sequence[int], weigh: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """sum_u w_u l_u of a piece, weights constant; notes what each sample had.
+        """The weighted loss of a piece, sum_u w_u l_u with constant weights; each sample's loss goes into the log.
 
         Args:
             weigh: losses -> weights, where they are not known: by default those of the piece alone, which must be all samples.
@@ -114,7 +114,7 @@ class Half(ABC):
         self.log.weight_B[list(piece)] = weights_U.double().cpu()
 
     def backward(self, factor: float, gradients: Gradients) -> None:
-        """Leaves factor * the gradient of this half; `prepare` was called before."""
+        """Accumulate factor times the gradient of this half; `prepare` was called before."""
         if self.weights_B is None and not (self.devices.size == 1 and len(self.mine) <= self.room):
             if self.online:
                 return self._online(factor, gradients)
@@ -124,7 +124,7 @@ class Half(ABC):
             gradients.collect()
 
     def _online(self, factor: float, gradients: Gradients) -> None:
-        """Gradients weighted by exp(x - m), shrunk when m grows, divided by Z in the end."""
+        """Backward passes of an online softmax: weights exp(x - m), gradients shrunk when m grows, all divided by Z in the end."""
         softmax = OnlineSoftmax(**self.fields)
 
         def scale(by: float) -> None:
@@ -144,7 +144,7 @@ class Half(ABC):
         scale(1 / float(self.devices.total(torch.tensor([softmax.Z], dtype=torch.float64))))
 
     def share(self) -> None:
-        """Every device's samples on every device; from now on the weights are known."""
+        """Exchange the log, so that every device has all samples' weights."""
         self.log.share(self.devices)
         if self.weights_B is None:
             self.weights_B = self.log.weight_B

@@ -57,7 +57,7 @@ class ForgetHalf(Half):
         return [sample.tokens.answer for sample in self.samples]
 
     def _know(self, weights_B: Tensor) -> None:
-        """Of a variant that keeps some samples, the token mean is that over the tokens of what it keeps (released GroupSatImp)."""
+        """With a variant that keeps some samples, the token mean is over the tokens of those that it keeps (released GroupSatImp)."""
         if self.token_mean and self.variant.ranks and self.count:
             answers_B = torch.tensor(self._answers(), dtype=torch.float64)
             weights_B = weights_B.double().cpu() * (answers_B.mean() / (weights_B.double().cpu() * answers_B).sum())
@@ -101,6 +101,6 @@ class RetainHalf(Half):
         return self.forward([], [self.samples[i] for i in piece])[1]
 
     def units(self, stats: TokenStats, piece: Sequence[int]) -> Tensor:
-        """Per sample, so that their plain mean over the half is the retain loss."""
+        """A loss per sample, whose plain mean over the half is the retain loss."""
         values_BT = self.values(stats).masked_fill(~stats.mask_BT, 0)
         return self.normalise(values_BT.sum(1), [self.samples[i].answer for i in piece], self.samples)

@@ -1,4 +1,4 @@
-"""The retain loss: what an answer token costs, and what a sample's share of the whole is.
+"""The retain loss: the loss of an answer token, and how token losses are averaged.
 
 Shape legend: B samples of a piece, T answer tokens, N answer tokens of all samples, H width, V vocabulary.
 """
@@ -46,7 +46,7 @@ VALUES: dict[str, Callable[[TokenStats], Tensor]] = {
     "kl": kl,
     "activations": activations,
 }
-"""retain_loss -> what a token costs."""
+"""retain_loss -> the loss of a token."""
 SHARES: dict[str, Callable[[Tensor, Sequence[int], Sequence[Tokens]], Tensor]] = {
     "token-mean": lambda sums_B, _counts_B, whole: sums_B * (len(whole) / sum(tokens.answer for tokens in whole)),
     "sample-mean": lambda sums_B, counts_B, _whole: sums_B / _counts(sums_B, counts_B),

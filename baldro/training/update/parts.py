@@ -27,7 +27,7 @@ class Sample:
 
     @property
     def sequences(self) -> tuple[Tokens, ...]:
-        """What goes through the model."""
+        """The sequences that go through the model."""
         return (self.tokens,) if self.alternate is None else (self.tokens, self.alternate)
 
 
@@ -47,7 +47,7 @@ class DeviceGroup:
         return float(self.total(slots).max()) if self.size > 1 else value
 
     def share(self, count: int) -> list[int]:
-        """Which of `count` samples are this device's."""
+        """Positions of this device's samples among `count`."""
         return list(range(self.rank, count, self.size))
 
 

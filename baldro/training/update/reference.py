@@ -19,7 +19,7 @@ from baldro.runs import Run
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceCache:
-    """Hidden states and output head of the reference; what no loss of the run needs is empty."""
+    """Hidden states and output head of the reference; entries that no loss of the run needs are empty."""
 
     head: heads.Head | None = None
     """Hidden states -> logits of the reference."""

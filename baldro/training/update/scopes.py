@@ -1,4 +1,4 @@
-"""What of a batch is weighed and averaged together: all of it, or the samples of each micro-batch by themselves, as released trainers do.
+"""Which samples are weighed and averaged together: those of the whole batch, or of each micro-batch, as in released trainers.
 
 Released (robust_scope: micro-batch): a micro-batch is a batch of its own, of as many forget as retain samples, for both halves' means
 and weights; the update is the mean over micro-batches. So a retained token weighs less beside longer answers of its micro-batch, and a
@@ -20,22 +20,22 @@ from baldro.training.update.parts import DeviceGroup, Sample, StepLog
 
 @dataclass(frozen=True, kw_only=True)
 class Scope:
-    """Two halves that are weighed together; their weights are known, as far as they are known before the backward passes."""
+    """Two halves that are weighed together; `prepare` was called on both."""
 
     forget: ForgetHalf
     retain: RetainHalf
     rows: slice
-    """Where its forget samples are in the batch."""
+    """Positions of its forget samples in the batch."""
     shares: tuple[float, float]
-    """Of its forget and of its retain half in the batch's: 1 / number of micro-batches."""
+    """Weights of its forget and of its retain half in the batch: 1 / number of micro-batches."""
 
     @property
     def sequences(self) -> int:
-        """What goes forward and backward on this device."""
+        """Number of sequences that go forward and backward on this device."""
         return len(self.retain.mine) + sum(len(self.forget.samples[i].sequences) for i in self.forget.mine)
 
     def share(self) -> None:
-        """Both halves of every device on every device; from now on their weights are known."""
+        """Exchange both halves' logs between devices."""
         self.forget.share()
         self.retain.share()
 
@@ -49,7 +49,7 @@ def scopes(
     micro_batch: int,
     devices: DeviceGroup,
 ) -> list[Scope]:
-    """The batch, of which each device computes some samples; or the micro-batches that are this device's, each whole.
+    """The batch as one scope, of which each device computes some samples; or this device's micro-batches, each a scope.
 
     Args:
         micro_batch: sequences in one forward pass.
@@ -71,7 +71,7 @@ def scopes(
 
 
 def gathered(found: Sequence[Scope], run: Run, count: int, devices: DeviceGroup) -> StepLog:
-    """What all devices saw of a batch of `count` forget samples; every scope was shared before."""
+    """The log of a batch of `count` forget samples on all devices; every scope was shared before."""
     log = StepLog(count)
     for scope in found:
         log.loss_B[scope.rows] = scope.forget.log.loss_B
@@ -85,5 +85,5 @@ def gathered(found: Sequence[Scope], run: Run, count: int, devices: DeviceGroup)
 
 
 def _cut(half: ForgetHalf, run: Run, retain: Sequence[Tokens]) -> Sequence[Tokens]:
-    """Released BalDRO-G: as many retain samples as forget samples are kept; the batch is in random order already."""
+    """Released BalDRO-G: keep as many retain samples as forget samples; the batch is in random order already."""
     return retain if run.g_retain != "cut" else retain[: int((half.weights_B > 0).sum())]

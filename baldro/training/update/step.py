@@ -17,11 +17,11 @@ from baldro.training.update.reference import ReferenceCache
 from baldro.training.update.scopes import Scope, gathered, scopes
 
 PLAIN = "sum"
-"""The combiner that needs no two gradients."""
+"""The combiner for which one accumulated gradient is enough."""
 
 
 class Step:
-    """Accumulates one update into `.grad`.
+    """Computes one update and leaves it in `.grad`.
 
     Args:
         micro_batch: sequences in one forward pass; a matter of memory and speed, not of the update (where the run's robust scope is the
@@ -52,15 +52,15 @@ class Step:
         self.gradients = Gradients(trained, devices=self.devices, apart=self.apart)
 
     def state_dict(self) -> dict[str, float]:
-        """What the next step takes over from this one."""
+        """State that the next step takes over from this one: the retain weight."""
         return {"lam": self.lam}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
-        """Go on from `state_dict`."""
+        """Continue from a `state_dict`."""
         self.lam = state["lam"]
 
     def accumulate(self, forget: Sequence[Sample], retain: Sequence[Tokens], *, epoch: float = 0.0) -> StepLog:
-        """Leaves the update, summed over devices, in `.grad`, which must be empty before. Either batch may be empty.
+        """Leave the update, summed over devices, in `.grad`, which must be empty before. Either batch may be empty.
 
         With the plain sum that is gamma * g_forget + lambda * g_retain; other combiners need both batches.
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import refused
 
-from baldro.errors import BaldroError
 from baldro.methods.variants import weights
 
 relaxed = settings(max_examples=25)
@@ -66,5 +66,5 @@ def test_a_share_that_means_a_whole_number_keeps_no_sample_beyond(n, alpha, kept
 
 @pytest.mark.parametrize("alpha", [0.0, -0.5, 1.1, math.nan])
 def test_a_share_is_above_zero_and_at_most_one(alpha):
-    with pytest.raises(BaldroError, match=r"^cvar_alpha is .*; allowed: above 0, at most 1$"):
+    with refused("value-not-allowed", "cvar_alpha", alpha):
         cvar([1.0, 2.0], alpha)

@@ -16,10 +16,10 @@ DEVICE = """
 import sys, torch
 from accelerate import Accelerator
 from baldro.training.update import Step
-from baldro.training.loop import _devices
+from baldro.training.devices import device_group
 
 model, cases = torch.load(sys.argv[1], weights_only=False)
-devices, results = _devices(Accelerator(cpu=True)), []
+devices, results = device_group(Accelerator(cpu=True)), []
 assert devices.size == 2
 for run, forget, retain, micro_batch, cache in cases:
     model.zero_grad(set_to_none=True)

@@ -150,7 +150,7 @@ def test_a_released_trainer_is_a_choice_of_options(book, name):
     expected = book.gradient(value)
     options = dict(forget_weight=GAMMA, retain_weight=ALPHA) | options
     run = book.point(objective, **options, robust_scope="micro-batch", micro_batch_size=SIZE)
-    for micro_batch in (64, SIZE, 2):
+    for micro_batch in (64, 2):
         gradients, step_log = book.ours(run, forget, retain, micro_batch=micro_batch)
         assert book.distance(gradients, expected) < CLOSE
         if "Dr" not in name and name != "retain alone":  # there the value is no weighted mean
@@ -174,7 +174,7 @@ def test_a_token_mean_is_the_batchs_whatever_the_pieces(book, variant):
     forget, retain = book.forget_batch(COUNT), book.draw(COUNT, seed=2)
     run = book.point("graddiff", **variant, **MEAN)
     whole, logged = book.ours(run, forget, retain)
-    for micro_batch in (7, 3, 1):
+    for micro_batch in (3, 1):
         gradients, step_log = book.ours(run, forget, retain, micro_batch=micro_batch)
         assert book.distance(gradients, whole) < CLOSE
         assert step_log.loss_B.tolist() == pytest.approx(logged.loss_B.tolist(), rel=1e-5)
