@@ -45,9 +45,9 @@ def _flatten(hits: Sequence[Sequence[bool]]) -> tuple[np.ndarray, np.ndarray, np
     """All answers end to end: (sum n_i,) booleans, (N,) starts, (N,) lengths."""
     rows = [np.asarray(row) for row in hits]
     if not rows:
-        raise BaldroError("hits: no samples; needs a list of booleans for each")
+        raise BaldroError("not-booleans", "hits: no samples; needs a list of booleans for each")
     for position, row in enumerate(rows):
         if row.dtype != bool or row.ndim != 1 or row.size == 0:
-            raise BaldroError(f"hits: sample {position} is not a list of booleans, one or more")
+            raise BaldroError("not-booleans", f"hits: sample {position} is not a list of booleans, one or more")
     lengths = np.array([row.size for row in rows])
     return np.concatenate(rows), np.cumsum(lengths) - lengths, lengths

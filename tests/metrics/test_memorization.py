@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from refusals import refused
 
-from baldro.errors import BaldroError
 from baldro.metrics.memorization import exact_memorization, extraction_strength
 
 ANSWER = st.lists(st.booleans(), min_size=1, max_size=30)
@@ -15,11 +15,6 @@ def strength_by_definition(hits, whole_prefix):
     return 1 - next((k for k in prefixes if all(hits[k:])), len(hits) - 1) / len(hits)
 
 
-@pytest.mark.parametrize("metric", ["exact_memorization", "extraction_strength"])
-def test_published_means_to_the_bit(any_log, metric):
-    assert np.mean(any_log.values(metric)) == any_log.aggregate(metric)
-
-
 def test_published_scores_from_hits(any_log, hits_with):
     """Hits are not published: these are the shortest answers with the published pair of scores."""
     memorised, strength = any_log.values("exact_memorization"), any_log.values("extraction_strength")
@@ -27,13 +22,6 @@ def test_published_scores_from_hits(any_log, hits_with):
     assert extraction_strength(hits).tolist() == strength.tolist()
     assert np.mean(extraction_strength(hits)) == any_log.aggregate("extraction_strength")
     np.testing.assert_allclose(exact_memorization(hits), memorised, rtol=2e-7)  # theirs: a float32 quotient
-
-
-def test_the_published_prefix_never_covers_the_whole_answer(logs):
-    """At this EM some two answers in five should end in a missed token; yet the lowest score is one token's, not 0."""
-    strength = logs["news, retrain"].values("extraction_strength")
-    assert logs["news, retrain"].aggregate("exact_memorization") == pytest.approx(0.6125, abs=1e-4)
-    assert strength.min() == pytest.approx(1 / 126)
 
 
 @given(ANSWERS)
@@ -74,7 +62,7 @@ def test_arrays_are_as_good_as_lists():
 @pytest.mark.parametrize("hits", [[], [[]], [[True], [None]], [[1, 0]], [None], [[[True]]]])
 @pytest.mark.parametrize("score", [exact_memorization, extraction_strength])
 def test_errors(score, hits):
-    with pytest.raises(BaldroError, match="hits: "):
+    with refused("not-booleans", "hits"):
         score(hits)
 
 

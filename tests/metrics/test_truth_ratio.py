@@ -4,37 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.lib.introspect import opt_func_info
 
 from baldro.errors import BaldroError
 from baldro.metrics.truth_ratio import arithmetic_truth_ratio, closer_to_one, true_better, truth_ratio
 
 RATIOS = st.lists(st.floats(0, 1e10), min_size=1, max_size=30)
-# published section -> (its metric, the candidate held to be right)
-PUBLISHED = {
-    "forget": ("forget_truth_ratio", "PARA_Prob"),
-    "retain": ("retain_Truth_Ratio", "PARA_Prob"),
-    "ra": ("ra_Truth_Ratio", "Prob"),
-    "wf": ("wf_Truth_Ratio", "Prob"),
-}
-
-
-@pytest.mark.parametrize("section", PUBLISHED)
-def test_published_truth_ratios(tofu_log, section):
-    """To the bit where numpy's exp runs on AVX-512, as for the logs; its other exp differs in the last places."""
-    metric, right = PUBLISHED[section]
-    correct, wrong = (tofu_log.values(f"{section}_Q_A_{what}", "avg_loss") for what in (right, "PERT_Prob"))
-    ours, published = truth_ratio(correct, wrong), tofu_log.values(metric)
-    np.testing.assert_array_max_ulp(ours, published, maxulp=4)
-    if opt_func_info("^exp$", "float64")["exp"]["dd"]["current"].startswith(("AVX512", "X86_V4")):  # by numpy's age
-        assert ours.tolist() == published.tolist()
-
-
-@pytest.mark.parametrize("section", PUBLISHED)
-def test_published_aggregates_to_the_bit(tofu_log, section):
-    metric, _ = PUBLISHED[section]
-    aggregate = closer_to_one if section == "forget" else true_better
-    assert np.mean(aggregate(tofu_log.values(metric))) == tofu_log.aggregate(metric)
 
 
 @given(st.floats(0, 15), st.lists(st.floats(0, 30), min_size=1, max_size=6))
