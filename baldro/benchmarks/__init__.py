@@ -36,23 +36,30 @@ def module_of(kind: str) -> str:
 @cache
 def _kinds() -> Mapping[str, type[Definition]]:
     names = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
-    return MappingProxyType({name: _kind(name) for name in names})
+    found = {name: _kind(name) for name in names}
+    for name, kind in found.items():
+        if kind.form_of and kind.form_of not in found:
+            raise unknown("kind of benchmark", kind.form_of, found, where=f"{FOLDER / name}.py (form_of)")
+    return MappingProxyType(found)
 
 
 def _kind(name: str) -> type[Definition]:
     found = getattr(import_module(f"baldro.{module_of(name)}"), "Benchmark", None)
     if not (isinstance(found, type) and issubclass(found, Definition)):
-        raise BaldroError(f"{FOLDER / name}.py has no class Benchmark; allowed: one, a subclass of Definition")
+        raise BaldroError("kind-without-class", f"{FOLDER / name}.py needs a class Benchmark(Definition)")
     lacking = [fact for fact in ("sections", "metrics", "columns") if not hasattr(found, fact)]
     if lacking:
-        raise BaldroError(
-            f"{FOLDER / name}.py: Benchmark does not say its {lacking[0]}; required: {', '.join(lacking)}"
-        )
+        raise BaldroError("kind-incomplete", f"{FOLDER / name}.py: Benchmark lacks {', '.join(lacking)}")
     return found
 
 
 KINDS = _kinds()
 """Kind -> its class of definitions, for every file of `kinds`."""
+
+
+def forms(kind: str) -> tuple[str, ...]:
+    """A kind, and the one that it is a form of: what is said of either goes for it."""
+    return (kind, KINDS[kind].form_of) if KINDS[kind].form_of else (kind,)
 
 
 def define(definition: Mapping[str, Any] | Definition, *, what: str = "the benchmark") -> Definition:
@@ -73,29 +80,21 @@ def define(definition: Mapping[str, Any] | Definition, *, what: str = "the bench
     try:
         return KINDS[kind].model_validate(dict(definition))
     except ValidationError as error:
-        raise _first(error, KINDS[kind], what) from None
-
-
-def _first(error: ValidationError, kind: type[Definition], what: str) -> BaldroError:
-    """The first error in one line; its `key` is the path of the key that it is about."""
-    first = error.errors()[0]
-    found = _said(first, kind, what)
-    found.key = first["loc"]
-    return found
+        raise _said(error.errors()[0], KINDS[kind], what) from None
 
 
 def _said(first: Mapping[str, Any], kind: type[Definition], what: str) -> BaldroError:
+    """The first error of a definition in one line."""
     where = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
-        own = kind.__module__.rpartition(".")[2]
-        return unknown("key", where, kind.model_fields, where=f"{what}, which is of kind {own}")
+        return unknown(
+            "key", where, kind.model_fields, where=f"{what}, which is of kind {kind.__module__.rpartition('.')[2]}"
+        )
     if first["type"] == "missing":
-        return BaldroError(f"{what} lacks {where}; required: {where}")
-    said = (
-        first.get("ctx", {}).get("error")
-        or f"is {first['input']!r}; allowed: {first['msg'].removeprefix('Input should be ')}"
-    )
-    return BaldroError(f"{what}: {where}: {said}")
+        return BaldroError("key-missing", f"{what} lacks {where}; required: {where}")
+    own = first.get("ctx", {}).get("error")  # of a validator of the kind
+    said = own or f"is {first['input']!r}; allowed: {first['msg'].removeprefix('Input should be ')}"
+    return BaldroError(getattr(own, "code", "value-not-allowed"), f"{what}: {where}: {said}")
 
 
 def build(definition: Mapping[str, Any] | Definition) -> "pd.DataFrame":
@@ -138,9 +137,7 @@ def kind_of(frame: "pd.DataFrame", *, where: str) -> type[Definition]:
     """
     kind = frame.attrs.get("kind")
     if kind not in KINDS:
-        raise BaldroError(
-            f"{where} says no kind of benchmark ({kind!r}); allowed: one of {', '.join(KINDS)}; make it anew"
-        )
+        raise BaldroError("kind-missing", f"{where} is of kind {kind!r}; allowed: {', '.join(KINDS)}; make it anew")
     return KINDS[kind]
 
 
@@ -153,6 +150,7 @@ __all__ = [
     "build",
     "content_hash",
     "define",
+    "forms",
     "kind_of",
     "module_of",
     "read",

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from baldro.benchmarks import jsonlines
+from baldro.benchmarks.rows import check_texts
 from baldro.errors import BaldroError
 
 FIELDS = ("question", "answer", "alternate_answer")
@@ -34,7 +35,7 @@ def given(files: Sequence[Path], splits: Mapping[str, Rows], forget: Collection[
         alternate, first = found.setdefault(_pair(row), (row["alternate_answer"], place))
         if alternate != row["alternate_answer"]:
             raise BaldroError(
-                f"{place}: another alternate_answer than in {first}; allowed: one for each question and answer"
+                "alternate-contradicts-another", f"{place}: another alternate_answer than in {first}; allowed: one"
             )
     for name in forget:
         for i, row in enumerate(splits[f"{name}_perturbed"]):
@@ -43,9 +44,7 @@ def given(files: Sequence[Path], splits: Mapping[str, Rows], forget: Collection[
                     files[0].parent if files[1:] else files[0],
                     f"row {i} of {name} ({row['question'][:60]!r})",
                 )
-                raise BaldroError(
-                    f"{where}: no alternate_answer for {asked}; allowed: one for every row of a forget split"
-                )
+                raise BaldroError("alternate-missing", f"{where}: no alternate_answer for {asked}; every row needs one")
             _differs(*found[_pair(row)], row)
     return {name: [found[_pair(row)][0] for row in splits[name]] for name in forget}
 
@@ -55,13 +54,9 @@ def _pair(row: dict) -> Pair:
 
 
 def _check(row: dict, place: str, known: set[Pair]) -> None:
-    for key in FIELDS:
-        if said := jsonlines.fault(row.get(key)):
-            raise BaldroError(f"{place}: field {key} {said}; required: {', '.join(FIELDS)}")
+    check_texts(row, place, FIELDS)
     if _pair(row) not in known:
-        raise BaldroError(
-            f"{place}: no row of `full` has this question and answer; allowed: those of the forget splits, unchanged"
-        )
+        raise BaldroError("alternate-of-no-row", f"{place}: no row of `full` has this question and answer")
 
 
 def _differs(alternate: str, place: str, row: dict) -> None:
@@ -72,4 +67,4 @@ def _differs(alternate: str, place: str, row: dict) -> None:
     }
     for key, texts in own.items():
         if alternate.strip() in (text.strip() for text in texts):
-            raise BaldroError(f"{place}: alternate_answer is the row's {key}; allowed: an answer that is not scored")
+            raise BaldroError("alternate-is-scored", f"{place}: alternate_answer is the row's {key}, which is scored")

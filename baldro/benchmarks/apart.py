@@ -18,11 +18,21 @@ def plain(pair: Pair) -> Pair:
     return question, answer
 
 
-def few(count: int, total: int, text: str, *, where: object, allowed: str, of: int | None = None) -> list[str]:
+def few(
+    count: int,
+    total: int,
+    text: str,
+    *,
+    where: object,
+    allowed: str,
+    of: int | None = None,
+    code: str = "rows-on-two-sides",
+) -> list[str]:
     """What to note of `count` faulty rows of `total`: nothing, or a line.
 
     Args:
         of: rows that the share is taken of, if not of `total`.
+        code: of the error.
 
     Raises:
         BaldroError: more than FEW of the rows.
@@ -31,7 +41,7 @@ def few(count: int, total: int, text: str, *, where: object, allowed: str, of: i
         return []
     said = f"{where}: {count} of {total} rows {text}"
     if count > FEW * (total if of is None else of):
-        raise BaldroError(f"{said}; allowed: {allowed}")
+        raise BaldroError(code, f"{said}; allowed: {allowed}")
     return [said]
 
 

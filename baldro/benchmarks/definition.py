@@ -54,6 +54,8 @@ class Definition(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
+    form_of: ClassVar[str] = ""
+    """The kind whose sections it has, if it is a form of another: metrics of that kind, and its layout of published logs, are its too."""
     sections: ClassVar[tuple[Section, ...]]
     """What is asked of a model; one is called `forget`."""
     metrics: ClassVar[tuple[str, ...]]
@@ -66,10 +68,8 @@ class Definition(BaseModel):
     """Section on which exact memorisation and extraction strength are taken."""
     compared: ClassVar[tuple[tuple[str, str], ...]] = (("forget", "answer_loss"),)
     """(section, column of the evidence) by which a model is known again: two trainings never agree on all samples."""
-    retain_compulsory: ClassVar[bool] = True
-    """Whether a metric of it has no value without a retain model (forget quality), so that a run without one is refused."""
-    log: ClassVar[str] = ""
-    """Layout of published evaluation logs that it can be written in (`baldro.metrics.published`); empty: none."""
+    retain_compulsory: ClassVar[bool] = False
+    """Whether a run without a retain model is refused; otherwise metrics that compare with one are absent without it, and say so."""
 
     kind: str = Field(description="What sort of benchmark it is; the keys below `kind` differ by it.")
     forget: Splits = Field(description="Forget split -> its retain split; the ratios that a grid may name.")

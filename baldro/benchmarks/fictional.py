@@ -85,25 +85,27 @@ def _check_sizes(sizes: Mapping[str, object], questions: object, seed: object) -
     limits = {**dict.fromkeys(sizes, MOST), "questions": len(words.KINDS)}
     for what, value in {**sizes, "questions": questions}.items():
         if type(value) is not int or not 1 <= value <= limits[what]:
-            raise BaldroError(f"fictional: {what} is {value!r}; allowed: an integer from 1 to {limits[what]}")
+            raise BaldroError("number-out-of-range", f"fictional: {what} is {value!r}; allowed: 1 to {limits[what]}")
     if type(seed) is not int:
-        raise BaldroError(f"fictional: seed is {seed!r}; allowed: an integer")
+        raise BaldroError("number-out-of-range", f"fictional: seed is {seed!r}; allowed: an integer")
 
 
 def _forgotten_authors(forget: Mapping[str, str], authors: int) -> dict[str, int]:
     """Forget split -> number of authors in it: its percentage of all, rounded, a half up."""
     if not isinstance(forget, Mapping) or not forget:
-        raise BaldroError(f"fictional: forget is {forget!r}; allowed: a mapping such as {dict(FORGET)}")
+        raise BaldroError("forget-splits-wrong", f"fictional: forget is {forget!r}; allowed: as in {dict(FORGET)}")
     whole = {f"forget{percent:02d}": (percent * authors + 50) // 100 for percent in range(1, 100)}
     allowed = [name for name, count in whole.items() if 0 < count < authors]
     for name, retain in forget.items():
         if name not in whole or retain != f"retain{100 - int(name[-2:]):02d}":
             pair = f"{name!r} to {retain!r}"
-            raise BaldroError(f"fictional: forget maps {pair}; allowed: forgetNN to retainMM, NN + MM = 100")
+            raise BaldroError(
+                "forget-splits-wrong", f"fictional: forget is {pair}; allowed: forgetNN to retain(100-NN)"
+            )
         if name not in allowed:
             none = f"{name} of {authors} authors has no whole author to {'retain' if whole[name] else 'forget'}"
             choice = f"{allowed[0]} to {allowed[-1]}, or more authors" if allowed else "two authors or more"
-            raise BaldroError(f"fictional: {none}; allowed: {choice}")
+            raise BaldroError("no-whole-author", f"fictional: {none}; allowed: {choice}")
     return {name: whole[name] for name in forget}
 
 

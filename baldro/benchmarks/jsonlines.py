@@ -51,14 +51,15 @@ def _array(path: Path, text: str) -> list[tuple[str, dict]]:
         found.append((place, _checked(row, place)))
         at = _skip(text, at)
         if text[at : at + 1] not in ("", ",", "]"):
-            raise BaldroError(f"{place}: {text[at : at + 20]!r} follows it; allowed: {ROWS}")
+            raise BaldroError("not-json", f"{place}: {text[at : at + 20]!r} follows it; allowed: {ROWS}")
         at = _skip(text, at + 1) if text[at : at + 1] == "," else at
     if text[at:] != "]":
         raise BaldroError(
-            f"{path}: not JSON: the array {'goes on behind its ]' if text[at:] else 'has no end; is the file cut short?'}"
+            "not-json",
+            f"{path}: not JSON: the array {'goes on behind its ]' if text[at:] else 'has no end; is the file cut short?'}",
         )
     if not found:
-        raise BaldroError(f"{path}: an array without rows; allowed: {ROWS}, at least one")
+        raise BaldroError("no-rows", f"{path}: an array without rows; allowed: {ROWS}, at least one")
     return found
 
 
@@ -70,7 +71,7 @@ def _skip(text: str, at: int) -> int:
 
 def _parse(line: str, place: str) -> dict:
     if not line.strip():
-        raise BaldroError(f"{place}: an empty line; allowed: {ROWS}")
+        raise BaldroError("empty-line", f"{place}: an empty line; allowed: {ROWS}")
     return _checked(_decoded(lambda: json.loads(line, object_pairs_hook=once), place), place)
 
 
@@ -79,15 +80,15 @@ def _decoded(decode: Any, place: str) -> Any:
         return decode()
     except json.JSONDecodeError as error:
         raise BaldroError(
-            f"{place}: not a JSON object ({error.msg}); is a row on several lines, or the file cut short?"
+            "not-json", f"{place}: not a JSON object ({error.msg}); is a row on several lines, or the file cut short?"
         ) from None
     except RecursionError:
-        raise BaldroError(f"{place}: lists or objects in one another beyond all measure; allowed: {ROWS}") from None
+        raise BaldroError("not-json", f"{place}: lists or objects nested too deep") from None
     except BaldroError as error:
-        raise BaldroError(f"{place}: {error}") from None
+        raise BaldroError(error.code, f"{place}: {error}") from None
 
 
 def _checked(row: Any, place: str) -> dict:
     if not isinstance(row, dict):
-        raise BaldroError(f"{place}: {KINDS.get(type(row), type(row).__name__)}; allowed: {ROWS}")
+        raise BaldroError("not-an-object", f"{place}: {KINDS.get(type(row), type(row).__name__)}; allowed: {ROWS}")
     return row

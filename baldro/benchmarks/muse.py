@@ -8,14 +8,12 @@ not, trained on (privleak). The articles themselves (raw) are on the hub only; t
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from baldro.benchmarks import jsonlines
 from baldro.benchmarks.kinds.muse import MUSE, MUSE_RAW, PIECE_WORDS, muse_files
 from baldro.benchmarks.muse_doubts import doubts
+from baldro.benchmarks.rows import check_texts, rows
 from baldro.errors import BaldroError
 from baldro.places import Source, resolve
 from baldro.records.benchmark import frame_of
@@ -64,7 +62,7 @@ def load(
         kept["verbmem"] = [row for row in kept["verbmem"] if _stands_in(row, kept["privleak_forget"])]
         if not kept["verbmem"]:
             raise BaldroError(
-                "muse: no passage of verbmem is in the excerpts to be forgotten; allowed: more texts or words"
+                "no-row-left", "muse: no passage of verbmem stands in the excerpts; needs more texts or words"
             )
         trained = {part: _pieces(_texts(kept[f"privleak_{part}"]), piece_words) for part in MUSE_RAW}
     else:
@@ -122,38 +120,14 @@ def _stands_in(passage: tuple[str, str], excerpts: Rows) -> bool:
 
 def _read(source: Source, train_on: str) -> dict[str, Rows]:
     places = MUSE | (MUSE_RAW if train_on == "raw" else {})
-    if source.path is None:
-        return {split: _from_hub(source, place) for split, place in places.items()}
-    return {
-        split: _from_file(path, places[split]) for split, path in muse_files(source.path, train_on=train_on).items()
-    }
+    there = muse_files(source.path, train_on=train_on) if source.path else places
+    return {split: _split(source, places[split]) for split in there}
 
 
-def _from_hub(source: Source, place: str) -> Rows:
-    import datasets
-
+def _split(source: Source, place: str) -> Rows:
+    """The rows of a split as questions and answers."""
     subset, split = place.split("/")
-    try:
-        rows = datasets.load_dataset(source.hub, subset, revision=source.revision, split=split).to_list()
-    except Exception as error:  # the hub's client raises many kinds; each means that there are no rows
-        raise BaldroError(
-            f"{source}: {place} cannot be loaded: {error}; allowed: a reachable hub or a local folder"
-        ) from error
-    if not rows:
-        raise BaldroError(f"{source} {place}: no rows; allowed: at least one")
-    return [_checked(row, subset, f"{source} {place} row {i}") for i, row in enumerate(rows)]
-
-
-def _from_file(path: Path, place: str) -> Rows:
-    if not path.is_file():
-        raise BaldroError(f"{path} is not there; allowed: a folder laid out as muse-bench/MUSE-News, subset/split.json")
-    return [_checked(row, place.split("/")[0], where) for where, row in jsonlines.read(path)]
-
-
-def _checked(row: Any, subset: str, where: str) -> tuple[str, str]:
-    """The row as question and answer."""
-    needed = FIELDS[subset]
-    for key in needed:
-        if said := jsonlines.fault(row.get(key)):
-            raise BaldroError(f"{where}: field {key} {said}; required: {', '.join(needed)}")
-    return ("", row["text"]) if needed == ("text",) else (row[needed[0]], row[needed[1]])
+    placed = rows(source, f"{place}.json", subset=subset, split=split, layout="muse-bench/MUSE-News, subset/split.json")
+    for where, row in placed:
+        check_texts(row, where, FIELDS[subset])
+    return [("", *(row[key] for key in FIELDS[subset]))[-2:] for _, row in placed]

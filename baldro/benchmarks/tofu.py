@@ -13,6 +13,7 @@ import pandas as pd
 from baldro.benchmarks import jsonlines
 from baldro.benchmarks.alternates import given
 from baldro.benchmarks.apart import Pair
+from baldro.benchmarks.rows import check_texts, rows
 from baldro.benchmarks.tofu_doubts import OPTIONS, doubts
 from baldro.errors import BaldroError
 from baldro.places import Source, resolve
@@ -66,25 +67,12 @@ def load(
 
 
 def _rows(source: Source, name: str, wrong: int | None) -> list[dict]:
-    if source.path is None:
-        import datasets
-
-        try:
-            rows = datasets.load_dataset(source.hub, name, revision=source.revision, split="train").to_list()
-        except Exception as error:  # the hub's client raises many kinds; each means that there are no rows
-            raise BaldroError(
-                f"{source}: split {name} cannot be loaded: {error}; allowed: a reachable hub or a local folder"
-            ) from error
-        where = [f"{source} {name} row {i}" for i in range(len(rows))]
-    else:
-        path = source.path / f"{name}.json"
-        if not path.is_file():
-            raise BaldroError(f"{path} is not there; allowed: a folder with the splits of locuslab/TOFU as JSON lines")
-        where, rows = zip(*jsonlines.read(path), strict=True)
-        rows = list(rows)
-    for row, place in zip(rows, where, strict=True):
+    placed = rows(
+        source, f"{name}.json", subset=name, split="train", layout="locuslab/TOFU, a file of JSON lines a split"
+    )
+    for place, row in placed:
         _check(row, name, place, wrong)
-    return rows
+    return [row for _, row in placed]
 
 
 def _check(row: dict, name: str, place: str, wrong: int | None) -> None:
@@ -93,23 +81,17 @@ def _check(row: dict, name: str, place: str, wrong: int | None) -> None:
     Args:
         wrong: wrong answers that it must have; None: it need not.
     """
-    needed = ["question", "answer", *(["perturbed_answer"] if wrong else [])]
-    needed += ["paraphrased_answer"] if wrong and name not in OPTIONS else []
-    for key in ("question", "answer", "paraphrased_answer"):
-        said = jsonlines.fault(row.get(key)) if key in needed or row.get(key) is not None else None
-        if said:
-            raise BaldroError(f"{place}: field {key} {said}; required in {name}: {', '.join(needed)}")
+    needed = ["question", "answer", *(["paraphrased_answer"] if wrong and name not in OPTIONS else [])]
+    check_texts(row, place, needed, also=["paraphrased_answer"])
     others = row.get("perturbed_answer")
-    if not others and wrong:
-        raise BaldroError(
-            f"{place}: field perturbed_answer is missing or empty; required in {name}: {', '.join(needed)}"
-        )
+    if others is None and not wrong:
+        return
     must = f"{place}: perturbed_answer must be a list of {f'{wrong} ' if wrong else ''}answers"
-    if others is not None and (not isinstance(others, list) or (wrong and len(others) != wrong)):
-        raise BaldroError(must)
-    for i, text in enumerate(others or ()):
+    if not isinstance(others, list) or len(others) != (wrong or len(others)):
+        raise BaldroError("wrong-answers-ill-formed", must)
+    for i, text in enumerate(others):
         if said := jsonlines.fault(text):
-            raise BaldroError(f"{must}; answer {i} {said}")
+            raise BaldroError("wrong-answers-ill-formed", f"{must}; answer {i} {said}")
 
 
 def _pairs(rows: list[dict]) -> list[Pair]:
@@ -122,26 +104,26 @@ def _agree(splits: dict[str, list[dict]], forget: Mapping[str, str], source: Sou
         if _pairs(splits[retain]) + _pairs(splits[name]) != _pairs(splits["full"]):
             sizes = ", ".join(f"{key} {len(splits[key])}" for key in (retain, name, "full"))
             raise BaldroError(
-                f"{source}: {retain} and {name} are not full in order (rows: {sizes}); is a file cut short?"
+                "splits-cut-short",
+                f"{source}: {retain} and {name} are not full in order (rows: {sizes}); is a file cut short?",
             )
         if _pairs(splits[f"{name}_perturbed"]) != _pairs(splits[name]):
             sizes = f"{name}_perturbed {len(splits[f'{name}_perturbed'])}, {name} {len(splits[name])}"
             raise BaldroError(
-                f"{source}: {name}_perturbed has not the rows of {name} in order (rows: {sizes}); is a file cut short?"
+                "splits-cut-short",
+                f"{source}: {name}_perturbed has not the rows of {name} in order (rows: {sizes}); is a file cut short?",
             )
 
     if len(splits["full"]) == ROWS["full"]:
         for name, rows in ROWS.items():
             if len(splits[name]) != rows:
-                raise BaldroError(
-                    f"{source}: {name} has {len(splits[name])} rows, TOFU's has {rows}; is a file cut short?"
-                )
+                raise BaldroError("splits-cut-short", f"{source}: {name} has {len(splits[name])} rows of {rows}")
 
 
 def _shorten(splits: dict[str, list[dict]], forget: Mapping[str, str], retain_rows: int) -> dict[str, list[dict]]:
     smallest = min((splits[retain] for retain in forget.values()), key=len)
     if not 1 <= retain_rows <= len(smallest):
-        raise BaldroError(f"retain_rows is {retain_rows}; allowed: 1 to {len(smallest)}")
+        raise BaldroError("number-out-of-range", f"retain_rows is {retain_rows}; allowed: 1 to {len(smallest)}")
     gone = slice(retain_rows, len(smallest))
     shorter = dict(splits)
     for name in ("full", *forget.values()):
@@ -151,5 +133,5 @@ def _shorten(splits: dict[str, list[dict]], forget: Mapping[str, str], retain_ro
         row for row in splits["retain_perturbed"] if (row["question"], row["answer"]) in kept
     ]
     if not shorter["retain_perturbed"]:
-        raise BaldroError(f"retain_rows {retain_rows} leaves no row of retain_perturbed; allowed: more rows")
+        raise BaldroError("no-row-left", f"retain_rows {retain_rows} leaves no row of retain_perturbed; needs more")
     return shorter

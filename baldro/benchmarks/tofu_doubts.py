@@ -77,7 +77,8 @@ def _wrong_answers(name: str, rows: Sequence[dict], where: object) -> list[str]:
     wrong = [[plain(("", text)) for text in row["perturbed_answer"]] for row in rows]
     among = sum(not right[i].isdisjoint(each) for i, each in enumerate(wrong))
     text = f"of {name} have the right answer, or its paraphrase, among their wrong ones"
-    notes = few(among, len(rows), text, where=where, allowed="perturbed_answer of answers that are wrong")
+    allowed = "perturbed_answer of answers that are wrong"
+    notes = few(among, len(rows), text, where=where, allowed=allowed, code="right-answer-among-wrong")
     again = sum(len(set(each)) < len(each) for each in wrong)
     return notes + ([f"{where}: {again} of {len(rows)} rows of {name} have a wrong answer twice"] if again else [])
 

@@ -11,7 +11,7 @@ from baldro.errors import BaldroError
 from baldro.metrics.catalogue import MAIN_COLUMNS
 from baldro.metrics.comparable import check_comparable, check_same_tokens, same_model
 from baldro.metrics.definitions import RAW_RATIOS, Results, ratios
-from baldro.metrics.evidence import Absent, Evidence
+from baldro.metrics.evidence import NO_RETAIN, Absent, Evidence
 from baldro.metrics.intervals import intervals
 from baldro.metrics.logfile import read_log
 from baldro.metrics.metric import METRICS, Metric, Paired, Value, register, shown
@@ -49,28 +49,33 @@ def evaluate(model: Evidence, retain: Evidence | None, *, alone: bool = False) -
     """Every metric of the evidence's benchmark.
 
     retain: the evidence of the model that never saw the forget split, on the same rows; a retain model is compared with
-    itself (quality 1, D 0, PrivLeak 0; whether two pieces of evidence are one model's says `same_model`). `alone`: there is
-    none, so forget quality is absent and PrivLeak is held against chance, as published logs of retain models have it. Raises
-    BaldroError on anything missing, repeated, NaN, on evidence of other rows, and on a retain model that is neither given
-    nor renounced, where the benchmark's kind needs one.
+    itself (quality 1, D 0, PrivLeak 0; whether two pieces of evidence are one model's says `same_model`). None: what compares
+    with a retain model is absent, or, where the benchmark's kind makes one compulsory, refused. `alone`: it is renounced, so
+    forget quality is absent and PrivLeak is held against chance, as published logs of retain models have it. Raises
+    BaldroError on anything missing, repeated, NaN, and on evidence of other rows.
     """
     if retain is None and not alone and model.benchmark.retain_compulsory:
         raise BaldroError(
+            "no-retain-evidence",
             f"{model.where}: no evidence of the retain model, which forget quality, PrivLeak and the reference attack compare "
-            "with; score the retain model of the same split and give its file, or renounce these metrics (--alone)"
+            "with; score the retain model of the same split and give its file, or renounce these metrics (--alone)",
         )
     values, absent = {}, {}
     for name, metric in METRICS.items():
         if not metric.of(model.kind):
             continue
         try:
+            if (
+                metric.retain_itself is not None and retain is None and not alone
+            ):  # not against chance unless that is asked for
+                raise Absent(NO_RETAIN)
             values[name] = metric.define(model, None if alone else retain)
         except Absent as reason:
             absent[name] = str(reason)
             continue
-        if not metric.low - ROUNDING <= values[name].value <= metric.high + ROUNDING:
+        if not metric.low - ROUNDING <= (value := values[name].value) <= metric.high + ROUNDING:
             raise BaldroError(
-                f"{model.where}: {name} is {values[name].value:g}; allowed: {metric.low:g} to {metric.high:g}"
+                "metric-out-of-range", f"{model.where}: {name} is {value:g}; allowed: {metric.low:g} to {metric.high:g}"
             )
     if retain is not None and not alone:
         check_same_tokens(model, retain)

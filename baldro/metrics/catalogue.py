@@ -38,7 +38,6 @@ from baldro.stats.relabelled import distances, utilities
 
 TOFU = "Maini et al. 2024, arXiv 2401.06121"
 MUSE = "Shi et al. 2024, arXiv 2407.06460"
-WELLECK = "Welleck et al. 2019, arXiv 1908.04319"
 
 MAIN_COLUMNS = {name: kind.columns for name, kind in KINDS.items()}
 """Kind of benchmark -> the columns of its main table; metrics that say MAIN of themselves stand after them."""
@@ -75,21 +74,21 @@ _PROBABILITIES = {
 def _of_sections() -> list[Metric]:
     found = []
     for section, (words, code) in _NAMES.items():
-        of, better = dict(interval=of_mean), "down" if section == "forget" else "up"
+        better = "down" if section == "forget" else "up"
         option = " among its options" if section in _OPTIONS else ""
         found += [
             Metric(
                 name=f"{section}_probability", define=partial(mean_probability, section), source=f'{TOFU}, "Probability"',
-                label=f"{words} probability{option}", short=f"{code}-P", better=better, **of, **_PROBABILITIES.get(section, {}),
+                label=f"{words} probability{option}", short=f"{code}-P", better=better, interval=of_mean, **_PROBABILITIES.get(section, {}),
             ),
             Metric(
                 name=f"{section}_rouge", define=partial(mean_of, section, "rougeL_recall"), source=f'{TOFU}, "ROUGE"',
-                label=f"{words} ROUGE-L recall", short=f"{code}-R", better=better, **of,
+                label=f"{words} ROUGE-L recall", short=f"{code}-R", better=better, interval=of_mean,
                 shown={MEMORY: 3} if section == "forget" else {},
             ),
             Metric(
                 name=f"{section}_truth_ratio", define=partial(mean_truth_ratio, section), source=f'{TOFU}, "Truth Ratio"',
-                label=f"{words} truth ratio", short=f"{code}-TR", better="up", **of,
+                label=f"{words} truth ratio", short=f"{code}-TR", better="up", interval=of_mean,
             ),
         ]  # fmt: skip
     return found
@@ -127,27 +126,24 @@ def _attacks() -> list[Metric]:
     ]  # fmt: skip
 
 
-def _collapse() -> list[Metric]:
-    found = []
-    for section in ("forget", "retain"):
-        words, code = _NAMES[section]
-        found += [
-            Metric(
-                name=f"{section}_repetition", define=partial(mean_of, section, "repetition"), interval=of_mean, shown={SECOND: 0},
-                label=f"repeated 4-grams, {words}", short=f"{code}-Rep", better="down",
-                source=WELLECK,
-            ),
-            Metric(
-                name=f"{section}_length", define=partial(mean_of, section, "length"), interval=of_mean, high=np.inf, shown={SECOND: 0},
-                label=f"words of a generation, {words}", short=f"{code}-Len", better="", unit="words",
-                source="ours: words between white space",
-            ),
-        ]  # fmt: skip
-    return found
+def _said(section: str, words: str, code: str) -> list[Metric]:
+    """Repetition and length of a section's generations."""
+    return [
+        Metric(
+            name=f"{section}_repetition", define=partial(mean_of, section, "repetition"), interval=of_mean, shown={SECOND: 0},
+            label=f"repeated 4-grams, {words}", short=f"{code}-Rep", better="down",
+            source="Welleck et al. 2019, arXiv 1908.04319",
+        ),
+        Metric(
+            name=f"{section}_length", define=partial(mean_of, section, "length"), interval=of_mean, high=np.inf, shown={SECOND: 0},
+            label=f"words of a generation, {words}", short=f"{code}-Len", unit="words",
+            source="ours: words between white space",
+        ),
+    ]  # fmt: skip
 
 
 def _muse() -> list[Metric]:
-    found = [
+    return [
         Metric(
             name=name, define=partial(mean_of, section, "rougeL_f1"), interval=of_mean, label=label, short=short,
             better=better, source=MUSE, paired=_paired_mean(name),
@@ -161,17 +157,6 @@ def _muse() -> list[Metric]:
             ("knowmem_retain", "retain_knowmem", "knowledge memorisation, retain", "KM-R", "up", 8, {}, None),
         )
     ]  # fmt: skip
-    for name, words in (("repetition", "repeated 4-grams"), ("length", "words of a generation")):
-        found.append(
-            Metric(
-                name=f"verbmem_{name}", define=partial(mean_of, "verbmem", name), interval=of_mean, shown={SECOND: 0},
-                label=f"{words}, verbatim", short=f"VM-{name[:3].capitalize()}",
-                source=WELLECK if name == "repetition" else "ours: words between white space",
-                better="down" if name == "repetition" else "", high=1.0 if name == "repetition" else np.inf,
-                unit="" if name == "repetition" else "words",
-            )
-        )  # fmt: skip
-    return found
 
 
 def _distances(halves, retain):
@@ -208,6 +193,7 @@ register(
         label="model utility", short="MU", better="up", source=f'{TOFU}, "Model Utility"',
     ),
     *_muse(),
+    *_said("verbmem", "verbatim", "VM"),
     Metric(
         name="exact_memorization", define=partial(memorised, "exact_memorization"), interval=of_mean,
         paired=_paired_mean("exact_memorization"), shown={COMPARISON: 3, MEMORY: 2},
@@ -228,7 +214,8 @@ register(
         name="fluency", define=partial(mean_of, "forget", "clean"), interval=of_mean, shown={SECOND: 0},
         label="fluency", short="Flu", better="up", source="madhurjindal/autonlp-Gibberish-Detector-492513457, class clean",
     ),
-    *_collapse(),
+    *_said("forget", *_NAMES["forget"]),
+    *_said("retain", *_NAMES["retain"]),
     *_further_rouges(),
 )  # fmt: skip
 

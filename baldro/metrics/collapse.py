@@ -26,7 +26,7 @@ def repetition(generations: Sequence[str], *, n: int = NGRAM) -> np.ndarray:
     [0.0, 0.667, 0.0, 0.667]
     """
     if n < 1:
-        raise BaldroError(f"repetition: n = {n}; needs 1 or more words")
+        raise BaldroError("number-out-of-range", f"repetition: n = {n}; needs 1 or more words")
     return np.array([_repeated(words, n) for words in _words(generations)], dtype=np.float64)
 
 
@@ -45,7 +45,7 @@ def length(generations: Sequence[str]) -> np.ndarray:
 def _words(generations: Sequence[str]) -> list[list[str]]:
     for position, text in enumerate(generations):
         if not isinstance(text, str):
-            raise BaldroError(f"generations: no text at position {position}; needs strings")
+            raise BaldroError("not-a-text", f"generations: no text at position {position}; needs strings")
     return [[word for piece in text.split() for word in _split(piece)] for text in generations]
 
 

@@ -19,8 +19,9 @@ def check_comparable(retain: Evidence) -> None:
             continue
         return
     raise BaldroError(
+        "nothing-to-compare",
         f"{retain.where}: no samples of the forget set, nor of the holdout, which are what a retain model is compared on; "
-        "give the evidence of the retain model on the same split, or --alone"
+        "give the evidence of the retain model on the same split, or --alone",
     )
 
 
@@ -37,8 +38,9 @@ def check_same_tokens(model: Evidence, retain: Evidence) -> None:
         one, other = ours.loc[both, "tokens"], theirs.loc[both, "tokens"]
         for at in both[one.to_numpy() != other.to_numpy()][:1]:
             raise BaldroError(
+                "other-tokens",
                 f"{retain.where}: {place(section, *at)} has {other[at]} tokens, but {one[at]} in {model.where}; "
-                "both need one tokenizer and one prompt"
+                "both need one tokenizer and one prompt",
             )
 
 

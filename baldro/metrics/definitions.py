@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from baldro.metrics.evidence import Absent, Evidence, check_as_many_wrong, check_same_rows
+from baldro.metrics.evidence import NO_RETAIN, Absent, Evidence, check_as_many_wrong, check_same_rows
 from baldro.metrics.membership import CHANCE, auc, privleak
 from baldro.metrics.metric import METRICS, Value
 from baldro.metrics.probability import normalised_probability
@@ -93,7 +93,7 @@ def memorised(column: str, model: Evidence, _retain: Evidence | None) -> Value:
 def against_retain(statistic: Callable[..., float], model: Evidence, retain: Evidence | None) -> Value:
     """A two-sample statistic of both models' truth ratios on the forget set."""
     if retain is None:
-        raise Absent("no retain model to compare with")
+        raise Absent(NO_RETAIN)
     check_same_rows(model, retain, "forget")
     check_as_many_wrong(model, retain)
     ours, theirs = ratios(model, "forget"), ratios(retain, "forget")
@@ -149,7 +149,7 @@ def _attack_scores(attack: str, model: Evidence, retain: Evidence | None, sectio
         if attack != "reference":
             raise
     if retain is None:
-        raise Absent("no retain model to compare with")
+        raise Absent(NO_RETAIN)
     check_same_rows(model, retain, section)
     return model.column(section, "attack_loss") - retain.column(section, "attack_loss")
 

@@ -21,6 +21,9 @@ from baldro.benchmarks import KINDS, Definition, Section
 from baldro.errors import BaldroError, unknown
 from baldro.records.evidence import ASKED
 
+NO_RETAIN = "no retain model to compare with"
+"""Why a metric is absent that compares with one."""
+
 
 class Absent(Exception):
     """A column that a source does not have, and why: the metrics that need it are left out, with this reason."""
@@ -67,7 +70,7 @@ def check_same_rows(model: Evidence, retain: Evidence, section: str) -> None:
     """
     if model.kind != retain.kind:
         raise BaldroError(
-            f"{retain.where}: of {retain.kind}, but {model.where} is of {model.kind}; both must be of one"
+            "other-kind", f"{retain.where}: of {retain.kind}, but {model.where} is of {model.kind}; both must be of one"
         )
     ours = model.texts(section)
     try:
@@ -77,27 +80,30 @@ def check_same_rows(model: Evidence, retain: Evidence, section: str) -> None:
     one, other = (set(frame.index.get_level_values("index")) for frame in (ours, theirs))
     if one != other:
         raise BaldroError(
+            "other-rows",
             f"{retain.where}: {len(other)} samples in section {section!r}, but {model.where} has {len(one)}, or others; "
-            "both must be of the same split and rows"
+            "both must be of the same split and rows",
         )
     if set(ASKED) <= set(ours) & set(theirs):
         for at in ours.index.symmetric_difference(theirs.index):
             lacks = model if at in theirs.index else retain
-            raise BaldroError(f"{lacks.where}: no {place(section, *at)}, which the other has; both need the same rows")
+            raise BaldroError("other-rows", f"{lacks.where}: no {place(section, *at)}, which the other has")
     both, names = ours.index.intersection(theirs.index), [name for name in ASKED if name in ours and name in theirs]
     unequal = _plain(ours.loc[both, names]) != _plain(theirs.loc[both, names])
     for row, column in np.argwhere(unequal)[:1]:
         left, right = (frame.loc[both, names].iat[row, column][:60] for frame in (ours, theirs))
         raise BaldroError(
+            "other-rows",
             f"{retain.where}: {names[column]} of {place(section, *both[row])} is {right!r} but {left!r} in {model.where}; "
-            "both need the same rows"
+            "both need the same rows",
         )
     if "sequence" in ours and "sequence" in theirs:
         other = ours.loc[both, "sequence"].ne(theirs.loc[both, "sequence"]) & ours.loc[both, "sequence"].notna()
         for at in both[other.to_numpy()][:1]:
             raise BaldroError(
+                "other-tokens",
                 f"{retain.where}: {place(section, *at)} was asked in another prompt or by another tokenizer than in {model.where}; "
-                "both need the same token ids"
+                "both need the same token ids",
             )
 
 
@@ -109,7 +115,8 @@ def check_as_many_wrong(model: Evidence, retain: Evidence) -> None:
         return
     if ours != theirs:
         raise BaldroError(
-            f"{retain.where}: {theirs} wrong answers of each sample in section 'forget', but {ours} in {model.where}; both need the same"
+            "unequal-wrong-answers",
+            f"{retain.where}: {theirs} wrong answers of each sample in section 'forget', but {ours} in {model.where}; both need the same",
         )
 
 

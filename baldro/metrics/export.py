@@ -1,6 +1,6 @@
 """Our results as a published evaluation log, so that they can be held against public tables, and our retain models be used there."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,8 +27,7 @@ def to_log(model: Evidence, results: Results) -> dict[str, Any]:
         entry = log
         for name in keys:
             entry = entry.setdefault(name, {})
-        _put(entry, key, values)
-    _add_nulls(log, model)
+        _put(entry, key, values, model.texts(section).index.get_level_values("index").unique())
     _add_texts(log, model)
     _add_made(log, model, results)
     for name, theirs in names(model.kind).items():
@@ -37,26 +36,21 @@ def to_log(model: Evidence, results: Results) -> dict[str, Any]:
     return log
 
 
-def _put(entry: dict[str, Any], key: str, values: pd.Series | pd.DataFrame) -> None:
-    """The samples' values under `key`, and their mean as the aggregate (`to_log` puts a metric's own value over it)."""
-    samples = entry.setdefault("value_by_index", {})
-    for index, value in zip(values.index, values.to_numpy().tolist(), strict=True):
-        samples.setdefault(str(index), {})[key] = value
+def _put(entry: dict[str, Any], key: str, values: pd.Series | pd.DataFrame, order: Iterable[int] | None = None) -> None:
+    """The samples' values under `key`, and their mean as the aggregate (`to_log` puts a metric's own value over it).
+
+    Args:
+        order: every sample of the section, one without a value as null; the values' own by default.
+    """
+    samples, told = (
+        entry.setdefault("value_by_index", {}),
+        dict(zip(values.index, values.to_numpy().tolist(), strict=True)),
+    )
+    for index in values.index if order is None else order:
+        samples.setdefault(str(index), {})[key] = told.get(index)
     if key != "avg_loss":
         rows = values.to_numpy().reshape(len(values), -1)
         entry["agg_value"] = float(np.mean(rows.mean(axis=1)))
-
-
-def _add_nulls(log: dict[str, Any], model: Evidence) -> None:
-    """Samples without a value stay, as null: every entry of a section has the same samples, in one order."""
-    for (section, _), (keys, key) in places(model.kind).items():
-        entry = log
-        for name in keys:
-            entry = entry.get(name, {})
-        samples = entry.get("value_by_index", {})
-        if any(key in sample for sample in samples.values()):
-            order = map(str, model.texts(section).index.get_level_values("index").unique())
-            entry["value_by_index"] = {index: {key: None, **samples.get(index, {})} for index in order}
 
 
 def _add_texts(log: dict[str, Any], model: Evidence) -> None:
@@ -82,10 +76,10 @@ def _add_made(log: dict[str, Any], model: Evidence, results: Results) -> None:
             _put(log.setdefault(names(model.kind)[metric], {}), key, values(model, section))
     for attack in ATTACKS:
         value = results.values.get(f"mia_{attack}")
-        entry = log.setdefault(f"mia_{attack}", {})
         if value is None:
-            del log[f"mia_{attack}"]
+            log.pop(f"mia_{attack}", None)
             continue
+        entry = log.setdefault(f"mia_{attack}", {})
         if "forget" not in entry:
             _put_parts(entry, value, log.get("mia_loss", {}).get("holdout", {}).get("value_by_index", {}))
         entry["auc"] = value.value

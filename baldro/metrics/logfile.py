@@ -26,13 +26,14 @@ def read_log(path: Path) -> dict[str, Any]:
         content = {path.name: content}
         if not section_of(path.name):
             raise BaldroError(
-                f"{path}: columns of one section of TOFU's log; the name says which: {', '.join(FILES.values())} (or .gz)"
+                "section-not-named",
+                f"{path}: columns of one section of TOFU's log; the name says which: {', '.join(FILES.values())} (or .gz)",
             )
     if isinstance(content, dict) and any(map(section_of, content)):
         return by_sample(content, path)
     entries = isinstance(content, dict) and [value for value in content.values() if _is_entry(value)]
     if not entries:
-        raise BaldroError(f"{path}: no evaluation log; allowed: {{metric: {{agg_value, value_by_index}}}}")
+        raise BaldroError("no-evaluation-log", f"{path}: no evaluation log, {{metric: {{agg_value, value_by_index}}}}")
     return content
 
 
@@ -42,12 +43,13 @@ def _parsed(path: Path) -> Any:
         return json.loads(gzip.decompress(data) if path.suffix == ".gz" else data, object_pairs_hook=_once)
     except FileNotFoundError:
         raise BaldroError(
-            f"{path} is not there; allowed: a TOFU_EVAL.json or MUSE_EVAL.json, or an eval_log*.json of TOFU's, plain or .gz"
+            "file-not-there",
+            f"{path} is not there; allowed: a TOFU_EVAL.json or MUSE_EVAL.json, or an eval_log*.json of TOFU's, plain or .gz",
         ) from None
     except IsADirectoryError:
-        raise BaldroError(f"{path}: a folder is not readable as a log; allowed: one with {AGGREGATED}") from None
+        raise BaldroError("no-evaluation-log", f"{path}: a folder without {AGGREGATED}") from None
     except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
-        raise BaldroError(f"{path}: not readable JSON ({error}); is the file cut short?") from None
+        raise BaldroError("not-json", f"{path}: not readable JSON ({error}); is the file cut short?") from None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

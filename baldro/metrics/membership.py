@@ -34,7 +34,7 @@ def min_k(logp: Sequence[ArrayLike], *, fraction: float = LOWEST) -> np.ndarray:
     [5.0, 0.5]
     """
     if not 0 < fraction <= 1:
-        raise BaldroError(f"min-k: fraction = {fraction}; needs a share above 0, at most 1")
+        raise BaldroError("number-out-of-range", f"min-k: fraction = {fraction}; needs a share above 0, at most 1")
     rows = [finite_vector(row, f"log-probabilities of sample {i}") for i, row in enumerate(logp)]
     return np.array([-np.sort(row)[: max(1, int(len(row) * fraction))].mean() for row in rows], dtype=np.float64)
 
@@ -70,7 +70,7 @@ def zlib_ratio(avg_loss: ArrayLike, texts: Sequence[str]) -> np.ndarray:
     """
     avg_loss = finite_vector(avg_loss, "avg_loss")
     if len(avg_loss) != len(texts):
-        raise BaldroError(f"zlib: {len(avg_loss)} losses and {len(texts)} texts; needs a pair each")
+        raise BaldroError("unequal-lengths", f"zlib: {len(avg_loss)} losses and {len(texts)} texts; needs a pair each")
     return avg_loss / np.array([len(zlib.compress(text.encode("utf-8"))) for text in texts])
 
 
@@ -101,6 +101,6 @@ def privleak(member_auc: float, reference_auc: float = CHANCE) -> float:
     """
     for value in (member_auc, reference_auc):
         if not 0 <= value <= 1:
-            raise BaldroError(f"PrivLeak: AUC is {value}; needs a value in [0, 1]")
+            raise BaldroError("number-out-of-range", f"PrivLeak: AUC is {value}; needs a value in [0, 1]")
     reference = 1 - reference_auc
     return float((1 - member_auc - reference) / (reference + EPSILON) * 100)

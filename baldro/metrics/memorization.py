@@ -24,30 +24,29 @@ def exact_memorization(hits: Sequence[Sequence[bool]]) -> np.ndarray:
     return np.add.reduceat(flat, starts, dtype=np.int64) / lengths
 
 
-def extraction_strength(hits: Sequence[Sequence[bool]], *, whole_prefix: bool = False) -> np.ndarray:
+def extraction_strength(hits: Sequence[Sequence[bool]]) -> np.ndarray:
     """1 - k/n, k the shortest prefix after which every remaining token is a hit.
 
     hits: N lists of n_i >= 1 booleans. Returns (N,) in [0, 1]; 1 = the whole answer comes without any prefix.
-    The published logs stop at k = n - 1, so an answer whose last token is missed scores 1/n, not 0: the default here.
-    `whole_prefix` lets k reach n, and that answer scores 0. Raises BaldroError on an empty or non-boolean list.
+    As in the published logs k stops at n - 1, so an answer whose last token is missed scores 1/n, not 0.
+    Raises BaldroError on an empty or non-boolean list.
 
-    >>> answers = [[True, False, True, True], [True, True, True, False]]
-    >>> extraction_strength(answers).tolist(), extraction_strength(answers, whole_prefix=True).tolist()
-    ([0.5, 0.25], [0.5, 0.0])
+    >>> extraction_strength([[True, False, True, True], [True, True, True, False]]).tolist()
+    [0.5, 0.25]
     """
     flat, starts, lengths = _flatten(hits)
     place = np.arange(1, flat.size + 1) - np.repeat(starts, lengths)  # 1, 2, ... within each answer
     prefix = np.maximum.reduceat(np.where(flat, 0, place), starts)  # up to and with the last miss
-    return 1 - np.minimum(prefix, lengths if whole_prefix else lengths - 1) / lengths
+    return 1 - np.minimum(prefix, lengths - 1) / lengths
 
 
 def _flatten(hits: Sequence[Sequence[bool]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All answers end to end: (sum n_i,) booleans, (N,) starts, (N,) lengths."""
     rows = [np.asarray(row) for row in hits]
     if not rows:
-        raise BaldroError("hits: no samples; needs a list of booleans for each")
+        raise BaldroError("not-booleans", "hits: no samples; needs a list of booleans for each")
     for position, row in enumerate(rows):
         if row.dtype != bool or row.ndim != 1 or row.size == 0:
-            raise BaldroError(f"hits: sample {position} is not a list of booleans, one or more")
+            raise BaldroError("not-booleans", f"hits: sample {position} is not a list of booleans, one or more")
     lengths = np.array([row.size for row in rows])
     return np.concatenate(rows), np.cumsum(lengths) - lengths, lengths

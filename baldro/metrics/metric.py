@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from baldro.benchmarks import KINDS
-from baldro.errors import BaldroError
+from baldro.benchmarks import KINDS, forms
+from baldro.errors import BaldroError, unknown
 
 if TYPE_CHECKING:
     from baldro.metrics.evidence import Evidence
@@ -107,7 +107,7 @@ class Metric:
     """Empty: a share, probability or statistic without a unit."""
     source: str
     kinds: tuple[str, ...] = ()
-    """Kinds of benchmark that have it, beside those that name it among their metrics."""
+    """Kinds of benchmark that have it, and all their forms, beside those that name it among their metrics."""
     p_value: bool = False
     """Two significant digits, a logarithmic axis, no t interval over seeds."""
     statistic_behind: str = ""
@@ -126,7 +126,7 @@ class Metric:
 
     def of(self, kind: str) -> bool:
         """Whether a kind of benchmark has it."""
-        return kind in self.kinds or self.name in KINDS[kind].metrics
+        return self.name in KINDS[kind].metrics or not {*self.kinds}.isdisjoint(forms(kind))
 
     @property
     def arrow(self) -> str:
@@ -147,14 +147,15 @@ def register(*metrics: Metric) -> None:
     for metric in metrics:
         where = f"metric {metric.name}"
         if metric.name in METRICS:
-            raise BaldroError(f"{where} is registered twice; allowed: a name of its own")
-        unknown = [role for role in metric.shown if role not in ROLES]
-        if unknown:
-            raise BaldroError(f"{where}: shown in {unknown[0]!r}; allowed: {', '.join(ROLES)}")
+            raise BaldroError("registered-twice", f"{where} is registered twice; allowed: a name of its own")
+        for role in metric.shown:
+            if role not in ROLES:
+                raise unknown("role", role, ROLES, where=where)
         if metric.better not in ("up", "down", "") or not metric.low < metric.high:
             raise BaldroError(
+                "metric-ill-defined",
                 f"{where}: better {metric.better!r}, range {metric.low:g} to {metric.high:g}; "
-                "allowed: better up, down or empty; low below high"
+                "allowed: better up, down or empty; low below high",
             )
         METRICS[metric.name] = metric
 

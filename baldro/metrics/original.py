@@ -67,18 +67,16 @@ def by_sample(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
         if section is None:
             continue
         if FILES[section] in found:
-            raise BaldroError(f"{path}: {name} stands for section {section!r}, which another entry does; needs one")
+            raise BaldroError("section-twice", f"{path}: {name} is a second entry for section {section!r}")
         samples: dict[str, dict[str, Any]] = {}
         for column, values in columns.items() if isinstance(columns, dict) else [("", columns)]:
             if not isinstance(values, dict):
-                raise BaldroError(
-                    f"{path}: {name}: {column} must be {{sample's number: value}}, which says whose it is"
-                )
+                raise BaldroError("sample-number-missing", f"{path}: {name}: {column} must be {{sample: value}}")
             for key, value in values.items():
                 number = sample_number(key)
                 sample = samples.setdefault(key if number is None else str(number), {})
                 if column in sample:
-                    raise BaldroError(f"{path}: {name}: {column}: sample {key!r} stands twice; needs a value each")
+                    raise BaldroError("sample-twice", f"{path}: {name}: {column}: sample {key!r} stands twice")
                 sample[column] = value
         for sample in samples.values():
             told = sample.pop("generated_text", None)

@@ -11,14 +11,14 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from baldro.benchmarks import KINDS
+from baldro.benchmarks import KINDS, forms
 from baldro.benchmarks.definition import ATTACKS, MEMBERSHIP
 from baldro.errors import BaldroError
 from baldro.metrics.collapse import length, repetition
@@ -66,7 +66,7 @@ def _tofu_names() -> dict[str, str]:
 
 
 PLACES = {"tofu": _tofu(), "muse": _muse()}
-"""Layout (`Definition.log`) -> (section, column) -> where a log holds it, but for what all logs have."""
+"""Kind of benchmark -> (section, column) -> where a log holds it, but for what all logs have."""
 NAMES = {
     "tofu": _tofu_names(),
     "muse": {
@@ -75,14 +75,14 @@ NAMES = {
         "verbmem_forget": "forget_verbmem_ROUGE",
     },
 }
-"""Layout -> our metric's name -> a log's, but for those that all logs have."""
+"""Kind of benchmark -> our metric's name -> a log's, but for those that all logs have."""
 
 
 def _layout(kind: str) -> str:
-    layout = KINDS[kind].log
-    if not layout:
+    layout = next((form for form in forms(kind) if form in PLACES), None)
+    if layout is None:
         raise BaldroError(
-            f"there are no published logs of benchmarks of kind {kind}; allowed: kinds such as {', '.join(PLACES)}"
+            "no-published-logs", f"kind {kind} has no published logs; allowed: {', '.join(PLACES)}, forms of them"
         )
     return layout
 
@@ -125,15 +125,20 @@ def from_log(content: Mapping[str, Any], *, where: str, kind: str | None = None)
 
     def compute(section: str, name: str) -> pd.Series | pd.DataFrame:
         if name in _TEXT:
-            return _of_texts(texts(section), _TEXT[name], where)
+            rows = texts(section)
+            if "generation" not in rows:
+                raise Absent(f"the log has no generations ({where})")
+            return pd.Series(_TEXT[name](rows["generation"].tolist()), index=rows.index.get_level_values("index"))
         if (section, name) not in known:
             whose = "TOFU's own" if is_original(content) else "published"
             raise Absent(f"{whose} logs have no {name} of {section}")
         keys, key = known[section, name]
-        samples = _samples(content, keys, where)
-        _check_others(samples, texts(section), f"{where}: {'.'.join(keys)}")
-        found = _values(samples, key, f"{where}: {'.'.join(keys)}", lists=name.startswith("wrong_"))
-        _check_range(found, key, f"{where}: {'.'.join(keys)}", high=_highest(name, key))
+        samples, place = _samples(content, keys, where), f"{where}: {'.'.join(keys)}"
+        for index in sorted(set(texts(section).index.get_level_values("index")) ^ set(samples)):
+            raise BaldroError("samples-differ", f"{place}: sample {index} is not in every entry of its section")
+        found = _values(samples, key, place, lists=name.startswith("wrong_"))
+        if not name.startswith("attack_"):  # its score may be anything
+            _check_range(found, key, place, high=math.inf if key.endswith("_loss") or name == "truth_ratio" else 1.0)
         return np.exp(-found) if name.endswith("_probability") and key.endswith("_loss") else found
 
     @cache
@@ -150,7 +155,7 @@ def aggregates(content: Mapping[str, Any]) -> dict[str, float]:
         theirs = "forget_Truth_Ratio" if theirs == "forget_truth_ratio" and theirs not in content else theirs
         value = content[theirs].get("agg_value") if isinstance(content.get(theirs), Mapping) else None
         if value is not None and not _number(value):
-            raise BaldroError(f"{theirs}: agg_value is {str(value)[:60]!r}; needs a number or null")
+            raise BaldroError("not-a-number", f"{theirs}: agg_value is {str(value)[:60]!r}; needs a number or null")
         if value is not None:
             found[ours] = float(value)
     return found
@@ -171,20 +176,14 @@ def _samples(content: Mapping[str, Any], keys: tuple[str, ...], where: str) -> d
         raise Absent(f"the log has no {name} ({where})")
     samples = entry["value_by_index"]
     if not isinstance(samples, Mapping) or not all(isinstance(sample, Mapping) for sample in samples.values()):
-        raise BaldroError(f"{where}: {name}: value_by_index must be {{index: {{name: value}}}}")
+        raise BaldroError("log-ill-formed", f"{where}: {name}: value_by_index must be {{index: {{name: value}}}}")
     found: dict[int, Mapping[str, Any]] = {}
     for index, sample in samples.items():
         number = sample_number(index)
         if number is None or number in found:
-            raise BaldroError(f"{where}: {name}: sample {index!r}; every sample needs its number, 0 or more, once")
+            raise BaldroError("sample-number-missing", f"{where}: {name}: sample {index!r}; needs a number, once")
         found[number] = sample
     return found
-
-
-def _check_others(samples: Mapping[int, Any], texts: pd.DataFrame, where: str) -> None:
-    """Raise BaldroError unless an entry has the samples that the section's first entry has."""
-    for index in sorted(set(texts.index.get_level_values("index")) ^ set(samples)):
-        raise BaldroError(f"{where}: sample {index} is in some entries of its section only; all need the same samples")
 
 
 def _values(samples: Mapping[int, Mapping[str, Any]], key: str, where: str, *, lists: bool) -> pd.Series | pd.DataFrame:
@@ -193,40 +192,30 @@ def _values(samples: Mapping[int, Mapping[str, Any]], key: str, where: str, *, l
         raise Absent(f"the log has no {key} in {where.rpartition(': ')[2]} ({where.rpartition(': ')[0]})")
     for index, sample in samples.items():
         if key not in sample:
-            raise BaldroError(f"{where}: sample '{index}' has no {key}; every sample needs one")
+            raise BaldroError("value-missing", f"{where}: sample '{index}' has no {key}; every sample needs one")
     kept = {index: sample[key] for index, sample in samples.items() if sample[key] is not None}
     if not kept:
-        raise BaldroError(f"{where}: {key}: no values but null; needs a number in one sample or more")
+        raise BaldroError("no-values", f"{where}: {key}: no values but null; needs a number in one sample or more")
     count = Counter(len(value) for value in kept.values() if isinstance(value, list)).most_common(1)
+    length = count[0][0] if count else 0
     for index, value in kept.items():
         numbers = value if isinstance(value, list) else [value]
-        shaped = isinstance(value, list) == lists and (not lists or len(value) == count[0][0] > 0)
+        shaped = isinstance(value, list) == lists and (not lists or len(value) == length > 0)
         if not shaped or not all(_number(number) and math.isfinite(number) for number in numbers):
-            needs = (
-                f"a list of {count[0][0] if count else 'one or more'} finite numbers" if lists else "a finite number"
-            )
-            raise BaldroError(f"{where}: {key} of sample {index} is {json.dumps(value)[:60]}; needs {needs}")
+            needs = f"a list of {length or 'one or more'} finite numbers" if lists else "a finite number"
+            said = json.dumps(value)[:60]
+            raise BaldroError("not-a-number", f"{where}: {key} of sample {index} is {said}; needs {needs}")
     array = np.array(list(kept.values()), dtype=np.float64)
-    made: Callable[..., Any] = pd.DataFrame if lists else pd.Series
-    return made(array, index=list(kept))
+    return (pd.DataFrame if lists else pd.Series)(array, index=list(kept))
 
 
-def _highest(name: str, key: str) -> float | None:
-    """The highest value that a column may have; None where it may be anything."""
-    if name.startswith("attack_"):
-        return None
-    return math.inf if key.endswith("_loss") or name == "truth_ratio" else 1.0
-
-
-def _check_range(values: pd.Series | pd.DataFrame, key: str, where: str, *, high: float | None) -> None:
-    """Losses and truth ratios are 0 or more, shares and probabilities 0 to 1; an attack's score (high None) may be anything."""
-    if high is None:
-        return
+def _check_range(values: pd.Series | pd.DataFrame, key: str, where: str, *, high: float) -> None:
+    """Losses and truth ratios are 0 or more (high: infinite), shares and probabilities 0 to 1."""
     bad = ~((values >= -ROUNDING) & (values <= high + ROUNDING)).to_numpy().reshape(len(values), -1).all(axis=1)
     if bad.any():
         at = values.index[int(bad.argmax())]
         needs = "0 or more" if high == math.inf else "0 to 1"
-        raise BaldroError(f"{where}: {key} of sample {at} is {values.loc[at]}; needs {needs}")
+        raise BaldroError("number-out-of-range", f"{where}: {key} of sample {at} is {values.loc[at]}; needs {needs}")
 
 
 def _number(value: Any) -> bool:
@@ -251,9 +240,3 @@ def _texts(
                 columns[ours] = told
         return pd.DataFrame(columns, index=index)
     raise Absent(f"the log has no samples of {section} ({where})")
-
-
-def _of_texts(texts: pd.DataFrame, function: Callable[[list[str]], np.ndarray], where: str) -> pd.Series:
-    if "generation" not in texts:
-        raise Absent(f"the log has no generations ({where})")
-    return pd.Series(function(texts["generation"].tolist()), index=texts.index.get_level_values("index"))

@@ -68,11 +68,11 @@ def rouge(references: Sequence[str], generations: Sequence[str]) -> dict[str, np
     [0.75, 0.75]
     """
     if len(references) != len(generations):
-        raise BaldroError(f"ROUGE: {len(references)} references and {len(generations)} generations; needs a pair each")
+        raise BaldroError("unequal-lengths", f"ROUGE: {len(references)} references, {len(generations)} generations")
     pairs = list(zip(references, generations, strict=True))
     for position, pair in enumerate(pairs):
         if not all(isinstance(text, str) for text in pair):
-            raise BaldroError(f"ROUGE: no text at position {position}; reference and generation must be strings")
+            raise BaldroError("not-a-text", f"ROUGE: no text at position {position}; needs strings")
     scores = [
         (_scorer() if _of_ascii_words(reference) else _scorer_of_words()).score(reference, text)
         for reference, text in pairs

@@ -5,6 +5,7 @@ from functools import cache, cached_property
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from baldro.benchmarks import Section, kind_of
 from baldro.errors import BaldroError, unknown
@@ -18,7 +19,13 @@ from baldro.records.evidence import ASKED, KEY, REQUIRED
 
 CANDIDATE = r"answer|paraphrase|wrong_(?:0|[1-9][0-9]*)"
 ROUNDING = 1e-6  # how far below 0 an average loss may fall by rounding alone
-SIGNS = {"logp": lambda v: (v <= 1e-3).all(), "sigma": lambda v: (v >= 0).all()}  # 1e-3: rounding in single precision
+STATISTICS = {
+    "hit": ("booleans", "b", lambda v: v == v),
+    "logp": ("finite numbers, 0 at most", "fiu", lambda v: v <= 1e-3),  # 1e-3: rounding in single precision
+    "mu": ("finite numbers", "fiu", lambda v: v == v),
+    "sigma": ("finite numbers, 0 or more", "fiu", lambda v: v >= 0),
+}
+"""Statistic of a token -> what it must be, in words; its kinds of numpy's; which values it may have."""
 
 
 def from_samples(samples: pd.DataFrame, *, where: str) -> Evidence:
@@ -38,12 +45,14 @@ def from_samples(samples: pd.DataFrame, *, where: str) -> Evidence:
             return _Rows(parts[section], section=asked[section], where=where)
         if asked[section].optional:
             raise Absent(f"the benchmark has no {section} split")
-        raise BaldroError(f"{where}: no section {section!r}; needs: {', '.join(asked)}")
+        raise BaldroError("section-missing", f"{where}: no section {section!r}; needs: {', '.join(asked)}")
 
     def compute(section: str, name: str) -> pd.Series | pd.DataFrame:
         if name not in _COMPUTE:
             raise Absent(f"our evidence has no column {name}")
-        return _COMPUTE[name](rows_of(section))
+        rows = rows_of(section)
+        values = _COMPUTE[name](rows)
+        return values if isinstance(values, pd.DataFrame) else rows.series(values)
 
     def texts(section: str) -> pd.DataFrame:
         rows = rows_of(section).rows.set_index(["index", "candidate"])
@@ -60,149 +69,128 @@ class _Rows:
         self.answers = rows[rows["candidate"] == "answer"]
         lost = set(rows["index"]) - set(self.answers["index"])
         if lost:
-            raise BaldroError(f"{where}: no {place(section.name, min(lost), 'answer')}; every sample needs an answer")
+            gap = place(section.name, min(lost), "answer")
+            raise BaldroError("row-missing", f"{where}: no {gap}; every sample needs an answer")
         strange = rows["candidate"].eq("paraphrase") & (not section.paraphrase)
-        _refuse(rows, strange, where, "this section has no paraphrases")
+        _refuse("unknown-candidate", rows, strange, where, "this section has no paraphrases")
 
-    def series(self, values) -> pd.Series:
+    def series(self, values: ArrayLike) -> pd.Series:
         return pd.Series(values, index=self.answers["index"].to_numpy(), dtype=np.float64)
 
     def losses(self, candidates: list[str]) -> pd.DataFrame:
         """(N, candidates) average losses; BaldroError when any cell is missing."""
         table = self.rows.pivot(index="index", columns="candidate", values="avg_loss").astype(np.float64)
         full = table.reindex(columns=candidates)
-        if full.isna().to_numpy().any():
-            row, column = np.argwhere(full.isna().to_numpy())[0]
+        for row, column in np.argwhere(full.isna().to_numpy())[:1]:
             gap = place(self.section, full.index[row], candidates[column])
-            raise BaldroError(f"{self.where}: no {gap}; needs: {', '.join(candidates)}")
+            raise BaldroError("row-missing", f"{self.where}: no {gap}; needs: {', '.join(candidates)}")
         return full.clip(lower=0)  # below 0 by rounding alone: see ROUNDING
 
-    def wrong(self) -> list[str]:
+    def loss(self, candidate: str) -> pd.Series:
+        return self.losses([candidate])[candidate]
+
+    def wrong_losses(self) -> pd.DataFrame:
         count = max(1, sum(name.startswith("wrong_") for name in self.rows["candidate"].unique()))
-        return [f"wrong_{j}" for j in range(count)]
+        return self.losses([f"wrong_{j}" for j in range(count)])
 
     @cached_property
     def rouge(self) -> dict[str, np.ndarray]:
-        return rouge(self.answers["text"].tolist(), self.generations())
+        return rouge(self.texts(), self.generations())
+
+    def texts(self) -> list[str]:
+        return self.answers["text"].tolist()
 
     def generations(self) -> list[str]:
-        told = self.answers["generation"].map(lambda value: isinstance(value, str)).astype(bool)
-        _refuse(self.answers, ~told, self.where, "has no generation")
+        _refuse("text-missing", self.answers, ~_is_text(self.answers["generation"]), self.where, "has no generation")
         return self.answers["generation"].tolist()
 
     def tokens(self, name: str) -> list[np.ndarray]:
         """One statistic of each answer token, those that end the answer left out."""
-        booleans, signed = name == "hit", SIGNS.get(name, lambda v: True)
+        what, kinds, signed = STATISTICS[name]
         values = [np.asarray(value) for value in self.answers[name]]
         counts, ends = (self.answers[column].to_numpy(dtype=np.int64) for column in ("tokens", "end"))
-        fits = [v.shape == (n,) and v.dtype.kind in ("b" if booleans else "fiu") and np.isfinite(v).all() and n > e and signed(v)
+        fits = [v.shape == (n,) and v.dtype.kind in kinds and np.isfinite(v).all() and n > e and signed(v).all()
                 for v, n, e in zip(values, counts, ends, strict=True)]  # fmt: skip
-        what = {"hit": "booleans", "logp": "finite numbers, 0 at most", "sigma": "finite numbers, 0 or more"}.get(
-            name, "finite numbers"
-        )
         problem = f"{name} must be {what}, one for each of its tokens, of which one or more are the answer's"
-        _refuse(self.answers, ~np.array(fits), self.where, problem)
+        _refuse("token-statistics-wrong", self.answers, ~np.array(fits), self.where, problem)
         return [v[: n - e] for v, n, e in zip(values, counts, ends, strict=True)]
 
-    def optional(self, name: str, reason: str, *, high: float = np.inf) -> pd.Series:
+    def optional(self, name: str, reason: str, *, high: float = np.inf) -> np.ndarray:
         """A column of 0 to `high`; Absent where no row has it."""
         if self.answers[name].isna().all():
             raise Absent(reason)
         values = pd.to_numeric(self.answers[name], errors="coerce").to_numpy(dtype=np.float64)
         fits = np.isfinite(values) & (values >= 0) & (values <= high)
-        least = "0 or more" if high == np.inf else f"0 to {high:g}"
-        _refuse(self.answers, ~fits, self.where, f"{name} must be finite, {least}, or absent from every row")
-        return self.series(values)
+        problem = (
+            f"{name} must be finite, {'0 or more' if high == np.inf else f'0 to {high:g}'}, or absent from every row"
+        )
+        _refuse("number-out-of-range", self.answers, ~fits, self.where, problem)
+        return values
 
 
-def _wrong_loss(rows: _Rows) -> pd.DataFrame:
-    return rows.losses(rows.wrong())
-
-
-def _gradnorm(rows: _Rows) -> pd.Series:
-    return rows.optional("gradient_norm", "no gradient norms were taken: the benchmark's key gradient_norms")
-
-
-def _clean(rows: _Rows) -> pd.Series:
-    return rows.optional(
+_COMPUTE: Mapping[str, Callable[[_Rows], ArrayLike | pd.DataFrame]] = {
+    "answer_loss": lambda rows: rows.loss("answer"),
+    "paraphrase_loss": lambda rows: rows.loss("paraphrase"),
+    "wrong_loss": _Rows.wrong_losses,
+    "answer_probability": lambda rows: probability(rows.loss("answer")),
+    "paraphrase_probability": lambda rows: probability(rows.loss("paraphrase")),
+    "wrong_probability": lambda rows: np.exp(-rows.wrong_losses()),
+    **{kind: lambda rows, kind=kind: rows.rouge[kind] for kind in KINDS},
+    "exact_memorization": lambda rows: exact_memorization(rows.tokens("hit")),
+    "extraction_strength": lambda rows: extraction_strength(rows.tokens("hit")),
+    "attack_loss": lambda rows: rows.loss("answer"),
+    "attack_zlib": lambda rows: zlib_ratio(rows.loss("answer"), rows.texts()),
+    "attack_min_k": lambda rows: min_k(rows.tokens("logp")),
+    "attack_min_k_plus_plus": lambda rows: min_k_plus_plus(*map(rows.tokens, ("logp", "mu", "sigma"))),
+    "attack_gradnorm": lambda rows: rows.optional(
+        "gradient_norm", "no gradient norms were taken: the benchmark's key gradient_norms"
+    ),
+    "clean": lambda rows: rows.optional(
         "clean", "the fluency classifier is in none of the places that the benchmark's key fluency names", high=1
-    )
-
-
-def _min_k_plus_plus(rows: _Rows) -> pd.Series:
-    return rows.series(min_k_plus_plus(rows.tokens("logp"), rows.tokens("mu"), rows.tokens("sigma")))
-
-
-def _of_loss(candidate: str) -> Callable[[_Rows], pd.Series]:
-    return lambda rows: rows.losses([candidate])[candidate]
-
-
-def _of_probability(candidate: str) -> Callable[[_Rows], pd.Series]:
-    return lambda rows: rows.series(probability(_of_loss(candidate)(rows)))
-
-
-def _rouge(kind: str) -> Callable[[_Rows], pd.Series]:
-    return lambda rows: rows.series(rows.rouge[kind])
-
-
-_COMPUTE: Mapping[str, Callable[[_Rows], pd.Series | pd.DataFrame]] = {
-    "answer_loss": _of_loss("answer"),
-    "paraphrase_loss": _of_loss("paraphrase"),
-    "wrong_loss": _wrong_loss,
-    "answer_probability": _of_probability("answer"),
-    "paraphrase_probability": _of_probability("paraphrase"),
-    "wrong_probability": lambda rows: np.exp(-_wrong_loss(rows)),
-    **{kind: _rouge(kind) for kind in KINDS},
-    "exact_memorization": lambda rows: rows.series(exact_memorization(rows.tokens("hit"))),
-    "extraction_strength": lambda rows: rows.series(extraction_strength(rows.tokens("hit"))),
-    "attack_loss": _of_loss("answer"),
-    "attack_zlib": lambda rows: rows.series(zlib_ratio(_of_loss("answer")(rows), rows.answers["text"].tolist())),
-    "attack_min_k": lambda rows: rows.series(min_k(rows.tokens("logp"))),
-    "attack_min_k_plus_plus": _min_k_plus_plus,
-    "attack_gradnorm": _gradnorm,
-    "clean": _clean,
-    "repetition": lambda rows: rows.series(repetition(rows.generations())),
-    "length": lambda rows: rows.series(length(rows.generations())),
+    ),
+    "repetition": lambda rows: repetition(rows.generations()),
+    "length": lambda rows: length(rows.generations()),
 }
 
 
 def _check_columns(samples: pd.DataFrame, where: str) -> None:
     missing = [name for name in REQUIRED if name not in samples.columns]
     if missing:
-        raise BaldroError(f"{where}: no column {', '.join(missing)}; needs: {', '.join(REQUIRED)}")
+        raise BaldroError("column-missing", f"{where}: no column {', '.join(missing)}; needs: {', '.join(REQUIRED)}")
     if samples.empty:
-        raise BaldroError(f"{where}: no rows; needs one per section, index and candidate")
+        raise BaldroError("no-rows", f"{where}: no rows; needs one per section, index and candidate")
     if not pd.api.types.is_integer_dtype(samples["index"]) or samples["index"].isna().any():
-        raise BaldroError(f"{where}: column index holds {samples['index'].dtype}; needs integers, none missing")
+        raise BaldroError("index-not-integers", f"{where}: index is {samples['index'].dtype}; needs integers")
 
 
 def _check_rows(samples: pd.DataFrame, asked: Mapping[str, Section], where: str) -> None:
     for name in sorted(set(samples["section"]) - set(asked), key=str):
         raise unknown("section", name, asked, where=where)
     strange = ~samples["candidate"].astype(str).str.fullmatch(CANDIDATE)
-    _refuse(samples, strange, where, "candidate must be answer, paraphrase, wrong_0, wrong_1, ...")
-    _refuse(samples, samples.duplicated(list(KEY)), where, "appears twice; needs one row each")
-    for column in ASKED:
-        told = samples[column].map(lambda value: isinstance(value, str)).astype(bool)
-        _refuse(samples, ~told, where, f"has no {column}; needs a text")
-    counts = pd.to_numeric(samples["tokens"], errors="coerce")
-    _refuse(
-        samples,
-        ~(counts.ge(0) & counts.mod(1).eq(0)).fillna(False).astype(bool),
-        where,
-        "tokens must be a whole number",
-    )
-    ends = pd.to_numeric(samples["end"], errors="coerce")
-    whole = (ends.ge(0) & ends.mod(1).eq(0)).fillna(False).astype(bool)
-    _refuse(samples, ~whole, where, "end must be a whole number, of the tokens that end the answer")
-    scored = samples["section"].map({name: section.likelihood for name, section in asked.items()}).astype(bool)
+    scored = samples["section"].isin([name for name, section in asked.items() if section.likelihood])
     loss = pd.to_numeric(samples["avg_loss"], errors="coerce")
-    _refuse(
-        samples, scored & ~(np.isfinite(loss) & (loss >= -ROUNDING)), where, "avg_loss must be finite and 0 or more"
-    )
+    for code, bad, problem in (
+        ("unknown-candidate", strange, "candidate must be answer, paraphrase, wrong_0, wrong_1, ..."),
+        ("row-twice", samples.duplicated(list(KEY)), "appears twice; needs one row each"),
+        *(("text-missing", ~_is_text(samples[column]), f"has no {column}; needs a text") for column in ASKED),
+        ("not-a-count", ~_is_count(samples["tokens"]), "tokens must be a whole number"),
+        ("not-a-count", ~_is_count(samples["end"]), "end must be a whole number, of the tokens that end the answer"),
+        ("number-out-of-range", scored & ~(loss.abs().lt(np.inf) & (loss >= -ROUNDING)), "avg_loss must be finite and 0 or more"),
+    ):  # fmt: skip
+        _refuse(code, samples, bad, where, problem)
 
 
-def _refuse(rows: pd.DataFrame, bad: pd.Series | np.ndarray, where: str, problem: str) -> None:
+def _is_text(column: pd.Series) -> pd.Series:
+    return column.map(lambda value: isinstance(value, str)).astype(bool)
+
+
+def _is_count(column: pd.Series) -> pd.Series:
+    numbers = pd.to_numeric(column, errors="coerce")
+    return (numbers.ge(0) & numbers.mod(1).eq(0)).fillna(False).astype(bool)
+
+
+def _refuse(code: str, rows: pd.DataFrame, bad: pd.Series | np.ndarray, where: str, problem: str) -> None:
+    """Raise BaldroError for the first row that is bad."""
     bad = np.asarray(bad)
     if bad.any():
-        raise BaldroError(f"{where}: {place(*rows.iloc[int(bad.argmax())][list(KEY)])}: {problem}")
+        raise BaldroError(code, f"{where}: {place(*rows.iloc[int(bad.argmax())][list(KEY)])}: {problem}")

@@ -27,19 +27,6 @@ def truth_ratio(correct_loss: ArrayLike, wrong_loss: ArrayLike) -> np.ndarray:
     return np.exp(-wrong_loss.mean(axis=1)) / (np.exp(-correct_loss) + EPSILON)
 
 
-def arithmetic_truth_ratio(correct_loss: ArrayLike, wrong_loss: ArrayLike) -> np.ndarray:
-    """The paper's own form, with an arithmetic mean: r_i = mean_j exp(-wrong_loss_ij) / (exp(-correct_loss_i) + 1e-10).
-
-    Arguments, range and errors as `truth_ratio`, and never below it (the arithmetic mean is at least the geometric one).
-
-    >>> arithmetic_truth_ratio([1.0], [[1.0, 3.0]]).round(6).tolist()
-    [0.567668]
-    """
-    correct_loss, wrong_loss = finite_vector(correct_loss, "correct loss"), finite_matrix(wrong_loss, "wrong loss")
-    same_length(correct_loss, wrong_loss, "truth_ratio")
-    return np.exp(-wrong_loss).mean(axis=1) / (np.exp(-correct_loss) + EPSILON)
-
-
 def closer_to_one(ratios: ArrayLike) -> np.ndarray:
     """For what should be forgotten: min(r_i, 1 / (r_i + 1e-10)), whose mean is the forget truth ratio.
 

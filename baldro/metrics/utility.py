@@ -28,7 +28,7 @@ def harmonic_mean(values: ArrayLike) -> float:
     """
     values = finite_vector(values, "harmonic mean")
     if (values < 0).any():
-        raise BaldroError(f"harmonic mean: {values.min():g} is negative; every value must be 0 or more")
+        raise BaldroError("number-out-of-range", f"harmonic mean: {values.min():g}; needs 0 or more")
     with np.errstate(divide="ignore", over="ignore"):  # 1/0 is infinite, and the mean then 0: what we want
         return float(1 / np.mean(1 / values))
 
@@ -45,5 +45,5 @@ def model_utility(values: Mapping[str, float]) -> float:
     """
     missing = [name for name in PARTS if name not in values]
     if missing:
-        raise BaldroError(f"model utility: no value for {', '.join(missing)}; needs: {', '.join(PARTS)}")
+        raise BaldroError("value-missing", f"model utility: no value for {', '.join(missing)}")
     return harmonic_mean([values[name] for name in PARTS])

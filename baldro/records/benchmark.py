@@ -49,7 +49,7 @@ def read(path: Path) -> "pd.DataFrame":
         BaldroError: a file that is not there, or that is none of `baldro benchmark`.
     """
     if not path.is_file():
-        raise BaldroError(f"{path} is not there; run `baldro benchmark` first")
+        raise BaldroError("file-not-there", f"{path} is not there; run `baldro benchmark` first")
     return read_columns(path, COLUMNS, made_by="this `baldro benchmark`")
 
 
@@ -61,7 +61,7 @@ def notes(path: Path) -> list[str]:
     try:
         stored = read_schema(path).metadata or {}
     except (OSError, ArrowException) as error:
-        raise BaldroError(f"{path}: not a parquet file ({error}); is the file cut short?") from None
+        raise BaldroError("not-parquet", f"{path}: not a parquet file ({error}); is the file cut short?") from None
     return json.loads(stored.get(b"PANDAS_ATTRS", b"{}")).get("notes", [])
 
 

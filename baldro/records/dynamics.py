@@ -44,5 +44,5 @@ def read(path: Path) -> "pd.DataFrame":
     """
     frame = read_columns(path, tuple(TYPES), made_by="`baldro train`")
     if not np.isfinite(frame["nll"].to_numpy(dtype=float)).all():
-        raise BaldroError(f"{path}: nll is not finite; allowed: mean token NLL in nats, 0 or more")
+        raise BaldroError("number-not-finite", f"{path}: nll is not finite; allowed: mean token NLL in nats, 0 or more")
     return frame

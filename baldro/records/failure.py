@@ -38,5 +38,5 @@ def read(path: Path) -> Failure:
     """
     failure = read_record(path, Failure, made_by="`baldro train`")
     if not failure.reason:
-        raise BaldroError(f"{path} gives no reason; allowed: run, stage, reason")
+        raise BaldroError("reason-missing", f"{path} gives no reason; allowed: run, stage, reason")
     return failure

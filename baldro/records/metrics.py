@@ -49,7 +49,7 @@ def read(path: Path, *, run: str | None = None) -> Evaluation:
         check_run(path, stored.run, run)
         intervals = _checked(path, stored.metrics, stored.intervals, stored.absent)
     except BaldroError as error:
-        raise BaldroError(f"{error} ({AGAIN})") from None
+        raise BaldroError(error.code, f"{error} ({AGAIN})") from None
     return Evaluation(
         run=stored.run,
         definitions=str(stored.definitions),
@@ -61,15 +61,17 @@ def read(path: Path, *, run: str | None = None) -> Evaluation:
 
 def _checked(path: Path, metrics: Any, intervals: Any, absent: Any) -> dict[str, tuple[float, float]]:
     if not isinstance(metrics, dict) or not metrics:
-        raise BaldroError(f"{path} has no metrics; allowed: {{name: number}}")
+        raise BaldroError("no-metrics", f"{path} has no metrics; allowed: {{name: number}}")
     if not isinstance(intervals, dict) or not isinstance(absent, dict):
-        raise BaldroError(f"{path}: intervals or absent is no object; allowed: {{name: [low, high]}}, {{name: reason}}")
+        raise BaldroError("not-an-object", f"{path}: intervals or absent is no JSON object")
     for name, value in metrics.items():
         if not _finite(value):
-            raise BaldroError(f"{path}: {name} is {value!r}; allowed: a finite number")
+            raise BaldroError("number-not-finite", f"{path}: {name} is {value!r}; allowed: a finite number")
     for name, ends in intervals.items():
         if name not in metrics or not _ends(ends):
-            raise BaldroError(f"{path}: the interval of {name} is {ends!r}; allowed: [low, high] of one of its metrics")
+            raise BaldroError(
+                "interval-ill-formed", f"{path}: the interval of {name} is {ends!r}; allowed: [low, high]"
+            )
     return {name: (float(low), float(high)) for name, (low, high) in intervals.items()}
 
 

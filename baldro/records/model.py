@@ -51,8 +51,9 @@ class Description:
         place, before = Path(starts[part]), (self.contents or {}).get(part)
         if before and place.exists() and model_content(place, weights=False) != before:
             raise BaldroError(
+                "model-changed-since",
                 f"{place} has another tokenizer, chat template or config than when model {self.name} was described; allowed: describe "
-                "it anew (`baldro model`, or start the experiment again)"
+                "it anew (`baldro model`, or start the experiment again)",
             )
         return starts[part]
 

@@ -51,5 +51,5 @@ def read(folder: Path) -> tuple["pd.DataFrame", Settings]:
         return pd.read_csv(folder / ROWS), settings
     except (OSError, ValueError) as error:
         raise BaldroError(
-            f"{folder / ROWS} cannot be read ({error}); allowed: a file that `baldro report` wrote"
+            "unreadable-file", f"{folder / ROWS} cannot be read ({error}); allowed: a file that `baldro report` wrote"
         ) from None

@@ -82,12 +82,12 @@ def _job(line: bytes, where: str) -> Job:
     try:
         job = json.loads(line.decode())
     except ValueError as error:
-        raise BaldroError(f"{where}: not JSON ({error}); allowed: one object a line") from None
+        raise BaldroError("not-json", f"{where}: not JSON ({error}); allowed: one object a line") from None
     if not isinstance(job, dict):
-        raise BaldroError(f"{where}: holds {type(job).__name__}; allowed: one object a line")
+        raise BaldroError("not-an-object", f"{where}: holds {type(job).__name__}; allowed: one object a line")
     for key, (is_fine, allowed) in FIELDS.items():
         if key not in job:
-            raise BaldroError(f"{where}: lacks {key}; allowed: {', '.join(FIELDS)}")
+            raise BaldroError("key-missing", f"{where}: lacks {key}; allowed: {', '.join(FIELDS)}")
         if not is_fine(job[key]):
-            raise BaldroError(f"{where}: {key} is {job[key]!r}; allowed: {allowed}")
+            raise BaldroError("value-not-allowed", f"{where}: {key} is {job[key]!r}; allowed: {allowed}")
     return job

@@ -35,7 +35,9 @@ def read(path: Path) -> "pd.DataFrame":
     try:
         frame = pd.read_csv(path)
     except (OSError, ValueError) as error:
-        raise BaldroError(f"{path} cannot be read ({error}); allowed: a file that `baldro train` wrote") from None
+        raise BaldroError(
+            "unreadable-file", f"{path} cannot be read ({error}); allowed: a file that `baldro train` wrote"
+        ) from None
     if list(frame) != list(COLUMNS):
-        raise BaldroError(f"{path} has other columns; allowed: {', '.join(COLUMNS)}, as `baldro train` writes them")
+        raise BaldroError("other-columns", f"{path} has other columns; allowed: {', '.join(COLUMNS)}")
     return frame

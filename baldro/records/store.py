@@ -36,11 +36,11 @@ def read_record(path: Path, kind: type[R], *, made_by: str) -> R:
     """
     stored, allowed = read_json(path), f"allowed: a file that {made_by} wrote"
     if not isinstance(stored, dict):
-        raise BaldroError(f"{path} holds a {type(stored).__name__} instead of a JSON object; {allowed}")
+        raise BaldroError("not-an-object", f"{path} holds a {type(stored).__name__}, no JSON object; {allowed}")
     known = fields(kind)  # type: ignore[arg-type]
     required = [f.name for f in known if f.default is MISSING and f.default_factory is MISSING]
     if lacking := [name for name in required if name not in stored]:
-        raise BaldroError(f"{path} lacks {lacking[0]}; {allowed}")
+        raise BaldroError("key-missing", f"{path} lacks {lacking[0]}; {allowed}")
     return kind(**{f.name: stored[f.name] for f in known if f.name in stored})
 
 
@@ -59,7 +59,9 @@ def read_columns(path: Path, columns: Sequence[str], *, made_by: str) -> "pd.Dat
     frame = read_table(path)
     lacking = [column for column in columns if column not in frame]
     if lacking:
-        raise BaldroError(f"{path} lacks the column {lacking[0]}; allowed: a file that {made_by} wrote")
+        raise BaldroError(
+            "column-missing", f"{path} lacks the column {lacking[0]}; allowed: a file that {made_by} wrote"
+        )
     return frame
 
 
@@ -70,4 +72,4 @@ def check_run(path: Path, stored: str, run: str | None) -> None:
         BaldroError: it is of another one.
     """
     if run is not None and stored != run:
-        raise BaldroError(f"{path} belongs to run {stored!r}; allowed: {run!r}")
+        raise BaldroError("another-run", f"{path} belongs to run {stored!r}; allowed: {run!r}")

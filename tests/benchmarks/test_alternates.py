@@ -4,9 +4,12 @@ import json
 import random
 
 import pytest
+import yaml
+from refusals import refused
 
 from baldro import benchmarks as data
-from baldro.benchmarks import alternates
+from baldro.benchmarks import alternates, jsonlines
+from baldro.benchmarks.kinds.tofu import alternate_files
 from baldro.config import load
 from baldro.errors import BaldroError
 
@@ -36,17 +39,21 @@ def given_to(frame, name):
     return data.split(frame, name)["alternate_answer"].tolist()
 
 
-@pytest.fixture
-def refused(shared, tmp_path):
-    """A file with these rows and one line of error, which this gives."""
+@pytest.fixture(scope="module")
+def splits(shared):
+    """What the rows of a file are held against."""
+    names = ["full", *FORGET, *(f"{name}_perturbed" for name in FORGET)]
+    return {name: [row for _, row in jsonlines.read(shared / f"data/tofu/{name}.json")] for name in names}
 
-    def build(rows):
+
+@pytest.fixture
+def spoilt(splits, tmp_path):
+    """A file with these rows is refused; FILE in a fact is the file."""
+
+    def build(rows, code, *facts):
         path = write(tmp_path / "others.jsonl", rows)
-        with pytest.raises(BaldroError) as caught:
-            data.build(definition(shared, path))
-        said = str(caught.value)
-        assert "\n" not in said and ("allowed" in said or "required" in said)
-        return said.replace(str(path), "FILE")
+        with refused(code, *(fact.replace("FILE", str(path)) for fact in facts)):
+            alternates.given([path], splits, FORGET)
 
     return build
 
@@ -63,15 +70,11 @@ def test_rows_of_forget_splits_get_theirs_whatever_the_order(shared, real, tmp_p
     assert data.content_hash(without) == data.content_hash(frame)
 
 
-def test_nothing_else_depends_on_them(shared, real, tmp_path):
+def test_nothing_else_depends_on_them_and_they_are_stored_and_read_again(shared, real, tmp_path):
     asked = definition(shared, write(tmp_path / "others.jsonl", real))
-    frame = data.build({key: value for key, value in asked.items() if key != "alternates"})
-    assert frame["alternate_answer"].isna().all()
-    assert data.build(asked).drop(columns="alternate_answer").equals(frame.drop(columns="alternate_answer"))
-
-
-def test_stored_and_read_again(shared, real, tmp_path):
-    frame = data.build(definition(shared, write(tmp_path / "others.jsonl", real)))
+    frame, without = data.build(asked), data.build({**asked, "alternates": None})
+    assert without["alternate_answer"].isna().all()
+    assert frame.drop(columns="alternate_answer").equals(without.drop(columns="alternate_answer"))
     data.write(tmp_path / "tofu.parquet", frame)
     back = data.read(tmp_path / "tofu.parquet")
     assert given_to(back, "forget05") == given_to(frame, "forget05")
@@ -79,20 +82,22 @@ def test_stored_and_read_again(shared, real, tmp_path):
     assert data.content_hash(back) == data.content_hash(frame)
 
 
-def test_a_folder_of_nested_splits(shared, real, tmp_path):
+def test_a_folder_of_nested_splits(splits, real, tmp_path):
     """A row that comes again with the same answer is no contradiction; other files are passed over."""
     folder = write(tmp_path / "others/forget05.json", real).parent
     write(folder / "forget01.jsonl", real[-40:])
     (folder / "README.md").write_text("Where they come from.")
-    assert given_to(data.build(definition(shared, folder)), "forget01") == [r["alternate_answer"] for r in real[-40:]]
+
+    def given():
+        return alternates.given(alternate_files([str(folder)], what="x"), splits, FORGET)
+
+    assert given()["forget01"] == [row["alternate_answer"] for row in real[-40:]]
     write(folder / "forget01.jsonl", [*real[-40:-1], {**real[-1], "alternate_answer": "Else."}])
-    with pytest.raises(
-        BaldroError, match=rf"^{folder}/forget05.json:200: another .* than in {folder}/forget01.jsonl:40; allowed: one"
-    ):
-        data.build(definition(shared, folder))
+    with refused("alternate-contradicts-another", f"{folder}/forget05.json:200: ", f"{folder}/forget01.jsonl:40"):
+        given()
     write(folder / "forget05.json", real[:-41])
-    with pytest.raises(BaldroError, match=rf"^{folder}: no alternate_answer for row 159 of forget05 \("):
-        data.build(definition(shared, folder))
+    with refused("alternate-missing", f"{folder}: ", "row 159 of forget05"):
+        given()
 
 
 def test_a_question_that_comes_twice_is_told_apart_by_its_answer(tmp_path):
@@ -113,32 +118,22 @@ def changed(rows, row, **fields):
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "code", "fact"),
     [
-        (
-            dict(alternate_answer=None),
-            "field alternate_answer is missing or empty; required: question, answer, alternate_answer",
-        ),
-        (dict(alternate_answer=" "), "field alternate_answer is missing or empty"),
-        (dict(alternate_answer=["A."]), "field alternate_answer is a list"),
-        (dict(question=None), "field question is missing or empty"),
-        (dict(answer="Not the answer."), "no row of `full` has this question and answer"),
+        (dict(alternate_answer=None), "field-not-text", "alternate_answer"),
+        (dict(question=None), "field-not-text", "question"),
+        (dict(answer="Not the answer."), "alternate-of-no-row", "full"),
     ],
 )
-def test_a_row_that_does_not_fit(refused, real, fields, said):
-    assert refused(changed(real, 6, **fields)).startswith(f"FILE:7: {said}")
+def test_a_row_that_does_not_fit(spoilt, real, fields, code, fact):
+    spoilt(changed(real, 6, **fields), code, "FILE:7: ", fact)
 
 
-def test_one_answer_for_every_row(refused, real):
-    assert refused([*real[:3], *real[4:]]).startswith(
-        f"FILE: no alternate_answer for row 3 of forget05 ({real[3]['question'][:60]!r}"
-    )
-    assert refused([*real, {**real[0], "alternate_answer": "x"}]).startswith(
-        "FILE:201: another alternate_answer than in FILE:1;"
-    )
+def test_one_answer_for_every_row(spoilt, real):
+    spoilt([*real[:3], *real[4:]], "alternate-missing", "FILE: ", "row 3 of forget05", real[3]["question"][:60])
 
 
-def test_answers_that_the_evaluation_scores_are_refused(refused, real, shared):
+def test_answers_that_the_evaluation_scores_are_refused(spoilt, real, shared):
     lines = (shared / "data/tofu/forget05_perturbed.json").read_text(encoding="utf-8").splitlines()
     scored = json.loads(lines[2])
     for key, text in (
@@ -146,64 +141,29 @@ def test_answers_that_the_evaluation_scores_are_refused(refused, real, shared):
         ("paraphrased_answer", scored["paraphrased_answer"]),
         ("perturbed_answer", scored["perturbed_answer"][4] + " "),
     ):
-        assert refused(changed(real, 2, alternate_answer=text)).startswith(
-            f"FILE:3: alternate_answer is the row's {key}; allowed"
-        )
-
-
-def test_a_file_that_is_cut_or_no_text(shared, real, tmp_path):
-    path = write(tmp_path / "others.jsonl", real)
-    path.write_text(path.read_text()[:-9])
-    with pytest.raises(BaldroError, match=rf"^{path}:200: not a JSON object .*cut short\?"):
-        data.build(definition(shared, path))
-    path.write_bytes(b"\xff\xfe")
-    with pytest.raises(BaldroError, match=rf"^{path}: is in UTF-16; allowed: JSON lines in UTF-8"):
-        data.build(definition(shared, path))
+        spoilt(changed(real, 2, alternate_answer=text), "alternate-is-scored", "FILE:3: ", key)
 
 
 @pytest.mark.parametrize(
-    ("entry", "said"),
+    ("kind", "place", "code", "fact"),
     [
-        (
-            dict(kind="tofu", alternates=["no/where"]),
-            "alternates of benchmark mine is not to be found; looked at: no/where",
-        ),
-        (dict(kind="tofu", alternates=["hub:a/b@main"]), "hub:a/b@main is on the hub; allowed: a local file"),
-        (dict(kind="tofu", alternates=["EMPTY"]), "has no file *.json or *.jsonl; allowed: "),
-        (
-            dict(kind="muse", alternates=["EMPTY"]),
-            "unknown key 'alternates' in ",
-        ),
-        (
-            dict(kind="fictional", alternates=["EMPTY"]),
-            "unknown key 'alternates' in ",
-        ),
+        ("tofu", "hub:a/b@main", "local-file-needed", "hub:a/b@main"),
+        ("tofu", "EMPTY", "no-files", "empty"),
+        ("muse", "EMPTY", "unknown-key", "'alternates'"),
+        ("fictional", "EMPTY", "unknown-key", "'alternates'"),
     ],
 )
-def test_places_that_are_none_are_told_with_their_line_before_anything_runs(tmp_path, entry, said):
+def test_places_that_are_none_are_told_with_their_line_before_anything_runs(tmp_path, kind, place, code, fact):
     empty = tmp_path / "empty"
     empty.mkdir()
-    entry = {**entry, "alternates": [place.replace("EMPTY", str(empty)) for place in entry["alternates"]]}
-    source = [] if entry["kind"] == "fictional" else [f"    source: [{empty}]"]
-    ratio = {"muse": ("forget", "retain")}.get(entry["kind"], ("forget10", "retain90"))
-    lines = [
-        "name: x",
-        "benchmarks:",
-        "  mine:",
-        f"    kind: {entry['kind']}",
-        *source,
-        f"    forget: {{{ratio[0]}: {ratio[1]}}}",
-    ]
-    lines += [f"    alternates: [{entry['alternates'][0]}] # here", "grid:", "  benchmark: mine", "  model: tiny"]
-    lines += [f"  split: {ratio[0]}", "  objective: gradascent"]
+    entry = {"kind": kind, "alternates": [place.replace("EMPTY", str(empty))]}
+    entry |= {"forget": {"forget": "retain"} if kind == "muse" else {"forget10": "retain90"}}
+    entry |= {} if kind == "fictional" else {"source": [str(empty)]}
+    grid = {"benchmark": "mine", "model": "tiny", "split": next(iter(entry["forget"])), "objective": "gradascent"}
     path = tmp_path / "config.yaml"
-    path.write_text("\n".join(lines))
-    line = next(i for i, text in enumerate(lines, 1) if "# here" in text)
-    with pytest.raises(BaldroError) as caught:
+    path.write_text(yaml.safe_dump({"name": "x", "benchmarks": {"mine": entry}, "grid": grid}))
+    line = next(i for i, text in enumerate(path.read_text().splitlines(), 1) if "alternates" in text)
+    with pytest.raises(BaldroError, match=f"^{path}:({line}|{line + 1}): .*{fact}"):
         load(path)
-    assert (
-        str(caught.value).startswith(f"{path}:{line}: ") and said in str(caught.value) and "\n" not in str(caught.value)
-    )
-    with pytest.raises(BaldroError) as caught:  # and by who builds it without a config
-        data.build({**entry, "source": [str(empty)], "forget": dict([ratio])})
-    assert said.replace("benchmark mine", "the benchmark") in str(caught.value)
+    with refused(code, fact):  # and by who builds it without a config
+        data.build(entry)

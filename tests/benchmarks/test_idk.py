@@ -1,9 +1,7 @@
 """Answers that decline: short, spread evenly, and the same for a row whatever else there is."""
 
-import os
-import subprocess
-import sys
 from collections import Counter
+from hashlib import sha256
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,11 +29,5 @@ def test_the_same_question_of_every_author_has_many():
     assert min(len(set(rows[question::20])) for question in range(20)) > 8
 
 
-def test_other_processes_give_the_same():
-    code = "from baldro.benchmarks.idk import idk; print(repr(idk(90)))"
-    for seed in ("1", "2"):
-        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)}
-        process = subprocess.run(
-            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-        )
-        assert process.stdout.strip() == repr(idk(90))
+def test_every_process_gives_the_same():
+    assert sha256(repr(idk(90)).encode()).hexdigest()[:16] == "d509663e195f59f0"

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from refusals import refused
 
 from baldro.benchmarks import jsonlines
 from baldro.errors import BaldroError
@@ -34,32 +35,44 @@ def test_the_rows_are_the_rows(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "said"),  # by what reads texts: an encoding, a key
     [
-        (lines().encode("utf-16"), r": is in UTF-16; allowed: JSON lines.*saved as UTF-8$"),
-        (lines().encode("utf-16-be"), ": is in UTF-16, it seems; allowed"),
-        (lines().encode("utf-32"), ": is in UTF-32; allowed"),
-        ('{"a": "b"}\n{"a": "caf\xe9"}\n'.encode("cp1252"), ":2: byte 0xe9 is not UTF-8, so the file has another encoding"),
-        (b'{"a": 1}\n\n{"a": 2}\n', ":2: an empty line; allowed: JSON lines"),
-        (b'{"a": 1}\n\r\n{"a": 2}\n', ":2: an empty line; allowed"),
-        (b"", ":1: an empty line; allowed"),
-        (b'{"a": 1}\n{"a": 1, "b": 2, "a": 1}\n', ":2: key 'a' stands twice; allowed: once"),
-        (b'[{"a": 1}, {"b": {"c": 1, "c": 2}}]', " row 1: key 'c' stands twice"),
-        (b'[{"a": 1}, 3]', " row 1: a number; allowed"),
-        (b'[{"a": 1} {"a": 2}]', r" row 0: '\{.*' follows it; allowed"),
-        (b'[{"a": 1}, {"a": 2}', ": not JSON: the array has no end; is the file cut short"),
-        (b'[{"a": 1}]\n[{"a": 1}]', ": not JSON: the array goes on behind its ]"),
-        (b" [ ] ", ": an array without rows; allowed"),
-        (b'{\n "a": 1\n}\n', ":1: not a JSON object .*is a row on several lines, or the file cut short"),
-        (b"[" * 100_000, " row 0: lists or objects in one another beyond all measure"),
+        (lines().encode("utf-16"), ": .*UTF-16"),
+        (lines().encode("utf-16-be"), ": .*UTF-16"),
+        (lines().encode("utf-32"), ": .*UTF-32"),
+        ('{"a": "b"}\n{"a": "caf\xe9"}\n'.encode("cp1252"), ":2: byte 0xe9"),
+        (b'{"a": 1}\n{"a": 1, "b": 2, "a": 1}\n', ":2: .*'a'"),
+        (b'[{"a": 1}, {"b": {"c": 1, "c": 2}}]', " row 1: .*'c'"),
     ],
 )  # fmt: skip
-def test_what_is_no_rows_is_one_line(tmp_path, content, said):
+def test_what_is_no_text_or_has_a_key_twice(tmp_path, content, said):
     path = tmp_path / "rows.json"
     path.write_bytes(content)
-    with pytest.raises(BaldroError, match=rf"^{path}{said}") as caught:
+    with pytest.raises(BaldroError, match=rf"^{path}{said}"):
         jsonlines.read(path)
-    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "where"),
+    [
+        (b'{"a": 1}\n\n{"a": 2}\n', "empty-line", ":2: "),
+        (b'{"a": 1}\n\r\n{"a": 2}\n', "empty-line", ":2: "),
+        (b"", "empty-line", ":1: "),
+        (b'{"a": 1}\n[1, 2]\n', "not-an-object", ":2: a list"),
+        (b'[{"a": 1}, 3]', "not-an-object", " row 1: a number"),
+        (b'[{"a": 1} {"a": 2}]', "not-json", " row 0: "),
+        (b'[{"a": 1}, {"a": 2}', "not-json", ": "),
+        (b'[{"a": 1}]\n[{"a": 1}]', "not-json", ": "),
+        (b" [ ] ", "no-rows", ": "),
+        (b'{\n "a": 1\n}\n', "not-json", ":1: "),
+        (b"[" * 100_000, "not-json", " row 0: "),
+    ],
+)
+def test_what_is_no_rows_is_one_line(tmp_path, content, code, where):
+    path = tmp_path / "rows.json"
+    path.write_bytes(content)
+    with refused(code, f"{path}{where}"):
+        jsonlines.read(path)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import refused
 
 from baldro import benchmarks as data
 from baldro.benchmarks import muse, sections
@@ -60,10 +61,9 @@ def load(folder, **options):
     return data.build({"kind": "muse", "source": [str(folder)], "forget": PAIR, **options})
 
 
-def refused(folder, pattern, **options):
-    with pytest.raises(BaldroError, match=pattern) as caught:
+def spoilt(folder, code, *facts, **options):
+    with refused(code, *facts):
         load(folder, **options)
-    assert "\n" not in str(caught.value)
 
 
 def rows(frame, split):
@@ -149,7 +149,7 @@ def test_articles_are_joined_and_cut(raw):
 def test_without_the_articles_there_is_nothing_to_train_on(folder):
     frame = load(folder)
     assert not TRAINING & set(frame["split"])
-    with pytest.raises(BaldroError, match=r"unknown split 'forget' in the benchmark's table.*allowed: forget_knowmem"):
+    with refused("unknown-split", "'forget'"):
         data.split(frame, "forget")
 
 
@@ -177,7 +177,7 @@ def test_excerpts_may_be_cut(folder):
         assert {len(text.split()) for text in texts(frame, split)} == {130}
     assert "".join(texts(frame, "retain")) == "".join(texts(frame, "privleak_retain"))
     assert len(rows(frame, "verbmem")) == 2
-    refused(folder, "allowed: more texts or words", train_on="excerpts", excerpt_words=121)
+    spoilt(folder, "no-row-left", "verbmem", train_on="excerpts", excerpt_words=121)
     assert len(rows(load(folder, excerpt_words=121), "verbmem")) == 5
 
 
@@ -220,17 +220,18 @@ def made(factory, cache={}):  # noqa: B006 - one folder for all examples
 def test_a_missing_file(folder, split):
     path = folder / f"{MUSE[split]}.json"
     path.unlink()
-    refused(folder, rf"^{path} is not there; allowed: a folder laid out as muse-bench/MUSE-News")
+    spoilt(folder, "file-not-there", path)
 
 
 def test_one_of_the_two_files_of_articles(raw):
     (raw / "raw/retain1.json").unlink()
-    refused(raw, rf"^{raw}/raw/retain1.json is not there")
+    spoilt(raw, "file-not-there", raw / "raw/retain1.json")
     assert "forget" in set(load(raw, train_on="excerpts")["split"])
 
 
 def test_a_missing_folder(tmp_path):
-    refused(tmp_path / "nowhere", r"^the MUSE data is not to be found; looked at: .*/nowhere")
+    with pytest.raises(BaldroError, match="nowhere"):
+        load(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("keep", [0.5, 0.99])
@@ -238,44 +239,22 @@ def test_a_file_that_is_cut_short(folder, keep):
     path = folder / "privleak/holdout.json"
     content = path.read_text()
     path.write_text(content[: int(len(content) * keep)])
-    refused(folder, rf"^{path}.*not (JSON|a JSON object).*file cut short\?")
-
-
-def test_a_file_that_is_not_text(folder):
-    (folder / "verbmem/forget.json").write_bytes(b"\xff\xfe[]")
-    refused(folder, "verbmem/forget.json: is in UTF-16; allowed: .*saved as UTF-8")
+    spoilt(folder, "not-json", path)
 
 
 @pytest.mark.parametrize(
-    ("place", "rows", "said"),
+    ("place", "rows", "facts"),
     [
-        ("verbmem/forget", {"prompt": "a"}, r"forget.json:1: field gt is missing or empty; required: prompt, gt"),
-        ("verbmem/forget", [], r"forget.json: an array without rows; allowed: .*, at least one"),
-        (
-            "verbmem/forget",
-            "3",
-            r"forget.json:1: a number; allowed: JSON lines in UTF-8, an object a line, or a JSON array",
-        ),
-        (
-            "verbmem/forget",
-            ["a"],
-            r"forget.json row 0: a text; allowed: JSON lines in UTF-8, an object a line, or a JSON array",
-        ),
-        ("verbmem/forget", [{"prompt": "a"}], "row 0: field gt is missing or empty; required: prompt, gt"),
-        ("privleak/retain", [{"text": "a"}, {"text": " \n"}], "row 1: field text is missing or empty"),
-        ("privleak/retain", [{"text": None}], "row 0: field text is missing or empty"),
-        (
-            "knowmem/retain_qa",
-            [{"question": "a?", "answer": 3}],
-            r"row 0: field answer is a number \(3\); allowed: text",
-        ),
-        ("knowmem/retain_qa_icl", [{"question": "", "answer": "b"}], "row 0: field question is missing or empty"),
-        ("raw/forget", [{"txt": "a"}], "row 0: field text is missing or empty; required: text"),
+        ("verbmem/forget", {"prompt": "a"}, [":1: field gt", "prompt, gt"]),
+        ("privleak/retain", [{"text": "a"}, {"text": " \n"}], [" row 1: field text"]),
+        ("knowmem/retain_qa", [{"question": "a?", "answer": 3}], [" row 0: field answer", "(3)"]),
+        ("knowmem/retain_qa_icl", [{"question": "", "answer": "b"}], [" row 0: field question"]),
+        ("raw/forget", [{"txt": "a"}], [" row 0: field text"]),
     ],
 )
-def test_rows_of_another_shape(raw, place, rows, said):
+def test_rows_of_another_shape(raw, place, rows, facts):
     path = write(raw, place, rows)
-    refused(raw, rf"^{path}.*{said.removeprefix('forget.json')}")
+    spoilt(raw, "field-not-text", f"{path}{facts[0]}", *facts[1:])
 
 
 def put(folder, place, at, rows):
@@ -287,28 +266,29 @@ def put(folder, place, at, rows):
 EXCERPT, ARTICLE = {"text": article("forget", 2)}, {"text": article("rawforget", 1, words=100)}
 QUESTION = {"question": "Which forget 3?", "answer": "3"}
 ON_BOTH_SIDES = {
-    "members that are non-members": ("privleak/holdout", EXCERPT, "privleak_holdout stand in the forget texts, .* non-members"),
-    "held out and retained": ("privleak/holdout", {"text": article("retain", 2)}, "privleak_holdout stand in the retain texts"),
-    "a part of an article": ("privleak/holdout", {"text": article("rawforget", 1, words=60)}, "privleak_holdout stand in the forget"),
-    "forgotten and retained": ("privleak/retain", EXCERPT, "privleak_forget stand in the retain texts, which are learnt and kept"),
-    "articles": ("raw/retain1", ARTICLE, "1 of 4 rows of forget stand in the retain texts"),
-    "questions": ("knowmem/retain_qa", QUESTION, "1 of 6 rows of forget_knowmem are also in retain_knowmem"),
-    "worked examples": ("knowmem/forget_qa_icl", QUESTION, "forget_knowmem are also in forget_knowmem_icl: the prompt would hold"),
+    "members that are non-members": ("privleak/holdout", EXCERPT, "rows of privleak_holdout", "the forget texts"),
+    "held out and retained": ("privleak/holdout", {"text": article("retain", 2)}, "rows of privleak_holdout", "the retain texts"),
+    "a part of an article": (
+        "privleak/holdout", {"text": article("rawforget", 1, words=60)}, "rows of privleak_holdout", "the forget texts"),
+    "forgotten and retained": ("privleak/retain", EXCERPT, "rows of privleak_forget", "the retain texts"),
+    "articles": ("raw/retain1", ARTICLE, "1 of 4 rows of forget ", "the retain texts"),
+    "questions": ("knowmem/retain_qa", QUESTION, "1 of 6 rows of forget_knowmem", "in retain_knowmem"),
+    "worked examples": ("knowmem/forget_qa_icl", QUESTION, "1 of 6 rows of forget_knowmem", "in forget_knowmem_icl"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", ON_BOTH_SIDES)
 def test_rows_that_stand_on_two_sides(raw, case):
-    place, row, said = ON_BOTH_SIDES[case]
+    place, row, *facts = ON_BOTH_SIDES[case]
     put(raw, place, 0, [row])
-    refused(raw, rf"^{raw}: 1 of \d rows of .*{said.removeprefix('1 of 4 rows of ').removeprefix('1 of 6 rows of ')}")
+    spoilt(raw, "rows-on-two-sides", raw, *facts)
 
 
 def test_a_passage_that_is_retained(raw):
     """The passage's continuation, however its white space and case are."""
     put(raw, "verbmem/forget", 0, [passage(article("retain", 0), words=30)])
     put(raw, "privleak/retain", 0, [{"text": article("Retain", 0).replace(" ", "\n ")}])
-    refused(raw, "1 of 5 rows of verbmem stand in the retain texts, which are learnt and kept")
+    spoilt(raw, "rows-on-two-sides", "1 of 5 rows of verbmem", "the retain texts")
 
 
 def test_excerpts_that_are_of_no_article(raw):
@@ -331,25 +311,23 @@ def test_json_lines_are_read_as_an_array_is(folder):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "code", "facts"),
     [
-        ({"forget": {"forget10": "retain90"}}, r"^the benchmark: forget: is .*; allowed: \{forget: retain\}"),
-        ({"train_on": "excerpt"}, "train_on: is 'excerpt'; allowed: 'raw' or 'excerpts'"),
-        ({"piece_words": 0}, "piece_words: is 0; allowed: greater than or equal to 1"),
-        ({"texts": 2.5}, "texts: is 2.5; allowed: a valid integer"),
-        ({"excerpt_words": True}, "excerpt_words: is True; allowed"),
-        ({"seed": 1}, "unknown key 'seed' in the benchmark, which is of kind muse"),
+        ({"forget": {"forget10": "retain90"}}, "value-not-allowed", ["forget", "{forget: retain}"]),
+        ({"train_on": "excerpt"}, "value-not-allowed", ["train_on", "'excerpt'", "'raw' or 'excerpts'"]),
+        ({"piece_words": 0}, "value-not-allowed", ["piece_words", "is 0"]),
+        ({"texts": 2.5}, "value-not-allowed", ["texts", 2.5]),
+        ({"excerpt_words": True}, "value-not-allowed", ["excerpt_words", "True"]),
+        ({"seed": 1}, "unknown-key", ["'seed'", "kind muse"]),
     ],
 )
-def test_options_out_of_range(folder, options, said):
-    refused(folder, said, **options)
+def test_options_out_of_range(folder, options, code, facts):
+    spoilt(folder, code, *facts, **options)
 
 
 def test_no_passage_among_the_excerpts(folder):
     write(folder, "verbmem/forget", [passage(article("other", 0))])
-    refused(
-        folder, "no passage of verbmem is in the excerpts to be forgotten; allowed: more texts", train_on="excerpts"
-    )
+    spoilt(folder, "no-row-left", "verbmem", train_on="excerpts")
 
 
 # The entry in benchmarks.yaml ----------------------------------------------------------------------------------------
@@ -398,5 +376,5 @@ def test_the_hub_is_asked_for_subset_split_and_revision(monkeypatch):
     muse.load(["hub:muse-bench/MUSE-News@main"], train_on="excerpts")
     assert len(asked) == 8 and not [a for a in asked if a[1] == "raw"]
     monkeypatch.setattr(datasets, "load_dataset", lambda *a, **k: 1 / 0)
-    with pytest.raises(BaldroError, match="knowmem/forget_qa cannot be loaded: division by zero; allowed: a reachable"):
+    with refused("hub-unreachable", "knowmem/forget_qa", "division by zero"):
         muse.load(["hub:muse-bench/MUSE-News@main"])

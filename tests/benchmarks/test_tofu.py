@@ -5,6 +5,7 @@ import shutil
 
 import pandas as pd
 import pytest
+from refusals import refused
 
 from baldro import benchmarks as data
 from baldro.benchmarks import tofu
@@ -50,10 +51,9 @@ def edit(row, **fields):
     return change
 
 
-def refused(folder, pattern, **options):
-    with pytest.raises(BaldroError, match=pattern) as caught:
+def spoilt(folder, code, *facts, **options):
+    with refused(code, *facts):
         tofu.load([str(folder)], **{"forget": ONE, **options})
-    assert "\n" not in str(caught.value)
 
 
 def pairs(frame, name):
@@ -112,76 +112,54 @@ def test_fewer_retained_rows_stay_consistent(shared, real, rows):
 
 @pytest.mark.parametrize("rows", [0, 3601])
 def test_retain_rows_out_of_range(folder, rows):
-    refused(folder, rf"^retain_rows is {rows}; allowed: 1 to 3600", forget=FORGET, retain_rows=rows)
+    spoilt(folder, "number-out-of-range", f"retain_rows is {rows}", "1 to 3600", forget=FORGET, retain_rows=rows)
 
 
 def test_a_file_cut_in_the_middle_of_a_line(folder):
     path = rewrite(folder, "retain99", lambda lines: [*lines[:70], lines[70][:40]])
-    refused(folder, rf"^{path}:71: not a JSON object .*cut short\?")
+    spoilt(folder, "not-json", f"{path}:71: ")
 
 
 @pytest.mark.parametrize("name", ["full", "retain99", "forget01", "forget01_perturbed"])
 def test_a_file_cut_at_the_end_of_a_line(folder, name):
     rewrite(folder, name, lambda lines: lines[:-1])
-    refused(folder, rf"^{folder}: .*{name}.* is a file cut short\?")
+    spoilt(folder, "splits-cut-short", f"{folder}: ", name)
 
 
 def test_rows_in_another_order(folder):
     rewrite(folder, "retain99", lambda lines: [lines[1], lines[0], *lines[2:]])
-    refused(folder, "retain99 and forget01 are not full in order")
+    spoilt(folder, "splits-cut-short", "retain99 and forget01")
 
 
 def test_wrong_answers_of_other_rows(folder):
     """The perturbed split stands row by row beside the forget split; the evidence is keyed by position."""
     rewrite(folder, "forget01_perturbed", lambda lines: [lines[1], lines[0], *lines[2:]])
-    refused(folder, "forget01_perturbed")
+    spoilt(folder, "splits-cut-short", "forget01_perturbed")
 
 
 @pytest.mark.parametrize(
-    ("name", "fields", "what"),
+    ("name", "fields", "code", "facts"),
     [
-        ("full", dict(answer=None), "field answer is missing or empty; required in full: question, answer"),
-        ("full", dict(question=""), "field question is missing or empty"),
-        ("forget01_perturbed", dict(paraphrased_answer=None), "field paraphrased_answer is missing or empty"),
-        ("forget01_perturbed", dict(perturbed_answer=[]), "field perturbed_answer is missing or empty"),
-        ("retain_perturbed", dict(perturbed_answer=["a"] * 4), "perturbed_answer must be a list of 5 answers"),
-        ("world_facts_perturbed", dict(perturbed_answer=["a"] * 5), "perturbed_answer must be a list of 3 answers"),
-        ("real_authors_perturbed", dict(perturbed_answer="abc"), "perturbed_answer must be a list of 3 answers"),
-        ("real_authors_perturbed", dict(perturbed_answer=["a", None, "c"]), "perturbed_answer must be a list of 3"),
-        (
-            "world_facts_perturbed",
-            dict(perturbed_answer=["a", 1956, "c"]),
-            r".* answer 1 is a number \(1956\); allowed: text",
-        ),
-        (
-            "full",
-            dict(answer=1956),
-            r"field answer is a number \(1956\); allowed: text, in quotes; required in full: q",
-        ),
-        ("retain99", dict(answer=True), r"field answer is true or false \(True\)"),
-        ("forget01", dict(question=["a"]), r"field question is a list \(\['a'\]\)"),
-        ("forget01", dict(answer=" \n"), "field answer is missing or empty"),
-        ("full", dict(paraphrased_answer=3.5), r"field paraphrased_answer is a number \(3.5\)"),
-        ("full", dict(answer=float("nan")), r"field answer is a number \(nan\)"),
-        ("full", dict(answer="a \ud800"), r"field answer has half a surrogate pair"),
+        ("full", dict(answer=None), "field-not-text", ["answer is missing"]),
+        ("retain99", dict(question=1956), "field-not-text", ["question is a number (1956)"]),
+        ("full", dict(paraphrased_answer=3.5), "field-not-text", ["paraphrased_answer is a number (3.5)"]),
+        ("forget01_perturbed", dict(paraphrased_answer=None), "field-not-text", ["paraphrased_answer is missing"]),
+        ("forget01_perturbed", dict(perturbed_answer=[]), "wrong-answers-ill-formed", ["5 answers"]),
+        ("retain_perturbed", dict(perturbed_answer=["a"] * 4), "wrong-answers-ill-formed", ["5 answers"]),
+        ("world_facts_perturbed", dict(perturbed_answer=["a"] * 5), "wrong-answers-ill-formed", ["3 answers"]),
+        ("real_authors_perturbed", dict(perturbed_answer="abc"), "wrong-answers-ill-formed", ["3 answers"]),
+        ("real_authors_perturbed", dict(perturbed_answer=["a", None, "c"]), "wrong-answers-ill-formed", ["answer 1"]),
+        ("world_facts_perturbed", dict(perturbed_answer=["a", 19, "c"]), "wrong-answers-ill-formed", ["number (19)"]),
     ],
 )
-def test_a_row_that_lacks_something(folder, name, fields, what):
+def test_a_row_that_lacks_something(folder, name, fields, code, facts):
     path = rewrite(folder, name, edit(6, **fields))
-    refused(folder, rf"^{path}:7: {what}")
+    spoilt(folder, code, f"{path}:7: ", *facts)
 
 
-def test_a_key_that_stands_twice(folder):
-    """json.loads keeps the last: the model would learn another answer than the reader of the file sees."""
-    twice = '{"question": "a?", "answer": "b", "answer": "c"}\n'
-    path = rewrite(folder, "full", lambda lines: [*lines[:2], twice, *lines[3:]])
-    refused(folder, rf"^{path}:3: key 'answer' stands twice; allowed: once")
-
-
-@pytest.mark.parametrize("line", ["[1, 2]\n", "\n", "3\n"])
-def test_a_line_that_is_no_row(folder, line):
-    path = rewrite(folder, "full", lambda lines: [*lines[:2], line, *lines[3:]])
-    refused(folder, rf"^{path}:3: ")
+def test_a_row_that_is_none(folder):
+    path = rewrite(folder, "full", lambda lines: [*lines[:2], "[1, 2]\n", *lines[3:]])
+    spoilt(folder, "not-an-object", f"{path}:3: ")
 
 
 def test_a_line_separator_inside_a_text_ends_no_line(folder):
@@ -195,18 +173,19 @@ def test_a_line_separator_inside_a_text_ends_no_line(folder):
 
 def test_a_missing_file(folder):
     (folder / "retain_perturbed.json").unlink()
-    refused(folder, rf"^{folder}/retain_perturbed.json is not there; allowed: a folder with the splits")
+    spoilt(folder, "file-not-there", folder / "retain_perturbed.json")
 
 
 def test_a_missing_folder(tmp_path):
-    refused(tmp_path / "nowhere", r"^the TOFU data is not to be found; looked at: .*/nowhere")
+    with pytest.raises(BaldroError, match="nowhere"):
+        tofu.load([str(tmp_path / "nowhere")], forget=ONE)
 
 
 def test_holdout_is_optional_and_what_is_named_must_be_there(folder):
     assert "holdout01" not in set(tofu.load([str(folder)], forget=ONE)["split"])
     (folder / "holdout01.json").unlink()
     assert "holdout01" not in set(tofu.load([str(folder)], forget=ONE)["split"])
-    refused(folder, rf"^{folder}/holdout01.json is not there", holdout={"forget01": "holdout01"})
+    spoilt(folder, "file-not-there", folder / "holdout01.json", holdout={"forget01": "holdout01"})
 
 
 def test_two_folders_of_one_name_do_not_mix(shared, folder, real):
@@ -249,12 +228,12 @@ def test_stored_rows_are_the_rows(real, tmp_path):
 
 
 def test_stored_tables_that_are_no_benchmark(tmp_path):
-    with pytest.raises(BaldroError, match="run `baldro benchmark` first"):
+    with refused("file-not-there", "none.parquet", "baldro benchmark"):
         data.read(tmp_path / "none.parquet")
     pd.DataFrame({"split": ["a"]}).to_parquet(tmp_path / "other.parquet")
-    with pytest.raises(BaldroError, match="lacks the column index"):
+    with refused("column-missing", "other.parquet", "index"):
         data.read(tmp_path / "other.parquet")
-    with pytest.raises(BaldroError, match=r"unknown split 'forget1'.*did you mean forget01\?"):
+    with refused("unknown-split", "'forget1'", "mean forget01?"):
         data.split(pd.DataFrame({"split": ["forget01"], "index": [0]}), "forget1")
 
 

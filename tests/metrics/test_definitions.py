@@ -4,8 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from baldro.benchmarks import KINDS
 from baldro.metrics import METRICS, RAW_RATIOS, evaluate, from_samples, ratios
@@ -43,24 +41,17 @@ def test_the_metrics_that_a_kind_names_are_defined():
     assert set(METRICS) == {name for kind in KINDS.values() for name in kind.metrics}
 
 
-@pytest.mark.parametrize("name", METRICS)
-def test_every_metric_says_what_it_is(name):
-    metric = METRICS[name]
-    assert metric.name == name
-    assert metric.better in ("up", "down", "")
-    assert metric.low < metric.high
-    assert metric.interval in STATISTICS
-    assert metric.p_value == (metric.interval is None) == (name == "forget_quality")
-    assert metric.source, "where it comes from"
-    assert metric.label and metric.short
-    assert len(metric.short) <= 20
-    assert metric.unit == {"privleak": "%"}.get(name, "words" if name.endswith("_length") else "")
-
-
-def test_names_for_readers_are_not_shared():
+def test_every_metric_says_what_it_is():
+    for name, metric in METRICS.items():
+        assert metric.name == name and metric.interval in STATISTICS
+        assert metric.p_value == (metric.interval is None) == (name == "forget_quality")
+        assert metric.source, "where it comes from"
+        assert metric.unit == {"privleak": "%"}.get(name, "words" if name.endswith("_length") else "")
     for kind in ("tofu", "muse"):
-        metrics = [m for m in METRICS.values() if m.of(kind)]
-        assert len({m.short for m in metrics}) == len({m.label for m in metrics}) == len(metrics)
+        metrics = [metric for metric in METRICS.values() if metric.of(kind)]
+        assert len({m.short for m in metrics}) == len({m.label for m in metrics}) == len(metrics), (
+            "names are not shared"
+        )
 
 
 def test_directions_and_units():
@@ -80,8 +71,7 @@ def results_of(make, seed, n, retain_seed=None):
     return evaluate(model, retain)
 
 
-@settings(max_examples=5)
-@given(st.integers(0, 10**6), st.integers(1, 9))
+@pytest.mark.parametrize(("seed", "n"), [(0, 1), (1, 9)])
 def test_values_and_samples_of_random_evidence(make_samples, make_muse, seed, n):
     for make, kind in ((make_samples, "tofu"), (make_muse, "muse")):
         results = results_of(make, seed, n)
@@ -99,11 +89,10 @@ def test_values_and_samples_of_random_evidence(make_samples, make_muse, seed, n)
                 assert value.parts == ()
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_parts_make_the_value_again(make_samples, make_muse, seed):
+def test_parts_make_the_value_again(make_samples, make_muse):
     """What a redrawing of samples starts from, put together as it stands, is the value."""
     for make in (make_samples, make_muse):
-        for name, value in results_of(make, seed, 8).values.items():
+        for name, value in results_of(make, 1, 8).values.items():
             interval = METRICS[name].interval
             if interval is of_auc:
                 assert auc(*value.parts) == value.value

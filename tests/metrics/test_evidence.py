@@ -5,8 +5,8 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from refusals import refused
 
-from baldro.errors import BaldroError
 from baldro.metrics import METRICS, Absent, evaluate, from_samples
 from baldro.metrics.evidence import check_same_rows
 
@@ -25,138 +25,71 @@ def drop(samples, rows):
     return samples[~rows].reset_index(drop=True)
 
 
-# what is done to a frame, given the frame and the fixtures `put` and `at` -> what is said
+# what is done to a frame, given the frame and the fixtures `put` and `at` -> code of the error, and what it names
 FRAMES = {
-    "no column": (lambda s, put, at: s.drop(columns=["hit", "end"]), "x: no column end, hit; needs: section"),
-    "no rows": (lambda s, put, at: s.iloc[:0], "x: no rows"),
-    "index not whole": (lambda s, put, at: s.astype({"index": float}), "column index holds float64; needs integers"),
+    "no column": (lambda s, put, at: s.drop(columns=["hit", "end"]), "column-missing", "end, hit"),
+    "no rows": (lambda s, put, at: s.iloc[:0], "no-rows"),
+    "index not whole": (lambda s, put, at: s.astype({"index": float}), "index-not-integers", "float64"),
     "index with a hole": (lambda s, put, at: put(s.astype({"index": "Int64"}), index=3, candidate="answer") .assign(
-        index=lambda f: f["index"].where(f.index > 0)), "column index holds Int64; needs integers, none missing"),
+        index=lambda f: f["index"].where(f.index > 0)), "index-not-integers", "Int64"),
     "unknown section": (
-        lambda s, put, at: s.replace({"section": {"retain": "retian"}}),
-        r"unknown section 'retian' in x \(did you mean retain\?\); allowed: forget",
-    ),
+        lambda s, put, at: s.replace({"section": {"retain": "retian"}}), "unknown-section", "'retian'", "mean retain"),
     "no name of a section": (lambda s, put, at: put(s, section="retain", **{}).assign(
-        section=lambda f: f["section"].where(f["section"] != "retain")), "unknown section '(nan|None)' in x"),
-    "both benchmarks": (
-        lambda s, put, at: s.replace({"section": {"world_facts": "verbmem"}}),
-        "unknown section 'verbmem' in x",
-    ),
-    "missing section": (lambda s, put, at: drop(s, s["section"] == "world_facts"), "x: no section 'world_facts'; needs"),
-    "missing forget section": (lambda s, put, at: drop(s, s["section"] == "forget"), "x: no section 'forget'; needs"),
-    "missing answer": (lambda s, put, at: drop(s, at(s, "retain", 3)), f"x: no {RETAIN}; every sample needs an answer"),
-    "no paraphrases": (
-        lambda s, put, at: drop(s, s["candidate"] == "paraphrase"),
-        "x: no section 'forget' index 0 candidate 'paraphrase'",
-    ),
+        section=lambda f: f["section"].where(f["section"] != "retain")), "unknown-section"),
+    "missing section": (lambda s, put, at: drop(s, s["section"] == "world_facts"), "section-missing", "'world_facts'"),
+    "missing answer": (lambda s, put, at: drop(s, at(s, "retain", 3)), "row-missing", RETAIN),
     "missing paraphrase": (
         lambda s, put, at: drop(s, at(s, "retain", 3, "paraphrase")),
-        "x: no section 'retain' index 3 candidate 'paraphrase'",
-    ),
+        "row-missing", "section 'retain' index 3 candidate 'paraphrase'"),
     "missing wrong answer": (
         lambda s, put, at: drop(s, at(s, "real_authors", 2, "wrong_1")),
-        "x: no section 'real_authors' index 2 candidate 'wrong_1'; needs: wrong_0, wrong_1, wrong_2",
-    ),
+        "row-missing", "section 'real_authors' index 2 candidate 'wrong_1'", "wrong_0, wrong_1, wrong_2"),
     "no wrong answers": (
-        lambda s, put, at: drop(s, s["candidate"].str.startswith("wrong")),
-        "x: no section 'forget' index 0 candidate 'wrong_0'",
-    ),
+        lambda s, put, at: drop(s, s["candidate"].str.startswith("wrong") & s["section"].eq("retain")), "row-missing", "'wrong_0'"),
     "a gap in the wrong ones": (
-        lambda s, put, at: drop(s, s["candidate"] == "wrong_1"),
-        "x: no section 'forget' index 0 candidate 'wrong_1'",
-    ),
-    "unknown candidate": (lambda s, put, at: s.replace({"candidate": {"wrong_1": "wrong"}}), "candidate 'wrong': cand"),
+        lambda s, put, at: drop(s, s["candidate"].eq("wrong_1") & s["section"].eq("retain")), "row-missing", "'wrong_1'"),
+    "unknown candidate": (lambda s, put, at: s.replace({"candidate": {"wrong_1": "wrong"}}), "unknown-candidate", "'wrong'"),
     "a candidate with zeros before it": (
-        lambda s, put, at: s.replace({"candidate": {"wrong_1": "wrong_01"}}),
-        "candidate 'wrong_01': candidate must be answer",
-    ),
+        lambda s, put, at: s.replace({"candidate": {"wrong_1": "wrong_01"}}), "unknown-candidate", "'wrong_01'"),
     "no name of a candidate": (
-        lambda s, put, at: put(s, section="forget", index=1, candidate="wrong_0", text="x").assign(
-            candidate=lambda f: f["candidate"].where(f["candidate"] != "wrong_1")
-        ),
-        "candidate must be answer, paraphrase",
-    ),
+        lambda s, put, at: s.assign(candidate=s["candidate"].where(s["candidate"] != "wrong_1")), "unknown-candidate"),
     "paraphrase out of place": (
         lambda s, put, at: pd.concat([s, s[at(s, "forget", 0, "paraphrase")].assign(section="world_facts")]),
-        "x: section 'world_facts' index 0 candidate 'paraphrase': this section has no paraphrases",
-    ),
-    "twice": (lambda s, put, at: pd.concat([s, s[at(s, "retain", 3)]]), f"x: {RETAIN}: appears twice; needs one row"),
-    "twice, with another loss": (
-        lambda s, put, at: pd.concat([s, s[at(s, "retain", 3)].assign(avg_loss=1.5)]),
-        f"x: {RETAIN}: appears twice",
-    ),
-    "NaN loss": (lambda s, put, at: put(s, avg_loss=np.nan), f"x: {RETAIN}: avg_loss must be finite"),
-    "infinite loss": (lambda s, put, at: put(s, avg_loss=np.inf), f"x: {RETAIN}: avg_loss must be finite"),
-    "no loss": (lambda s, put, at: put(s, avg_loss=None), f"x: {RETAIN}: avg_loss must be finite"),
-    "words for a loss": (lambda s, put, at: put(s, avg_loss="low"), f"x: {RETAIN}: avg_loss must be finite"),
-    "negative loss": (lambda s, put, at: put(s, avg_loss=-0.5), f"x: {RETAIN}: avg_loss must be finite and 0 or more"),
-    "negative loss in the holdout": (
-        lambda s, put, at: put(s, section="holdout", avg_loss=-0.5),
-        f"x: {HOLDOUT}: avg_loss must be finite and 0 or more",
-    ),
-    "no text": (lambda s, put, at: put(s, text=None), f"x: {RETAIN}: has no text"),
-    "a number for a text": (lambda s, put, at: put(s, section="holdout", text=5), f"x: {HOLDOUT}: has no text"),
-    "no question": (lambda s, put, at: put(s, question=None), f"x: {RETAIN}: has no question"),
-    "a number for a question": (lambda s, put, at: put(s, section="forget", question=5), f"x: {FORGET}: has no question"),
-    "no generation": (lambda s, put, at: put(s, generation=None), f"x: {RETAIN}: has no generation"),
-    "NaN generation": (lambda s, put, at: put(s, generation=np.nan), f"x: {RETAIN}: has no generation"),
-    "a number for a generation": (lambda s, put, at: put(s, generation=4.5), f"x: {RETAIN}: has no generation"),
-    "no hits": (lambda s, put, at: put(s, section="forget", hit=None), f"x: {FORGET}: hit must be booleans"),
-    "whole numbers for hits": (
-        lambda s, put, at: put(s, section="forget", tokens=2, hit=[1, 0]),
-        f"x: {FORGET}: hit must be booleans, one for each of its tokens",
-    ),
-    "hits with a hole": (
-        lambda s, put, at: put(s, section="forget", tokens=2, hit=[True, None]),
-        f"x: {FORGET}: hit must be",
-    ),
-    "fewer hits than tokens": (lambda s, put, at: put(s, section="forget", tokens=2, hit=[True]), f"{FORGET}: hit must"),
-    "more hits than tokens": (
-        lambda s, put, at: put(s, section="forget", tokens=2, hit=[True] * 3),
-        f"{FORGET}: hit must be",
-    ),
-    "a list of lists": (lambda s, put, at: put(s, section="forget", tokens=1, hit=[[True]]), f"{FORGET}: hit must be"),
-    "no tokens": (
-        lambda s, put, at: put(s, section="forget", tokens=0, end=False, hit=[]),
-        f"x: {FORGET}: hit must be booleans, one for each of its tokens, of which one or more are the answer's",
-    ),
-    "the end of sequence alone": (
-        lambda s, put, at: put(s, section="forget", tokens=1, end=True, hit=[True]),
-        f"x: {FORGET}: hit must be booleans, one for each of its tokens, of which one or more are the answer's",
-    ),
-    "a negative count": (lambda s, put, at: put(s, section="forget", tokens=-1), f"x: {FORGET}: .*token"),
-    "no count": (lambda s, put, at: put(s, section="forget", tokens=None), f"x: {FORGET}: .*token"),
-    "half a token": (lambda s, put, at: put(s, section="forget", tokens=2.5), f"x: {FORGET}: .*token"),
-    "a word for a count": (lambda s, put, at: put(s, section="forget", tokens="two"), f"x: {FORGET}: .*token"),
-    "no word on the end": (lambda s, put, at: put(s, section="forget", end=None), f"x: {FORGET}: .*end"),
-    "NaN for the end": (lambda s, put, at: put(s, section="forget", end=np.nan), f"x: {FORGET}: .*end"),
-    "a word for the end": (lambda s, put, at: put(s, section="forget", end="False"), f"x: {FORGET}: .*end"),
+        "unknown-candidate", "section 'world_facts' index 0 candidate 'paraphrase'"),
+    "twice": (lambda s, put, at: pd.concat([s, s[at(s, "retain", 3)].assign(avg_loss=1.5)]), "row-twice", RETAIN),
+    "NaN loss": (lambda s, put, at: put(s, avg_loss=np.nan), "number-out-of-range", RETAIN, "avg_loss"),
+    "infinite loss": (lambda s, put, at: put(s, avg_loss=np.inf), "number-out-of-range", RETAIN, "avg_loss"),
+    "words for a loss": (lambda s, put, at: put(s, avg_loss="low"), "number-out-of-range", RETAIN, "avg_loss"),
+    "negative loss": (
+        lambda s, put, at: put(s, section="holdout", avg_loss=-0.5), "number-out-of-range", HOLDOUT, "avg_loss"),
+    "no text": (lambda s, put, at: put(s, section="holdout", text=None), "text-missing", HOLDOUT, "no text"),
+    "a number for a question": (lambda s, put, at: put(s, question=5), "text-missing", RETAIN, "no question"),
+    "no generation": (lambda s, put, at: put(s, generation=None), "text-missing", RETAIN, "no generation"),
+    "NaN generation": (lambda s, put, at: put(s, generation=np.nan), "text-missing", RETAIN, "no generation"),
+    **{f"hits: {hit}, {tokens} tokens": (
+        lambda s, put, at, more=dict(tokens=tokens, end=end, hit=hit): put(s, section="forget", **more),
+        "token-statistics-wrong", FORGET, "hit must be booleans") for tokens, end, hit in (
+            (2, True, None), (2, True, [1, 0]), (2, True, [True, None]), (2, True, [True]), (2, True, [True] * 3), (1, False, [[True]]),
+            (0, False, []), (1, True, [True]))},
+    **{f"{name} {value}": (
+        lambda s, put, at, name=name, value=value: put(s, section="forget", **{name: value}), "not-a-count", FORGET, f"{name} must")
+        for name, value in (("tokens", -1), ("tokens", None), ("tokens", 2.5), ("tokens", "two"), ("end", None), ("end", "False"))},
     "a gradient norm too few": (
-        lambda s, put, at: put(s, section="holdout", gradient_norm=np.nan),
-        f"x: {HOLDOUT}: gradient_norm must be finite, .*or absent from every row",
-    ),
+        lambda s, put, at: put(s, section="holdout", gradient_norm=np.nan), "number-out-of-range", HOLDOUT, "gradient_norm"),
     "an infinite gradient norm": (
-        lambda s, put, at: put(s, section="forget", gradient_norm=np.inf),
-        f"x: {FORGET}: gradient_norm must be finite",
-    ),
+        lambda s, put, at: put(s, section="forget", gradient_norm=np.inf), "number-out-of-range", FORGET, "gradient_norm"),
     "a word for a gradient norm": (
-        lambda s, put, at: put(s, section="forget", gradient_norm="big"),
-        f"x: {FORGET}: gradient_norm must be",
-    ),
-    "a clean probability too few": (
-        lambda s, put, at: put(s, section="forget", clean=None),
-        f"x: {FORGET}: clean must be finite, .*or absent from every row",
-    ),
-    "no clean probability": (lambda s, put, at: put(s, section="forget", clean=1.5), f"x: {FORGET}: clean must be"),
+        lambda s, put, at: put(s, section="forget", gradient_norm="big"), "number-out-of-range", FORGET, "gradient_norm"),
+    "no clean probability": (
+        lambda s, put, at: put(s, section="forget", clean=1.5), "number-out-of-range", FORGET, "clean", "0 to 1"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", FRAMES)
 def test_what_is_refused(make_samples, retain, put, at, case):
-    spoil, message = FRAMES[case]
-    with pytest.raises(BaldroError, match=message) as caught:
-        evaluate(from_samples(spoil(make_samples(1), put, at), where="x"), retain)
-    assert "\n" not in str(caught.value)
+    spoil, code, *facts = FRAMES[case]
+    with refused(code, "results/x", *facts):
+        evaluate(from_samples(spoil(make_samples(1), put, at), where="results/x"), retain)
 
 
 SPOILT = (None, [], [-1.0], [-1.0, np.nan], [-1.0, -np.inf], [-1.0, None], ["a", "b"], [[-1.0, -2.0]], 3.0)
@@ -169,8 +102,7 @@ def test_token_statistics_are_checked_where_an_attack_reads_them(make_samples, p
     attack = "attack_min_k" if name == "logp" else "attack_min_k_plus_plus"
     for spoilt in SPOILT:
         evidence = from_samples(put(make_samples(1), section=section, **{**fine, name: spoilt}), where="x")
-        place = f"x: section '{section}' index 3 candidate 'answer'"
-        with pytest.raises(BaldroError, match=rf"{place}: {name} must be finite numbers.*, one for each of its tokens"):
+        with refused("token-statistics-wrong", f"section '{section}' index 3 candidate 'answer'", name):
             evidence.column(section, attack)
 
 
@@ -184,7 +116,7 @@ def test_losses_for_log_probabilities_are_refused(make_samples, put, name, attac
         make_samples(1), section="forget", **{"tokens": 2, "logp": [-1.0, 0.0], "mu": [-1.0] * 2, name: wrong}
     )
     samples = samples if name == "sigma" else put(samples, section="forget", sigma=[1.0, 0.0])
-    with pytest.raises(BaldroError, match=f"{FORGET}: {name} must be finite numbers, 0 "):
+    with refused("token-statistics-wrong", FORGET, name):
         from_samples(samples, where="x").column("forget", f"attack_{attack}")
 
 
@@ -210,42 +142,31 @@ def equal(one, other):
     return {n: v.value for n, v in one.values.items()} == {n: v.value for n, v in other.values.items()}
 
 
-def test_where_a_frame_comes_from_heads_every_message(make_samples, put):
-    with pytest.raises(BaldroError, match=r"^results/runs/a/samples.parquet: section 'retain' index 3"):
-        from_samples(put(make_samples(), avg_loss=np.nan), where="results/runs/a/samples.parquet")
-
-
 def test_the_retain_models_frame_is_checked_too(make_samples, put):
     model = from_samples(make_samples(1), where="x")
     for section, column in (("forget", "avg_loss"), ("holdout", "avg_loss")):
-        with pytest.raises(BaldroError, match=f"^r: section '{section}' index 3 candidate 'answer': avg_loss"):
+        with refused("number-out-of-range", f"r: section '{section}' index 3 candidate 'answer'", column):
             evaluate(model, from_samples(put(make_samples(2), section=section, **{column: np.nan}), where="r"))
     broken = put(make_samples(2), section="holdout", logp=None)
-    with pytest.raises(BaldroError, match=f"^r: {HOLDOUT}: logp"):
+    with refused("token-statistics-wrong", f"r: {HOLDOUT}", "logp"):
         evaluate(model, from_samples(broken, where="r"))
 
 
 def test_evidence_of_other_rows_is_refused(make_samples, put, at):
     model, other = from_samples(make_samples(1), where="x"), make_samples(2)
-    cases = {
-        "^r: question of section 'forget' index 3 candidate 'answer' is 'Why.' but 'What is forget 3.' in x; both need":
-            put(other, section="forget", question="Why?"),
-        "^r: text of section 'forget' index 3 candidate 'wrong_2' is 'other' but 'the wrong_2":
-            put(other, section="forget", candidate="wrong_2", text="other"),
-        "^r: text of section 'holdout' index 3 candidate 'answer' is 'other'": put(other, section="holdout", text="other"),
-        "^r: 5 samples in section 'forget', but x has 6, or others; both must be of the same split":
-            other[other["index"] < 5],
-        "^r: 7 samples in section 'forget', but x has 6": make_samples(2, n=7),
-        "^r: 6 samples in section 'forget', but x has 6, or others": other.assign(index=other["index"] + 1),
-        "^r: no section 'forget' index 0 candidate 'wrong_2', which the other has": drop(
-            other, other["candidate"] == "wrong_2"
-        ),
-        "^x: no section 'forget' index 0 candidate 'wrong_3', which the other has": make_samples(2, wrong=4),
-        "^r: no section 'forget'; needs": drop(other, other["section"] == "forget"),
-        "^r: 5 samples in section 'holdout', but x has 6": drop(other, at(other, "holdout", 5)),
-    }  # fmt: skip
-    for message, frame in cases.items():
-        with pytest.raises(BaldroError, match=message):
+    cases = [
+        (put(other, section="forget", question="Why?"), "other-rows", "r: question of", FORGET, "'Why?'", "'What is forget 3?' in x"),
+        (put(other, section="forget", candidate="wrong_2", text="other"), "other-rows", "index 3 candidate 'wrong_2'", "'other'"),
+        (put(other, section="holdout", text="other"), "other-rows", "r: text of", HOLDOUT),
+        (other[other["index"] < 5], "other-rows", "r: 5 samples in section 'forget'", "x has 6"),
+        (other.assign(index=other["index"] + 1), "other-rows", "r: 6 samples in section 'forget'"),
+        (drop(other, other["candidate"] == "wrong_2"), "other-rows", "r: no section 'forget' index 0 candidate 'wrong_2'"),
+        (make_samples(2, wrong=4), "other-rows", "x: no section 'forget' index 0 candidate 'wrong_3'"),
+        (drop(other, other["section"] == "forget"), "section-missing", "r: no section 'forget'"),
+        (drop(other, at(other, "holdout", 5)), "other-rows", "r: 5 samples in section 'holdout'", "x has 6"),
+    ]  # fmt: skip
+    for frame, code, *facts in cases:
+        with refused(code, *facts):
             evaluate(model, from_samples(frame, where="r"))
 
 
@@ -257,8 +178,7 @@ def test_a_retain_model_of_another_tokenizer_is_refused(make_samples):
     other.at[row, "tokens"] = count + 1
     for name in ("logp", "hit", "mu", "sigma"):
         other.at[row, name] = [*other.at[row, name], other.at[row, name][-1]]
-    message = rf"^r: section 'forget' index 3 candidate 'wrong_1' has {count + 1} tokens, but {count} in x; both need one tokenizer"
-    with pytest.raises(BaldroError, match=message):
+    with refused("other-tokens", "r: section 'forget' index 3 candidate 'wrong_1'", count + 1, f"{count} in x"):
         evaluate(from_samples(make_samples(1), where="x"), from_samples(other, where="r"))
 
 
@@ -283,9 +203,9 @@ def test_a_retain_frame_without_the_models_holdout(make_samples):
 
 def test_the_benchmarks_are_not_compared(make_samples, make_muse):
     tofu, muse = from_samples(make_samples(), where="t"), from_samples(make_muse(), where="m")
-    with pytest.raises(BaldroError, match=r"^m: of muse, but t is of tofu; both must be of one"):
+    with refused("other-kind", "m: of muse", "t is of tofu"):
         evaluate(tofu, muse)
-    with pytest.raises(BaldroError, match=r"^t: of tofu, but m is of muse; both must be of one"):
+    with refused("other-kind", "t: of tofu", "m is of muse"):
         evaluate(muse, tofu)
 
 
@@ -295,10 +215,13 @@ def test_white_space_makes_no_other_rows(make_samples, put):
     assert "forget_quality" in values
 
 
-def test_no_retain_model_says_what_to_run(make_samples, make_muse):
-    for frame in (make_samples(), make_muse()):
-        with pytest.raises(BaldroError, match=r"^x: no evidence of the retain model.*score the retain model.*--alone"):
-            evaluate(from_samples(frame, where="x"), None)
+def test_without_a_retain_model(make_samples, make_muse):
+    """Forget quality is what TOFU is about, so it needs one; of MUSE, what compares with one is absent, and not held against chance."""
+    with refused("no-retain-evidence", "x", "--alone"):
+        evaluate(from_samples(make_samples(), where="x"), None)
+    muse = evaluate(from_samples(make_muse(1), where="x"), None)
+    assert muse.absent == dict.fromkeys(("mia_reference", "privleak"), "no retain model to compare with")
+    assert set(muse.values) == {n for n, m in METRICS.items() if m.of("muse")} - set(muse.absent)
 
 
 def test_alone(make_samples, make_muse):
@@ -338,7 +261,7 @@ def test_muse_needs_all_its_sections(make_muse):
     frame = make_muse(1)
     retain = from_samples(make_muse(2), where="r")
     for section in set(frame["section"]):
-        with pytest.raises(BaldroError, match=f"^x: no section '{section}'; needs: forget_knowmem, retain_knowmem"):
+        with refused("section-missing", "x", section):
             evaluate(from_samples(frame[frame["section"] != section], where="x"), retain)
 
 
@@ -347,7 +270,7 @@ def test_muses_questions_take_no_likelihood(make_muse, put):
     assert np.isnan(make_muse(1).query("section == 'forget_knowmem'")["avg_loss"]).all()
     assert "knowmem_forget" in evaluate(model, None, alone=True).values
     for section in ("verbmem", "forget", "holdout"):
-        with pytest.raises(BaldroError, match=f"x: section '{section}' index 3 candidate 'answer': avg_loss"):
+        with refused("number-out-of-range", f"x: section '{section}' index 3 candidate 'answer'", "avg_loss"):
             from_samples(put(make_muse(1), section=section, avg_loss=np.nan), where="x")
 
 
@@ -398,9 +321,7 @@ def test_a_retain_model_that_was_asked_in_another_prompt_is_refused(make_samples
     )
     for retain in (same, old):
         check_same_rows(ours, retain, "forget")
-    with pytest.raises(
-        BaldroError, match=r"^other: section 'forget' index 0 .* was asked in another prompt or by another tokenizer"
-    ):
+    with refused("other-tokens", "other: section 'forget' index 0"):
         check_same_rows(ours, other, "forget")
 
 
@@ -464,9 +385,7 @@ def test_the_frame_is_left_alone(make_samples, make_muse):
 
 def test_names_that_there_are_not(make_samples):
     evidence = from_samples(make_samples(), where="x")
-    with pytest.raises(
-        BaldroError, match=r"unknown section 'forgot' in x .did you mean forget.*; allowed: forget, hold"
-    ):
+    with refused("unknown-section", "'forgot' in x", "mean forget"):
         evidence.column("forgot", "answer_loss")
     with pytest.raises(Absent, match="our evidence has no column attack_recall"):
         evidence.column("forget", "attack_recall")

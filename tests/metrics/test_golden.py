@@ -127,6 +127,7 @@ def test_truth_ratios_sample_by_sample(name):
         ("forget", "forget_truth_ratio"),
         ("retain", "retain_Truth_Ratio"),
         ("real_authors", "ra_Truth_Ratio"),
+        ("world_facts", "wf_Truth_Ratio"),
     ):
         samples = content.get(theirs, {}).get("value_by_index")
         if samples and f"{section}_truth_ratio" in results.values:

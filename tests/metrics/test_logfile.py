@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from refusals import refused
 from scipy.stats import hmean, ks_2samp
 
-from baldro.errors import BaldroError
 from baldro.metrics import aggregates, evaluate, from_log, from_samples, ratios, read_log
 from baldro.metrics.export import to_log
 from baldro.metrics.original import FILES
@@ -89,9 +89,7 @@ def test_one_file_a_section(original, tmp_path):
     for path in (tmp_path / FILES["forget"], packed):
         alone = numbers(evaluate(from_log(read_log(path), where="a"), None, alone=True))
         assert alone == {name: value for name, value in whole.items() if name.startswith("forget_")}
-    with pytest.raises(
-        BaldroError, match=r"renamed.json: columns of one section of TOFU's log; the name says which: eval_log_f"
-    ):
+    with refused("section-not-named", "renamed.json", "eval_log_forget.json"):
         read_log(write(tmp_path / "renamed.json", original[FILES["forget"]]))
 
 
@@ -127,22 +125,21 @@ def spoil_section(content):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("spoil", "code", "facts"),
     [
-        (spoil_list, r"avg_paraphrased_loss must be \{sample's number: value\}"),
-        (spoil_words, 'avg_paraphrased_loss of sample 3 is "high"; needs a finite number'),
-        (spoil_sign, "average_perturb_loss of sample 3 .*needs 0 or more"),
-        (spoil_gap, "sample '3' has no avg_paraphrased_loss"),
-        (spoil_key, "avg_paraphrased_loss: sample '3.0' stands twice"),
-        (spoil_section, "eval_forget_log stands for section 'forget'"),
+        (spoil_list, "sample-number-missing", ["avg_paraphrased_loss"]),
+        (spoil_words, "not-a-number", ["avg_paraphrased_loss of sample 3", '"high"']),
+        (spoil_sign, "number-out-of-range", ["average_perturb_loss of sample 3"]),
+        (spoil_gap, "value-missing", ["sample '3'", "avg_paraphrased_loss"]),
+        (spoil_key, "sample-twice", ["avg_paraphrased_loss", "'3.0'"]),
+        (spoil_section, "section-twice", ["eval_forget_log", "'forget'"]),
     ],
 )
-def test_what_is_broken_in_an_original_log(original, tmp_path, spoil, words):
+def test_what_is_broken_in_an_original_log(original, tmp_path, spoil, code, facts):
     spoil(original)
-    with pytest.raises(BaldroError, match=f"eval_log_aggregated.json: .*{words}") as caught:
-        path = write(tmp_path / ORIGINAL.name, original)
+    path = write(tmp_path / ORIGINAL.name, original)
+    with refused(code, path, *facts):
         evaluate(from_log(read_log(path), where=str(path)), None, alone=True)
-    assert "\n" not in str(caught.value)
 
 
 def test_an_original_log_of_truth_ratios_alone(original):
@@ -171,9 +168,7 @@ def test_keys_as_data_frames_write_them():
     assert numbers(evaluate(from_log(mixed, where="a"), retain)) == numbers(theirs)
     twice = plain["forget_Q_A_Prob"]["value_by_index"]
     twice["3.0"] = twice["3"]
-    with pytest.raises(
-        BaldroError, match=r"^a: forget_Q_A_Prob: sample '3.0'; every sample needs its number, 0 or more, once"
-    ):
+    with refused("sample-number-missing", "a: forget_Q_A_Prob", "'3.0'"):
         evaluate(from_log(plain, where="a"), retain)
 
 
@@ -207,7 +202,7 @@ def test_truth_ratios_of_every_section(old):
     assert [values[f"{name}_truth_ratio"].value for name in list(names)[1:]] == [0.25, 0.25, 0.25]
     assert values["retain_truth_ratio"].per_sample.index.tolist() == [1, 0]
     log[names["forget"]]["value_by_index"]["1"]["score"] = -0.5
-    with pytest.raises(BaldroError, match=r"score of sample 1 is -0.5; needs 0 or more"):
+    with refused("number-out-of-range", "score of sample 1", -0.5):
         evaluate(from_log(log, where="a"), None, alone=True)
 
 
@@ -226,7 +221,7 @@ def test_wrong_answers_of_another_number():
     plain, retain = made_up(1), made_up(2)
     for sample in retain["forget_Q_A_PERT_Prob"]["value_by_index"].values():
         sample |= {key: values[:3] for key, values in sample.items()}
-    with pytest.raises(BaldroError, match=r"^r: 3 wrong answers of each sample in section 'forget', but 5 in a"):
+    with refused("unequal-wrong-answers", "r: 3", "5 in a"):
         evaluate(from_log(plain, where="a"), from_log(retain, where="r"))
 
 

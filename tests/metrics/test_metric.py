@@ -3,7 +3,11 @@
 from dataclasses import replace
 
 import pytest
+from refusals import refused
 
+from baldro.benchmarks import KINDS
+from baldro.config.selection import check_metrics
+from baldro.config.yamlfile import Places
 from baldro.errors import BaldroError
 from baldro.metrics import METRICS, register, shown
 from baldro.metrics.metric import COMPARISON, EFFECT, MEMORY, ROLES, SENTENCE, STRENGTH, TRADEOFF_X, TRADEOFF_Y
@@ -31,17 +35,27 @@ def test_what_is_said_in_a_sentence_is_compared_and_can_be_tested():
     assert not any(METRICS[name].p_value for name in (*shown(COMPARISON), *shown(EFFECT)))
 
 
+def test_a_metric_that_names_a_kind_is_of_its_forms_too_and_a_config_may_name_it(monkeypatch):
+    """The fictional benchmark is a form of TOFU."""
+    monkeypatch.setitem(METRICS, "mine", replace(UTILITY, name="mine", kinds=("tofu",)))
+    assert [kind for kind in KINDS if METRICS["mine"].of(kind)] == ["fictional", "tofu"]
+    asked = [(["selection", "metric"], "mine")]
+    check_metrics(asked, ["fictional"], Places([]))
+    with pytest.raises(BaldroError, match="'mine'"):
+        check_metrics(asked, ["muse"], Places([]))
+
+
 @pytest.mark.parametrize(
-    ("change", "text"),
+    ("change", "code", "facts"),
     [
-        ({}, "metric model_utility is registered twice"),
-        ({"name": "other", "shown": {"nowhere": 1}}, f"shown in 'nowhere'; allowed: {', '.join(ROLES)}"),
-        ({"name": "other", "better": "left"}, "metric other: better 'left'"),
-        ({"name": "other", "low": 1.0}, "range 1 to 1; allowed: better up, down or empty; low below high"),
+        ({}, "registered-twice", ["model_utility"]),
+        ({"name": "other", "shown": {"nowhere": 1}}, "unknown-role", ["metric other", "'nowhere'", *ROLES]),
+        ({"name": "other", "better": "left"}, "metric-ill-defined", ["metric other", "'left'"]),
+        ({"name": "other", "low": 1.0}, "metric-ill-defined", ["metric other", "1 to 1"]),
     ],
 )
-def test_what_contradicts_itself_is_refused(change, text):
+def test_what_contradicts_itself_is_refused(change, code, facts):
     before = dict(METRICS)
-    with pytest.raises(BaldroError) as caught:
+    with refused(code, *facts):
         register(replace(UTILITY, **change))
-    assert text in str(caught.value) and before == METRICS
+    assert before == METRICS

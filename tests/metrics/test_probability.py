@@ -24,14 +24,6 @@ def test_published_probabilities(tofu_log, metric):
     assert np.mean(ours) == pytest.approx(tofu_log.aggregate(metric), abs=1e-8, rel=0)
 
 
-@pytest.mark.parametrize("section", ["ra", "wf"])
-def test_published_normalised_probabilities_to_the_bit(tofu_log, section):
-    correct, wrong = (tofu_log.values(f"{section}_Q_A_{what}", "prob") for what in ("Prob", "PERT_Prob"))
-    ours = normalised_probability(correct, wrong)
-    assert ours.tolist() == tofu_log.values(f"{section}_Q_A_Prob_normalised", "prob").tolist()
-    assert np.mean(ours) == tofu_log.aggregate(f"{section}_Q_A_Prob_normalised")
-
-
 @given(LOSSES)
 def test_probability_is_exp(losses):
     ours = probability(losses)

@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from refusals import refused
 
-from baldro.errors import BaldroError
 from baldro.metrics import METRICS, Absent, aggregates, evaluate, from_log, from_samples, ratios, read_log
 from baldro.metrics.export import to_log
 from baldro.metrics.published import names
@@ -230,10 +230,7 @@ def test_our_evidence_against_the_published_retain_model(logs, rouge_texts, shar
     assert results.values["forget_quality"].parts[1].tolist() == ratios(retain, "forget").tolist()
     wrong = ours.copy()
     wrong.loc[rows & (wrong["index"] == 17), "text"] = "Another answer."
-    message = (
-        r"^retain99.json: text of section 'forget' index 17 candidate 'answer' is .* but 'Another answer.' in ours"
-    )
-    with pytest.raises(BaldroError, match=message):
+    with refused("other-rows", "retain99.json: text of section 'forget' index 17", "'Another answer.' in ours"):
         evaluate(from_samples(wrong, where="ours"), retain)
 
 
@@ -241,31 +238,22 @@ def test_a_retain_log_of_other_rows_is_refused(frames, exported, put, kind):
     section = "forget" if kind == "tofu" else "holdout"
     fewer = frames[0][frames[0]["index"] < 11]
     retain = from_log(exported[1], where="log.json")
-    with pytest.raises(BaldroError, match=r"^log.json: 12 samples in section 'forget', but ours has 11, or others"):
+    with refused("other-rows", "log.json: 12 samples in section 'forget'", "ours has 11"):
         evaluate(from_samples(fewer, where="ours"), retain)
     other = put(frames[0], section=section, text="something else")
     if kind == "tofu":
-        with pytest.raises(
-            BaldroError, match=r"^log.json: text of section 'forget' index 3 candidate 'answer' is 'the"
-        ):
+        with refused("other-rows", "log.json: text of section 'forget' index 3 candidate 'answer'"):
             evaluate(from_samples(other, where="ours"), retain)
 
 
 def test_another_split_and_another_benchmark(logs):
     evidence = {name: from_log(log.content, where=name) for name, log in logs.items()}
-    with pytest.raises(BaldroError, match=r"^retain90: 400 samples in section 'forget', but full, forget01 has 40"):
+    with refused("other-rows", "retain90: 400 samples in section 'forget'", "full, forget01 has 40"):
         evaluate(evidence["full, forget01"], evidence["retain90"])
-    with pytest.raises(
-        BaldroError, match=r"^news, retrain: of muse, but full, forget01 is of tofu; both must be of one"
-    ):
+    with refused("other-kind", "news, retrain: of muse", "full, forget01 is of tofu"):
         evaluate(evidence["full, forget01"], evidence["news, retrain"])
-    with pytest.raises(BaldroError, match=r"^retain99: of tofu, but news, target is of muse; both must be of one"):
+    with refused("other-kind", "retain99: of tofu", "news, target is of muse"):
         evaluate(evidence["news, target"], evidence["retain99"])
-
-
-def test_no_retain_model_says_what_to_run(tofu):
-    with pytest.raises(BaldroError, match=r"^log: no evidence of the retain model.*\(--alone\)"):
-        evaluate(from_log(tofu, where="log"), None)
 
 
 def test_a_retain_log_without_attacks(pair, exported):
@@ -292,10 +280,8 @@ def test_a_holdout_of_other_rows(pair, exported):
             fewer[attack]["holdout"]["value_by_index"].pop("3")
     retain = from_log(fewer, where="log.json")
     for model in (pair[0], from_log(exported[0], where="ours")):
-        with pytest.raises(BaldroError, match=r"^log.json: 11 samples in section 'holdout', but ours has 12"):
+        with refused("other-rows", "log.json: 11 samples in section 'holdout'", "ours has 12"):
             METRICS["privleak"].define(model, retain)
-        with pytest.raises(BaldroError, match=r"^log.json: 11 samples in section 'holdout', but ours has 12"):
-            evaluate(model, retain)
 
 
 # broken files
@@ -305,31 +291,28 @@ def test_files_that_are_no_logs(tmp_path, exported):
     whole = json.dumps(exported[0]).encode()
     packed = gzip.compress(whole)
     cases = {
-        "cut.json": (whole[: len(whole) // 2], "not readable JSON .*; is the file cut short"),
-        "cut.json.gz": (packed[: len(packed) // 2], "not readable JSON .*; is the file cut short"),
-        "spoilt.json.gz": (packed[:200] + b"\0" * 50 + packed[250:], "not readable JSON"),
-        "plain.json.gz": (whole, "not readable JSON"),
-        "packed.json": (packed, "not readable JSON"),
-        "empty.json": (b"", "not readable JSON"),
-        "empty.json.gz": (b"", "not readable JSON|no evaluation log"),
-        "bytes.json": (b"\xff\xfe{}", "not readable JSON"),
-        "twice.json": (b'{"a": {"agg_value": 1, "value_by_index": {"0": 1, "0": 2}}}', "'0' stands twice"),
-        "list.json": (b"[1, 2]", "no evaluation log; allowed: {metric: {agg_value, value_by_index}}"),
-        "number.json": (b"3", "no evaluation log"),
-        "none.json": (b"null", "no evaluation log"),
-        "nothing.json": (b"{}", "no evaluation log"),
-        "summary.json": (b'{"forget_quality": 0.5, "model_utility": 0.6}', "no evaluation log"),
-        "ours.json": (b'{"run": "a", "metrics": {"forget_quality": 0.5}}', "no evaluation log"),
+        "cut.json": (whole[: len(whole) // 2], "not-json"),
+        "cut.json.gz": (packed[: len(packed) // 2], "not-json"),
+        "spoilt.json.gz": (packed[:200] + b"\0" * 50 + packed[250:], "not-json"),
+        "plain.json.gz": (whole, "not-json"),
+        "packed.json": (packed, "not-json"),
+        "empty.json": (b"", "not-json"),
+        "empty.json.gz": (b"", "not-json"),
+        "bytes.json": (b"\xff\xfe{}", "not-json"),
+        "twice.json": (b'{"a": {"agg_value": 1, "value_by_index": {"0": 1, "0": 2}}}', "not-json", "'0' stands twice"),
+        "list.json": (b"[1, 2]", "no-evaluation-log"),
+        "none.json": (b"null", "no-evaluation-log"),
+        "nothing.json": (b"{}", "no-evaluation-log"),
+        "summary.json": (b'{"forget_quality": 0.5, "model_utility": 0.6}', "no-evaluation-log"),
+        "ours.json": (b'{"run": "a", "metrics": {"forget_quality": 0.5}}', "no-evaluation-log"),
     }
-    for name, (data, message) in cases.items():
+    for name, (data, code, *facts) in cases.items():
         (tmp_path / name).write_bytes(data)
-        with pytest.raises(BaldroError, match=message) as caught:
+        with refused(code, tmp_path / name, *facts):
             read_log(tmp_path / name)
-        assert str(caught.value).startswith(str(tmp_path / name))
-        assert "\n" not in str(caught.value)
-    with pytest.raises(BaldroError, match=r"absent.json is not there; allowed: a TOFU_EVAL.json or MUSE_EVAL.json"):
+    with refused("file-not-there", tmp_path / "absent.json"):
         read_log(tmp_path / "absent.json")
-    with pytest.raises(BaldroError, match="not readable"):
+    with refused("no-evaluation-log", tmp_path):
         read_log(tmp_path)
 
 
@@ -362,16 +345,11 @@ SPOILT = [
 ]
 
 
-def re_of(keys):
-    return r"\.".join(keys)
-
-
-def refused(log, entry, retain, message):
+def spoilt(log, entry, retain, code, *facts):
     """A metric that reads the entry is refused in one line that names it."""
     keys, _, metric = ENTRIES[entry]
-    with pytest.raises(BaldroError, match=f"^log.json: {re_of(keys)}: {message}") as caught:
+    with refused(code, f"log.json: {'.'.join(keys)}: ", *facts):
         METRICS[metric].define(from_log(log, where="log.json"), retain)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
@@ -382,13 +360,13 @@ def test_values_that_no_sample_can_have(tofu, tofu_retain, entry):
     a_list = isinstance(samples["17"][key], list)
     for value in (*SPOILT, 0.5 if a_list else [0.5]):
         samples["17"][key] = value
-        refused(tofu, entry, tofu_retain, ".*17")
+        spoilt(tofu, entry, tofu_retain, "not-a-number", 17)
     del samples["17"][key]
-    refused(tofu, entry, tofu_retain, f"sample '17' has no {key}; every sample needs one")
-    for value, message in ((None, f"{key}: no values"), (0.5 if a_list else [0.5, 0.25], "")):
+    spoilt(tofu, entry, tofu_retain, "value-missing", 17, key)
+    for value, code in ((None, "no-values"), (0.5 if a_list else [0.5, 0.25], "not-a-number")):
         for sample in samples.values():
             sample[key] = value
-        refused(tofu, entry, tofu_retain, message)
+        spoilt(tofu, entry, tofu_retain, code, key)
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
@@ -400,10 +378,10 @@ def test_samples_that_are_no_samples(tofu, tofu_retain, entry):
     samples = holder["value_by_index"]
     for name in ("x", "-1", "1.0", "", "017"):
         holder["value_by_index"] = samples | {name: samples["17"]}
-        refused(tofu, entry, tofu_retain, f"sample '{name}'")
-    for spoilt in ([1, 2], {"0": 0.5}, {"0": None}, "abc", 3):
-        holder["value_by_index"] = spoilt
-        refused(tofu, entry, tofu_retain, "value_by_index must be")
+        spoilt(tofu, entry, tofu_retain, "sample-number-missing", f"'{name}'")
+    for other in ([1, 2], {"0": 0.5}, {"0": None}, "abc", 3):
+        holder["value_by_index"] = other
+        spoilt(tofu, entry, tofu_retain, "log-ill-formed")
 
 
 def test_an_entry_that_is_not_there(tofu, tofu_retain):
@@ -425,7 +403,7 @@ def test_an_entry_that_is_not_there(tofu, tofu_retain):
 def test_a_sample_that_one_entry_lacks(tofu, tofu_retain, name):
     """Other entries of the section have it: its truth ratio could not be made, and is not passed over."""
     del samples_of(tofu, name)["17"]
-    with pytest.raises(BaldroError, match=r"^log.json: .*17"):
+    with refused("samples-differ", "log.json", 17):
         evaluate(from_log(tofu, where="log.json"), tofu_retain)
 
 
@@ -436,7 +414,7 @@ def test_values_out_of_their_range(tofu, tofu_retain):
         keys, key, _ = ENTRIES[entry]
         log = copy.deepcopy(tofu)
         samples_of(log, *keys)["17"][key] = value
-        refused(log, entry, tofu_retain, f"{key} of sample 17 is {value}; needs 0 ")
+        spoilt(log, entry, tofu_retain, "number-out-of-range", f"{key} of sample 17", value)
 
 
 def test_what_single_precision_does_is_let_pass(tofu, tofu_retain):
@@ -499,15 +477,15 @@ def test_null_aggregates_are_not_told(tofu, logs):
 
 
 def test_an_aggregate_that_is_no_number(tofu):
-    for spoilt in ("high", "0.5", [0.5], {"value": 1}, True):
-        tofu["model_utility"]["agg_value"] = spoilt
-        with pytest.raises(BaldroError, match="model_utility"):
+    for other in ("high", "0.5", [0.5], {"value": 1}, True):
+        tofu["model_utility"]["agg_value"] = other
+        with refused("not-a-number", "model_utility"):
             aggregates(tofu)
 
 
 def test_an_entry_of_another_shape_tells_nothing(tofu):
-    for spoilt in (0.5, None, [1]):
-        assert "model_utility" not in aggregates({**tofu, "model_utility": spoilt})
+    for other in (0.5, None, [1]):
+        assert "model_utility" not in aggregates({**tofu, "model_utility": other})
 
 
 # further columns
@@ -520,7 +498,7 @@ def test_what_logs_do_not_hold(tofu):
             evidence.column(section, column)
     with pytest.raises(Absent, match="no generations"):
         evidence.column("forget", "repetition")
-    with pytest.raises(BaldroError, match="unknown section 'verbmem' in log"):
+    with refused("unknown-section", "'verbmem' in log"):
         evidence.column("verbmem", "rougeL_f1")
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from refusals import refused
 
-from baldro.errors import BaldroError
 from baldro.metrics.rouge import KINDS, rouge
 from baldro.metrics.words import words
 
@@ -26,22 +26,6 @@ def test_published_pairs_to_the_bit(rouge_texts, logs, name, metric):
     for kind in PUBLISHED_KINDS:
         assert ours[kind].tolist() == [row[kind] for row in rows] == logs[name].values(metric, kind).tolist()
     assert np.mean(ours["rougeL_recall"]) == logs[name].aggregate(metric)
-
-
-def test_all_1314_pairs_are_there(rouge_texts):
-    assert sum(len(rows) for metrics in rouge_texts.values() for rows in metrics.values()) == 1314
-    assert all(set(metrics) == set(SECTIONS) for metrics in rouge_texts.values())
-
-
-@pytest.mark.parametrize("metric", SECTIONS)
-def test_published_means_to_the_bit(tofu_log, metric):
-    assert np.mean(tofu_log.values(metric, "rougeL_recall")) == tofu_log.aggregate(metric)
-
-
-@pytest.mark.parametrize("metric", ["forget_knowmem_ROUGE", "retain_knowmem_ROUGE", "forget_verbmem_ROUGE"])
-@pytest.mark.parametrize("name", ["news, target", "news, retrain"])
-def test_muse_reports_f1(logs, name, metric):
-    assert np.mean(logs[name].values(metric, "rougeL_f1")) == logs[name].aggregate(metric)
 
 
 def longest_common_subsequence(a, b):
@@ -167,10 +151,10 @@ def test_forms_of_one_letter_are_one():
 
 
 def test_errors():
-    with pytest.raises(BaldroError, match="2 references and 1 generations"):
+    with refused("unequal-lengths", "2 references", "1 generations"):
         rouge(["a", "b"], ["a"])
     for spoilt in (None, 3, float("nan")):
-        with pytest.raises(BaldroError, match="no text at position 1"):
+        with refused("not-a-text", "position 1"):
             rouge(["a", "b"], ["a", spoilt])
-        with pytest.raises(BaldroError, match="no text at position 0"):
+        with refused("not-a-text", "position 0"):
             rouge([spoilt, "b"], ["a", "b"])

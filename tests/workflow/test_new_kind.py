@@ -43,7 +43,6 @@ class Benchmark(Definition):
     )
     columns: ClassVar = ("forget_accuracy", "kept_accuracy", "extraction_strength")
     metrics: ClassVar = (*columns, "exact_memorization")
-    retain_compulsory: ClassVar = False
 
     kind: Literal["quiz"] = Field(description="Flags and their colours.")
     flags: Count = Field(20, description="Questions.")

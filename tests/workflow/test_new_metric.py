@@ -27,7 +27,7 @@ register(
         short="Brv",
         better="down",
         source="made up",
-        kinds=("tofu", "fictional"),
+        kinds=("tofu",),
         interval=of_mean,
         paired=Paired(values=(("brevity",),)),
         shown={MAIN: 1, COMPARISON: 9, SENTENCE: 9, STRENGTH: 9, MEMORY: 9},

@@ -1,7 +1,7 @@
 """A small invented benchmark in TOFU's schema, generated from a seed."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -16,6 +16,8 @@ SAMPLED = 60
 
 class Benchmark(QuestionsAndAnswers):
     """Invented authors; the splits, forgetNN and retainMM, are parts of them, and holdoutNN is made of each forgetNN."""
+
+    form_of: ClassVar[str] = "tofu"
 
     kind: Literal["fictional"] = Field(description="Generated, in TOFU's schema.")
     authors: int = Field(40, ge=2, description="Authors of the benchmark.")

@@ -57,7 +57,6 @@ class Benchmark(Definition):
     )
     memorised: ClassVar[str] = "verbmem"
     compared: ClassVar[tuple[tuple[str, str], ...]] = (("forget", "attack_min_k"), ("holdout", "attack_min_k"))
-    log: ClassVar[str] = "muse"
 
     kind: Literal["muse"] = Field(description="MUSE News, running text.")
     source: Places = Field(description="Where the text is: a folder laid out as muse-bench/MUSE-News, or the hub.")
@@ -82,7 +81,7 @@ class Benchmark(Definition):
     @classmethod
     def _one_pair(cls, forget: dict[str, str]) -> dict[str, str]:
         if forget != {"forget": "retain"}:
-            raise BaldroError(f"is {forget}; allowed: {{forget: retain}}")
+            raise BaldroError("value-not-allowed", f"is {forget}; allowed: {{forget: retain}}")
         return forget
 
     def files(self, *, what: str) -> list[str]:

@@ -42,7 +42,7 @@ class QuestionsAndAnswers(Definition):
         *("exact_memorization", "extraction_strength", "forget_truth_ratio"),
     )
     compared: ClassVar[tuple[tuple[str, str], ...]] = (("forget", "truth_ratio"),)
-    log: ClassVar[str] = "tofu"
+    retain_compulsory: ClassVar[bool] = True  # forget quality is a test against one
 
 
 class Benchmark(QuestionsAndAnswers):
@@ -119,15 +119,13 @@ def alternate_files(places: Sequence[str] | None, *, what: str) -> list[Path]:
     source = resolve(places, what=f"the file of alternates of {what}")
     if source.path is None:
         raise BaldroError(
-            f"{what}: alternates: {source} is on the hub; allowed: a local file of JSON lines, or a folder of them"
+            "local-file-needed", f"{what}: alternates: {source} is on the hub; allowed: a local file or folder"
         )
     if source.path.is_file():
         return [source.path]
     files = sorted(path for path in source.path.iterdir() if path.suffix in (".json", ".jsonl"))
     if not files:
-        raise BaldroError(
-            f"{what}: alternates: {source} has no file *.json or *.jsonl; allowed: a file of JSON lines, or a folder of them"
-        )
+        raise BaldroError("no-files", f"{what}: alternates: {source} has no file *.json or *.jsonl")
     return files
 
 
@@ -135,5 +133,5 @@ def _check_free(names: Sequence[str]) -> None:
     for name in names:
         if name in FIXED:
             raise BaldroError(
-                f"a split is named {name!r}, which is another one's name; allowed: any but {', '.join(FIXED)}"
+                "split-name-taken", f"{name!r} is another split's name; allowed: any but {', '.join(FIXED)}"
             )
