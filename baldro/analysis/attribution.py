@@ -12,9 +12,8 @@ import numpy as np
 import pandas as pd
 
 from baldro.analysis.frame import is_method, metric_names, values_of
-from baldro.analysis.labels import check_metrics, level_label, method_label, metric, objective_rank, variant_rank
+from baldro.analysis.labels import check_metrics, level_label, method_label, objective_rank, variant_rank
 from baldro.analysis.significance import ALPHA, corrected, direction
-from baldro.errors import BaldroError
 from baldro.metrics import shown
 from baldro.metrics.metric import EFFECT
 from baldro.runs import HYPERPARAMETERS, IDENTITY, Crossing, crossings
@@ -78,8 +77,8 @@ class Attributed:
 def attribute(frame: pd.DataFrame, factors: Sequence[str], metrics: Sequence[str] | None = None) -> list[Attributed]:
     """Every effect of the crossed factors: mains in their order, the total, then the interactions, of each method and split.
 
-    metrics: names; by default the first MOST with the role EFFECT that the frame has. Errors: of `crossings`; a metric that no run
-    has; a p-value, whose differences have no t interval (forget quality: take D).
+    metrics: names, no p-values, whose differences have no t interval (the config says so); by default the first MOST with the role
+    EFFECT that the frame has. Errors: of `crossings`; a metric that no run has.
     """
     names = _metrics(frame, metrics)
     methods = frame[is_method(frame)]
@@ -126,9 +125,6 @@ def _metrics(frame: pd.DataFrame, metrics: Sequence[str] | None) -> list[str]:
     present = [name for name in metric_names(frame) if frame[name].notna().any()]
     if metrics is None:
         return shown(EFFECT, present)[:MOST]
-    for name in metrics:
-        if metric(name).p_value:
-            raise BaldroError(f"attribution: {name} is a p-value, of which no effect is taken; allowed: {name}_d, ...")
     if not present:  # nothing has a result: the rows say so
         return list(metrics)
     check_metrics(list(metrics), present, where="attribution")

@@ -51,6 +51,7 @@ def _check_distance(split: str, models: Mapping[str, Samples], recorded: float |
     distance = forget_quality_d(models["original"][RATIOS], models["retain"][RATIOS])
     if abs(distance - recorded) > 1e-6:
         raise BaldroError(
+            "files-of-two-evaluations",
             f"{split}: metrics.json of Original has D = {recorded:.6g} but its per_sample.parquet and Retain's give "
-            f"{distance:.6g}; allowed: metrics of one evaluation ({AGAIN})"
+            f"{distance:.6g}; allowed: metrics of one evaluation ({AGAIN})",
         )

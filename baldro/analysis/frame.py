@@ -44,13 +44,14 @@ def read_results(
     metrics of two runs that were computed by different definitions.
     """
     if not runs:
-        raise BaldroError("no runs to report; allowed: at least one")
+        raise BaldroError("no-runs", "no runs to report; allowed: at least one")
     rows = [_row(run, results) for run in runs]
     lacking = [row for row in rows if row["status"] != "ok"]
     if lacking and not allow_missing:
         more = f" (and {len(lacking) - 1} more)" if len(lacking) > 1 else ""
         raise BaldroError(
-            f"run {lacking[0]['id']} {_outcome(lacking[0])}{more}; allowed: a result for every run, or --allow-missing"
+            "run-without-result",
+            f"run {lacking[0]['id']} {_outcome(lacking[0])}{more}; allowed: a result for every run, or --allow-missing",
         )
     _same_definitions(rows)
     metrics = {name for row in rows for name in row["metrics"]}
@@ -141,8 +142,9 @@ def _same_definitions(rows: list[dict[str, Any]]) -> None:
     for row in done:
         if row["definitions"] != done[0]["definitions"]:
             raise BaldroError(
+                "definitions-differ",
                 f"metrics of {done[0]['id']} and {row['id']} were computed by different definitions "
-                f"({done[0]['definitions']}, {row['definitions']}); allowed: one definition in an experiment ({evaluations.AGAIN})"
+                f"({done[0]['definitions']}, {row['definitions']}); allowed: one definition in an experiment ({evaluations.AGAIN})",
             )
 
 
@@ -150,7 +152,10 @@ def _costs(run: Mapping[str, Any], path: Path) -> dict[str, float]:
     if not path.is_file():
         if run["objective"] in STAGES["none"].kinds:  # they are trained by other runs
             return {}
-        raise BaldroError(f"{path} is not there, though the run has metrics; allowed: the record that training writes")
+        raise BaldroError(
+            "run-record-missing",
+            f"{path} is not there, though the run has metrics; allowed: the record that training writes",
+        )
     trained = trainings.read(path, run=run["id"])
     rate = trained.tokens / trained.seconds if trained.seconds else None
     return {name: rate if name == "tokens_per_second" else getattr(trained, name) for name in COSTS}

@@ -29,7 +29,10 @@ def read_samples(path: Path, metrics: Mapping[str, float]) -> Samples:
     table = per_sample.read(path)
     table = table[table["metric"].isin(KEPT)]
     if not np.isfinite(table["value"].to_numpy(dtype=float)).all() or table.duplicated(["metric", "index"]).any():
-        raise BaldroError(f"{path} has a value that is not finite, or an index twice; allowed: one number a sample")
+        raise BaldroError(
+            "bad-values-per-sample",
+            f"{path} has a value that is not finite, or an index twice; allowed: one number a sample",
+        )
     table = table.sort_values("index", kind="stable")
     values, at = table["value"].to_numpy(dtype=float), table["index"].to_numpy()
     places = table.groupby("metric", sort=False).indices
@@ -37,8 +40,9 @@ def read_samples(path: Path, metrics: Mapping[str, float]) -> Samples:
     for name, values in found.items():
         if name in metrics and abs(values.mean() - metrics[name]) > 1e-6:
             raise BaldroError(
+                "files-of-two-evaluations",
                 f"{path}: the mean {name} is {values.mean():.6g} but metrics.json says {metrics[name]:.6g}; "
-                f"allowed: two files of one evaluation ({AGAIN})"
+                f"allowed: two files of one evaluation ({AGAIN})",
             )
     return found
 
@@ -53,7 +57,10 @@ def stacked(runs: Sequence[Samples], names: Sequence[str]) -> np.ndarray:
     first = runs[0][names[0]].index
     for name in names:
         if any(not samples[name].index.equals(first) for samples in runs):
-            raise BaldroError(f"{name}: runs to compare have values of other samples; allowed: the same index in all")
+            raise BaldroError(
+                "samples-differ",
+                f"{name}: runs to compare have values of other samples; allowed: the same index in all",
+            )
     return np.stack([[samples[name].to_numpy(dtype=float) for samples in runs] for name in names])
 
 

@@ -13,13 +13,11 @@ from typing import Any
 import pandas as pd
 
 from baldro.analysis.frame import hyperparameter_names, is_method, metric_names
-from baldro.analysis.labels import REFERENCES, check_metrics
-from baldro.errors import BaldroError, unknown
+from baldro.analysis.labels import check_metrics
 from baldro.runs import FIELDS, IDENTITY
 
 CELL = list(IDENTITY)
 NONE_MEETS = "no run meets the rule"
-KEYS = {"all": ("rule",), "best": ("rule", "metric", "lower", "subject_to")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,32 +32,13 @@ class Selected:
     """True if every point is a table row; False if each cell has one point."""
 
 
-def check(rule: Mapping[str, Any], metrics: list[str] | None = None) -> None:
-    """A one-line error for a rule that cannot be followed; `metrics` are those that the results have."""
-    if rule.get("rule") not in KEYS:
-        raise unknown("selection rule", rule.get("rule"), KEYS, where="selection")
-    _check_keys(rule, KEYS[rule["rule"]], "selection")
-    if rule["rule"] == "all":
-        return
-    if "metric" not in rule:
-        raise BaldroError("selection.metric is missing; allowed: the metric that the best run is best in")
-    bound = rule.get("subject_to") or {}
-    if bound:
-        _check_keys(bound, ("metric", "at_least", "at_most", "of"), "selection.subject_to")
-        if "metric" not in bound or ("at_least" in bound) == ("at_most" in bound):
-            raise BaldroError("selection.subject_to is incomplete; allowed: a metric and one of at_least, at_most")
-        if bound.get("of") is not None and bound["of"] not in REFERENCES:
-            raise unknown("model to compare with", bound["of"], REFERENCES, where="selection.subject_to.of")
-    if metrics is not None:
-        check_metrics([rule["metric"]], metrics, where="selection")
-        check_metrics([bound["metric"]] if bound else [], metrics, where="selection.subject_to")
-
-
 def select(frame: pd.DataFrame, rule: Mapping[str, Any], *, per: tuple[str, ...] = ()) -> Selected:
     """The rows of `frame` that the rule keeps; with `per`, it looks for a best point per value of those fields."""
-    check(rule, metric_names(frame) if (frame["status"] == "ok").any() else None)
     if rule["rule"] == "all":
         return Selected(frame=frame, rejected=(), by_point=True)
+    if (frame["status"] == "ok").any():
+        check_metrics([rule["metric"]], metric_names(frame), where="selection")
+        check_metrics(_columns(rule)[1:], metric_names(frame), where="selection.subject_to")
     kept, rejected = list(frame.index[~is_method(frame)]), []
     per = (*lineage(frame), *per)
     for key, cell in frame[is_method(frame)].groupby([*CELL, *per], sort=False, dropna=False):
@@ -154,9 +133,3 @@ def _limit(frame: pd.DataFrame, cell: pd.Series, bound: Mapping[str, Any]) -> fl
         same &= frame[name] == cell[name]
     value = frame.loc[same, bound["metric"]].mean()
     return None if pd.isna(value) else factor * value
-
-
-def _check_keys(given: Mapping[str, Any], allowed: tuple[str, ...], where: str) -> None:
-    for name in given:
-        if name not in allowed:
-            raise unknown("key", name, allowed, where=where)

@@ -15,7 +15,6 @@ from baldro.analysis.attribution import Attributed, attribute, attribution_frame
 from baldro.analysis.cluster import jobs_table, read_jobs
 from baldro.analysis.comparisons import compare, differences_table
 from baldro.analysis.frame import read_frame, read_provenance, read_results
-from baldro.analysis.selection import check
 from baldro.durable.files import write_text
 from baldro.records import report as record
 from baldro.report.attribution_text import attribution_cautions, attribution_findings, attribution_tables
@@ -28,7 +27,7 @@ from baldro.report.tables import Table, build_tables, collapse_tables, tidy
 from baldro.report.terminal import plain_text
 from baldro.report.words import describe
 
-__all__ = ["check", "main_table_text", "read_frame", "tables_text", "write_report"]
+__all__ = ["main_table_text", "read_frame", "tables_text", "write_report"]
 
 
 def write_report(

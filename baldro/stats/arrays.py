@@ -22,19 +22,19 @@ def finite_matrix(values: ArrayLike, what: str) -> np.ndarray:
 def same_length(left: np.ndarray, right: np.ndarray, what: str) -> None:
     """Raise BaldroError unless both arrays have a row per sample, the same number of them."""
     if len(left) != len(right):
-        raise BaldroError(f"{what}: {len(left)} and {len(right)} samples; both need one row per sample")
+        raise BaldroError(
+            "shapes-differ", f"{what}: {len(left)} and {len(right)} samples; both need one row per sample"
+        )
 
 
 def _finite(values: ArrayLike, what: str, *, ndim: int) -> np.ndarray:
     try:
         array = np.asarray(values, dtype=np.float64, order="C")
     except (TypeError, ValueError) as error:
-        raise BaldroError(f"{what}: not an array of numbers ({error})") from None
+        raise BaldroError("not-numbers", f"{what}: not an array of numbers ({error})") from None
     if array.ndim != ndim or array.size == 0:
-        raise BaldroError(
-            f"{what}: shape {array.shape}; needs {ndim} dimension{'s' * (ndim > 1)} and at least one value"
-        )
+        raise BaldroError("wrong-shape", f"{what}: shape {array.shape}; allowed: {ndim}-dimensional, not empty")
     if not np.isfinite(array).all():
         position = ", ".join(str(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise BaldroError(f"{what}: NaN or infinite at position {position}; every value must be finite")
+        raise BaldroError("not-finite", f"{what}: NaN or infinite at position {position}; every value must be finite")
     return array

@@ -46,7 +46,7 @@ def bootstrap_mean(
     mean, size = float(values.mean()), len(values)
     if within is not None and not within[0] - ROUNDING <= values[0] <= values[-1] <= within[1] + ROUNDING:
         raise BaldroError(
-            f"bootstrap_mean: values from {values[0]:g} to {values[-1]:g}; allowed: {within[0]:g} to {within[1]:g}"
+            "out-of-range", f"bootstrap_mean: {values[0]:g} to {values[-1]:g}; allowed: {within[0]:g} to {within[1]:g}"
         )
     if within is not None and size > 1 and values[0] == values[-1]:
         other = 1 - ((1 - level) / 2) ** (1 / size)  # the largest share of samples that may well be otherwise
@@ -77,7 +77,7 @@ def bootstrap_harmonic(groups: Sequence[ArrayLike], *, seed: int, n: int = 2000,
     check_redraws(n, level, "bootstrap_harmonic")
     parts = [_group(group, at) for at, group in enumerate(groups)]
     if not parts:
-        raise BaldroError("bootstrap_harmonic: no groups; needs one or more arrays (K, N)")
+        raise BaldroError("no-groups", "bootstrap_harmonic: no groups; needs one or more arrays (K, N)")
     random, means = np.random.default_rng(seed), [part.mean(axis=1) for part in parts]
     redrawn = [
         counts(redrawn_rows(random, size, n), size) @ part.T / size for part in parts for size in [part.shape[1]]
@@ -166,7 +166,9 @@ def bootstrap_leak(members: ArrayLike, others: ArrayLike, *, seed: int, n: int =
 def _group(group: ArrayLike, at: int) -> np.ndarray:
     part = finite_matrix(group, f"bootstrap_harmonic: group {at}")
     if (part < 0).any():
-        raise BaldroError(f"bootstrap_harmonic: group {at} has {part.min():g}; every value must be 0 or more")
+        raise BaldroError(
+            "out-of-range", f"bootstrap_harmonic: group {at} has {part.min():g}; every value must be 0 or more"
+        )
     return part[:, np.lexsort(part)]
 
 

@@ -49,7 +49,9 @@ def effect(values: ArrayLike, levels: Mapping[int, int], *, level: float = 0.95)
     y = _crossing(values)
     for factor, at in levels.items():
         if not 0 <= factor < y.ndim - 1 or not 1 <= at < y.shape[factor + 1]:
-            raise BaldroError(f"effect: level {at} of factor {factor} is not in values of shape {y.shape}")
+            raise BaldroError(
+                "unknown-level", f"effect: level {at} of factor {factor} is not in values of shape {y.shape}"
+            )
     scale = np.nanmax(np.abs(y), initial=0)
     for factor, at in levels.items():
         y = y.take([at], axis=factor + 1) - y.take([0], axis=factor + 1)
@@ -67,7 +69,7 @@ def total(values: ArrayLike, *, level: float = 0.95) -> Effect:
     """
     y = _crossing(values)
     if any(n != 2 for n in y.shape[1:]):
-        raise BaldroError(f"total: values of shape {y.shape}; every factor needs two levels")
+        raise BaldroError("not-two-levels", f"total: values of shape {y.shape}; every factor needs two levels")
     ends = [y[(slice(None), *([at] * (y.ndim - 1)))] for at in (1, 0)]
     return _over_seeds((ends[0] - ends[1])[:, None], np.nanmax(np.abs(y), initial=0), level)
 
@@ -75,9 +77,9 @@ def total(values: ArrayLike, *, level: float = 0.95) -> Effect:
 def _crossing(values: ArrayLike) -> np.ndarray:
     y = np.asarray(values, dtype=float)
     if y.ndim < 2 or 0 in y.shape:
-        raise BaldroError(f"effect: values of shape {y.shape}; needs seeds and at least one factor")
+        raise BaldroError("wrong-shape", f"effect: values of shape {y.shape}; needs seeds and at least one factor")
     if np.isinf(y).any():
-        raise BaldroError("effect: an infinite value; allowed: numbers, NaN where there is none")
+        raise BaldroError("not-finite", "effect: an infinite value; allowed: numbers, NaN where there is none")
     return y
 
 

@@ -27,7 +27,9 @@ def ks_values(n: int, m: int) -> tuple[tuple[float, float], ...]:
     i, j = np.divmod(np.arange((n + 1) * (m + 1)), m + 1)
     gaps, first = np.unique(np.abs(i * m - j * n), return_index=True)
     if len(gaps) > MOST:
-        raise BaldroError(f"ks_values: sizes {n} and {m} give {len(gaps)} values of D; allowed: at most {MOST}")
+        raise BaldroError(
+            "too-many-values", f"ks_values: sizes {n} and {m} give {len(gaps)} values of D; allowed: at most {MOST}"
+        )
     return tuple(_test(n, m, int(i[at]), int(j[at])) for at in first)
 
 
@@ -45,7 +47,7 @@ def ks_step(n: int, m: int) -> float:
 
 def _check_sizes(n: int, m: int) -> None:
     if not all(isinstance(size, int | np.integer) and size >= 1 for size in (n, m)):
-        raise BaldroError(f"KS sizes {n!r} and {m!r}; allowed: whole numbers of samples, 1 or more")
+        raise BaldroError("bad-sample-size", f"KS sizes {n!r} and {m!r}; allowed: whole numbers of samples, 1 or more")
 
 
 def _test(n: int, m: int, i: int, j: int) -> tuple[float, float]:

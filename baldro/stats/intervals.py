@@ -64,11 +64,13 @@ def paired_difference(
     """
     for values in (a, b):
         if not isinstance(values, Mapping | pd.Series):
-            raise BaldroError(f"paired_difference: got a {type(values).__name__}; needs seed -> value on both sides")
+            raise BaldroError(
+                "not-by-seed", f"paired_difference: got a {type(values).__name__}; needs seed -> value on both sides"
+            )
     shared = sorted(set(a.keys()) & set(b.keys()))
     if not shared:
         raise BaldroError(
-            f"paired_difference: no shared seed; one side has {sorted(a.keys())}, the other {sorted(b.keys())}"
+            "no-shared-seed", f"paired_difference: seeds {sorted(a.keys())} and {sorted(b.keys())}; none is shared"
         )
     left, right = (finite_vector([side[seed] for seed in shared], "paired_difference") for side in (a, b))
     return mean_interval(left - right, level)
@@ -81,5 +83,5 @@ def checked_level(level: float) -> float:
     0.95
     """
     if not 0 < level < 1:
-        raise BaldroError(f"level = {level}; a confidence level lies between 0 and 1, such as 0.95")
+        raise BaldroError("bad-level", f"level = {level}; a confidence level lies between 0 and 1, such as 0.95")
     return level

@@ -82,15 +82,13 @@ def swap_test(
     PairedTest(difference=4.0, p=0.125, effect=None, n=4)
     """
     if n < 1:
-        raise BaldroError(f"permutation_test: n = {n}; needs 1 or more relabellings")
+        raise BaldroError("too-few-redraws", f"permutation_test: n = {n}; needs 1 or more relabellings")
 
     def taken(swapped: np.ndarray) -> np.ndarray:
         found = differences(swapped)
         if not np.isfinite(found).all():
-            raise BaldroError(
-                f"permutation_test: the statistic is {found[~np.isfinite(found)][0]} on relabelled samples; "
-                "it must be finite"
-            )
+            bad = found[~np.isfinite(found)][0]
+            raise BaldroError("not-finite", f"permutation_test: a statistic is {bad}; every one must be finite")
         return found
 
     difference = float(taken(np.zeros((1, size), dtype=bool))[0])
@@ -114,7 +112,7 @@ def holm(p_values: ArrayLike) -> np.ndarray:
     p = finite_vector(p_values, "holm")
     outside = (p < 0) | (p > 1)
     if outside.any():
-        raise BaldroError(f"holm: p = {p[outside][0]:g}; a p-value lies between 0 and 1")
+        raise BaldroError("out-of-range", f"holm: p = {p[outside][0]:g}; a p-value lies between 0 and 1")
     order = np.argsort(p, kind="stable")
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(np.maximum.accumulate(np.arange(len(p), 0, -1) * p[order]), 1)
@@ -124,7 +122,9 @@ def holm(p_values: ArrayLike) -> np.ndarray:
 def _same_shape(a: ArrayLike, b: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     a, b = ((finite_matrix if np.ndim(x) == 2 else finite_vector)(x, "permutation_test") for x in (a, b))
     if a.shape != b.shape:
-        raise BaldroError(f"permutation_test: shapes {a.shape} and {b.shape}; both need the same samples (and seeds)")
+        raise BaldroError(
+            "shapes-differ", f"permutation_test: shapes {a.shape} and {b.shape}; both need the same samples (and seeds)"
+        )
     return a, b
 
 

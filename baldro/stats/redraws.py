@@ -17,7 +17,7 @@ def check_redraws(n: int, level: float, what: str) -> None:
     """Raise BaldroError naming `what` unless n >= 1 and 0 < level < 1."""
     checked_level(level)
     if n < 1:
-        raise BaldroError(f"{what}: n = {n}; needs 1 or more redraws")
+        raise BaldroError("too-few-redraws", f"{what}: n = {n}; needs 1 or more redraws")
 
 
 def redrawn_rows(random: np.random.Generator, size: int, n: int) -> np.ndarray:
