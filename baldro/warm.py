@@ -10,7 +10,6 @@ Only on Linux, and without a GPU: a fork cannot use one that its parent has look
 """
 
 import ctypes
-import gc
 import io
 import json
 import os
@@ -27,6 +26,8 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
+
+from baldro.jobs import imports
 
 VARIABLE = "BALDRO_WARM"
 VERBS = ("train", "score", "reference", "metrics")
@@ -181,12 +182,11 @@ class Server:
             os.environ.clear()
             os.environ.update(environment)
             try:
-                for module in LOADED:
-                    import_module(module)
+                with imports():
+                    for module in LOADED:
+                        import_module(module)
             except Exception:
                 self.environment = {}  # no job's: each says itself what is wrong
-            gc.collect()
-            gc.freeze()  # what is loaded stays shared memory
         return environment == self.environment
 
     def listen(self, job: int) -> None:
