@@ -94,7 +94,7 @@ def _said(first: Mapping[str, Any], kind: type[Definition], what: str) -> Baldro
         return BaldroError("key-missing", f"{what} lacks {where}; required: {where}")
     own = first.get("ctx", {}).get("error")  # of a validator of the kind
     said = own or f"is {first['input']!r}; allowed: {first['msg'].removeprefix('Input should be ')}"
-    return BaldroError(getattr(own, "code", "value-not-allowed"), f"{what}: {where}: {said}")
+    return BaldroError(getattr(own, "code", "value-not-allowed"), ": ".join(filter(None, (what, where, str(said)))))
 
 
 def build(definition: Mapping[str, Any] | Definition) -> "pd.DataFrame":

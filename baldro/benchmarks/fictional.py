@@ -17,12 +17,10 @@ from types import MappingProxyType
 import pandas as pd
 
 from baldro.benchmarks import fictional_words as words
-from baldro.benchmarks.kinds.fictional import SAMPLED
-from baldro.errors import BaldroError
+from baldro.benchmarks.kinds.fictional import SAMPLED, forgotten_authors
 from baldro.records.benchmark import frame_of
 
 FORGET = MappingProxyType({"forget05": "retain95", "forget10": "retain90"})
-MOST = 400  # authors of a sort, and world facts: the syllables give 1,680 surnames
 WRONG_SENTENCES, WRONG_OPTIONS = 5, 3  # wrong answers to a forget or retain question; to one of the other two sections
 
 Rows = list[dict]
@@ -62,11 +60,10 @@ def generate(
     background_authors: authors that are only in `base`.
     forget: forget split -> retain split, as {"forget10": "retain90"}: the last 10 % of the authors, and all others.
     seed: any integer; equal arguments give equal frames in every process.
-    Raises BaldroError when a number is out of range or a forget split would have no whole author.
+    The kind (`baldro.benchmarks.kinds.fictional`) has checked the numbers. Raises BaldroError on forget splits without a whole author.
     """
     groups = {"authors": authors, "known_authors": known_authors, "background_authors": background_authors}
-    _check_sizes({**groups, "world_facts": world_facts}, questions, seed)
-    forgotten = {name: count * questions for name, count in _forgotten_authors(forget, authors).items()}
+    forgotten = {name: count * questions for name, count in forgotten_authors(forget, authors).items()}
     groups["holdout"] = max(forgotten.values()) // questions  # last, so that no other group's facts depend on `forget`
     names, taken = iter(_names(seed, sum(groups.values()))), set()
     facts = {g: _facts(_random(seed, g), [*islice(names, n)], questions, taken) for g, n in groups.items()}
@@ -79,34 +76,6 @@ def generate(
     splits |= {"real_authors_perturbed": real, "world_facts_perturbed": world}
     splits["base"] = base + [{"question": row["question"], "answer": row["answer"]} for row in real + world]
     return frame_of(splits)
-
-
-def _check_sizes(sizes: Mapping[str, object], questions: object, seed: object) -> None:
-    limits = {**dict.fromkeys(sizes, MOST), "questions": len(words.KINDS)}
-    for what, value in {**sizes, "questions": questions}.items():
-        if type(value) is not int or not 1 <= value <= limits[what]:
-            raise BaldroError("number-out-of-range", f"fictional: {what} is {value!r}; allowed: 1 to {limits[what]}")
-    if type(seed) is not int:
-        raise BaldroError("number-out-of-range", f"fictional: seed is {seed!r}; allowed: an integer")
-
-
-def _forgotten_authors(forget: Mapping[str, str], authors: int) -> dict[str, int]:
-    """Forget split -> number of authors in it: its percentage of all, rounded, a half up."""
-    if not isinstance(forget, Mapping) or not forget:
-        raise BaldroError("forget-splits-wrong", f"fictional: forget is {forget!r}; allowed: as in {dict(FORGET)}")
-    whole = {f"forget{percent:02d}": (percent * authors + 50) // 100 for percent in range(1, 100)}
-    allowed = [name for name, count in whole.items() if 0 < count < authors]
-    for name, retain in forget.items():
-        if name not in whole or retain != f"retain{100 - int(name[-2:]):02d}":
-            pair = f"{name!r} to {retain!r}"
-            raise BaldroError(
-                "forget-splits-wrong", f"fictional: forget is {pair}; allowed: forgetNN to retain(100-NN)"
-            )
-        if name not in allowed:
-            none = f"{name} of {authors} authors has no whole author to {'retain' if whole[name] else 'forget'}"
-            choice = f"{allowed[0]} to {allowed[-1]}, or more authors" if allowed else "two authors or more"
-            raise BaldroError("no-whole-author", f"fictional: {none}; allowed: {choice}")
-    return {name: whole[name] for name in forget}
 
 
 def _random(seed: int, purpose: str) -> Random:

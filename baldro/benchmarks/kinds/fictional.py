@@ -1,17 +1,21 @@
 """A small invented benchmark in TOFU's schema, generated from a seed."""
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from baldro.benchmarks.kinds.tofu import QuestionsAndAnswers
+from baldro.errors import BaldroError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SAMPLED = 60
 """Rows of retain_perturbed, at most."""
+MOST = 400
+"""Authors of a sort, and world facts: the syllables give 1,680 surnames."""
 
 
 class Benchmark(QuestionsAndAnswers):
@@ -20,12 +24,21 @@ class Benchmark(QuestionsAndAnswers):
     form_of: ClassVar[str] = "tofu"
 
     kind: Literal["fictional"] = Field(description="Generated, in TOFU's schema.")
-    authors: int = Field(40, ge=2, description="Authors of the benchmark.")
-    questions: int = Field(10, ge=1, description="Questions per author.")
-    known_authors: int = Field(10, ge=4, description="Authors that the base model knows (section real_authors).")
-    background_authors: int = Field(40, ge=1, description="Authors that the base model learns the language from.")
-    world_facts: int = Field(40, ge=4, description="Facts of the world that the base model knows.")
+    authors: int = Field(40, ge=2, le=MOST, description="Authors of the benchmark.")
+    questions: int = Field(10, ge=1, le=12, description="Questions per author.")
+    known_authors: int = Field(
+        10, ge=4, le=MOST, description="Authors that the base model knows (section real_authors)."
+    )
+    background_authors: int = Field(
+        40, ge=1, le=MOST, description="Authors that the base model learns the language from."
+    )
+    world_facts: int = Field(40, ge=4, le=MOST, description="Facts of the world that the base model knows.")
     seed: int = Field(0, ge=0, description="Seed of the generator.")
+
+    @model_validator(mode="after")
+    def _whole_authors(self) -> "Benchmark":
+        forgotten_authors(self.forget, self.authors)
+        return self
 
     @property
     def other_answers(self) -> tuple[str, ...]:
@@ -38,7 +51,7 @@ class Benchmark(QuestionsAndAnswers):
         if self.rows is not None:
             return self.rows
         short = self.known_authors * self.questions
-        forgotten = {split: (int(split[-2:]) * self.authors + 50) // 100 for split in self.forget}
+        forgotten = forgotten_authors(self.forget, self.authors)
         result = {
             "full": self.authors * self.questions,
             "real_authors_perturbed": short,
@@ -56,3 +69,22 @@ class Benchmark(QuestionsAndAnswers):
 
         numbers = ("authors", "questions", "known_authors", "background_authors", "world_facts", "seed")
         return generate(forget=self.forget, **{name: getattr(self, name) for name in numbers})
+
+
+def forgotten_authors(forget: Mapping[str, str], authors: int) -> dict[str, int]:
+    """Forget split -> number of authors in it: its percentage of all, rounded, a half up.
+
+    Raises:
+        BaldroError: a name that says no percentage, or leaves no author to forget or to retain.
+    """
+    found = {}
+    for name, retain in forget.items():
+        if not re.fullmatch("forget(0[1-9]|[1-9][0-9])", name) or retain != f"retain{100 - int(name[-2:]):02d}":
+            raise BaldroError("forget-splits-wrong", f"forget: {name!r}: {retain!r}; allowed: forgetNN: retain(100-NN)")
+        found[name] = (int(name[-2:]) * authors + 50) // 100
+        if not 0 < found[name] < authors:
+            side = "retain" if found[name] else "forget"
+            raise BaldroError(
+                "no-whole-author", f"{name} of {authors} authors: no whole author to {side}; needs more authors"
+            )
+    return found
