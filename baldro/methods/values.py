@@ -1,10 +1,19 @@
 """The value of a field: what is allowed, its one canonical type, the one way it is written."""
 
 import math
+import operator
 from collections.abc import Mapping
 from typing import Any
 
 from baldro.errors import BaldroError, unknown
+
+ENDS = {
+    "above": ("above", operator.gt),
+    "at_least": ("of at least", operator.ge),
+    "at_most": ("of at most", operator.le),
+    "below": ("below", operator.lt),
+}
+"""Key of a field's bound -> its words, and the comparison of a number with it."""
 
 
 def canonical(name: str, spec: Mapping[str, Any], value: Any) -> Any:
@@ -34,19 +43,12 @@ def write(value: Any) -> str:
 
 def _bounds(spec: Mapping[str, Any]) -> str:
     words = "a whole number" if spec["kind"] is int else "a number"
-    limits = [("above", "above"), ("at_least", "of at least"), ("at_most", "of at most"), ("below", "below")]
-    return " ".join(
-        [words, " and ".join(f"{word} {spec[key]:g}" for key, word in limits if spec.get(key) is not None)]
-    ).strip()
+    ends = " and ".join(f"{word} {spec[end]:g}" for end, (word, _) in ENDS.items() if spec.get(end) is not None)
+    return f"{words} {ends}".strip()
 
 
 def within(spec: Mapping[str, Any], number: float) -> bool:
     """Whether a number is finite and within a field's bounds."""
-    low, above, high, below = (spec.get(end) for end in ("at_least", "above", "at_most", "below"))
-    return (
-        math.isfinite(number)
-        and (low is None or number >= low)
-        and (above is None or number > above)
-        and (high is None or number <= high)
-        and (below is None or number < below)
+    return math.isfinite(number) and all(
+        holds(number, spec[end]) for end, (_, holds) in ENDS.items() if spec.get(end) is not None
     )

@@ -1,6 +1,7 @@
 """Models: built, stored, loaded, described; and the forward pass that all share, against transformers' own."""
 
 import json
+import shutil
 import socket
 
 import pytest
@@ -108,34 +109,21 @@ def test_saving_leaves_the_model_as_it_is(tmp_path):
     assert json.loads((tmp_path / "config.json").read_text())["dtype"] == "bfloat16"
 
 
-def test_no_such_folder(tmp_path):
+@pytest.mark.parametrize("made", [False, True])
+def test_a_folder_that_is_not_there_or_has_no_config(tmp_path, made):
+    (tmp_path / "model").mkdir() if made else None
     for part in (models.load, models.tokenizer):
-        with refused("no-model-there", tmp_path / "nowhere"):
-            part(str(tmp_path / "nowhere"))
+        with refused("no-model-there", tmp_path / "model"):
+            part(str(tmp_path / "model"))
 
 
-def test_a_folder_without_a_config(tmp_path, folder):
-    (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
-    with refused("no-model-there", tmp_path):
-        models.load(str(tmp_path))
-
-
-def test_a_folder_without_weights(tmp_path, folder):
-    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
-    with refused("model-not-loadable", tmp_path):
-        models.load(str(tmp_path))
-
-
-def test_weights_cut_short(tmp_path, folder):
-    for file in folder.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:2000])
-    with refused("model-not-loadable", tmp_path):
-        models.load(str(tmp_path))
-
-
-def test_a_config_that_is_cut_short(tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "lla')
+@pytest.mark.parametrize(
+    ("file", "kept"), [("config.json", 20), ("model.safetensors", 2000), ("model.safetensors", None)]
+)
+def test_a_file_that_is_cut_short_or_missing(tmp_path, folder, file, kept):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    content = (tmp_path / file).read_bytes()
+    (tmp_path / file).unlink() if kept is None else (tmp_path / file).write_bytes(content[:kept])
     with refused("model-not-loadable", tmp_path):
         models.load(str(tmp_path))
 

@@ -131,25 +131,6 @@ def test_a_resumed_run_is_the_undisturbed_one(tmp_path, kind, step):
     assert pd.read_csv(tmp_path / "b/train.csv")["seconds"].is_monotonic_increasing
 
 
-def test_a_checkpoint_of_something_else_is_not_continued(tmp_path, capsys):
-    undisturbed, _ = fit(tmp_path / "a", run_of())
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
-        stop_at(patch, 5, kill)
-        fit(tmp_path / "b", run_of(), model=llama(seed=9), identity="other data", checkpoint_steps=2)
-    capsys.readouterr()
-    model, _ = fit(tmp_path / "b", run_of())
-    assert "begins anew" in capsys.readouterr().out
-    assert_same_run(tmp_path / "b", model, tmp_path / "a", undisturbed)
-
-
-def test_a_half_written_checkpoint_is_no_checkpoint(tmp_path):
-    undisturbed, _ = fit(tmp_path / "a", run_of())
-    (tmp_path / "b/checkpoint").mkdir(parents=True)
-    (tmp_path / "b/checkpoint/state.pt.part").write_bytes(b"cut")
-    model, _ = fit(tmp_path / "b", run_of())
-    assert_same_run(tmp_path / "b", model, tmp_path / "a", undisturbed)
-
-
 def child(folder, checkpoint_steps):
     """In a process of its own: a run that says each step and waits a little, to be hit in the middle."""
     torch.set_num_threads(1)

@@ -171,12 +171,6 @@ def test_other_combiners_see_the_adapters_only(tmp_path, start, combiner):
         assert torch.equal(model.state_dict()[name], before) == ("_proj" not in name), name
 
 
-def test_fila_without_two_sets_is_refused(tmp_path):
-    run = run_of("fila")
-    with refused("fila-without-both-sets"):
-        train(llama(), run, forget=[], retain=RETAIN, output=tmp_path, identity="same")
-
-
 def test_the_adapters_code_is_part_of_their_runs_alone():
     with_adapters, without = run_of("fila"), run_of(None)
     assert code_of(with_adapters) != code_of(without)
