@@ -223,3 +223,9 @@ def lose(results: Path, run: str, reason: str | None = None) -> None:
 @pytest.fixture(name="lose")
 def _lose() -> Callable[..., None]:
     return lose
+
+
+@pytest.fixture
+def no_figures(monkeypatch) -> None:
+    """Reports without figures, which take most of a report's time."""
+    monkeypatch.setattr("baldro.report.figures.draw_all", lambda *args, **named: ([], []))

@@ -27,12 +27,6 @@ def test_the_exact_mean_test_is_scipys(pair):
     assert ours.n == pair.shape[1]
 
 
-@pytest.mark.parametrize("size", [1, 2, 5, 10, 13])
-def test_differences_of_one_sign_are_the_rarest_of_all(size):
-    b = np.random.default_rng(0).random(size)
-    assert permutation_test(b + np.linspace(0.1, 0.3, size), b, seed=0).p == 2 / 2**size
-
-
 def test_the_chance_test_agrees_with_the_exact_one_and_is_never_zero():
     random = np.random.default_rng(0)
     a, b = random.normal([[0.4], [0.0]], 1, size=(2, 12))
@@ -64,12 +58,6 @@ def test_p_is_uniform_when_nothing_differs():
         assert np.mean(p <= level) == pytest.approx(level, abs=4 * np.sqrt(level * (1 - level) / 800))
 
 
-def test_p_is_small_when_something_does():
-    random = np.random.default_rng(0)
-    shared = random.normal(0, 5, size=100)
-    assert permutation_test(shared + random.normal(0.6, 1, 100), shared, seed=0).p < 0.001
-
-
 @relaxed
 @given(PAIRS, st.integers(0, 9))
 def test_swapping_the_runs_turns_the_difference_and_keeps_p(pair, seed):
@@ -77,14 +65,6 @@ def test_swapping_the_runs_turns_the_difference_and_keeps_p(pair, seed):
     assert (one.difference, one.p) == (pytest.approx(-two.difference), two.p)
     assert (one.effect is None) == (two.effect is None)
     assert one.effect is None or one.effect == pytest.approx(-two.effect)
-
-
-@relaxed
-@given(PAIRS, st.randoms(use_true_random=False))
-def test_the_order_of_samples_does_not_matter_to_the_exact_test(pair, random):
-    columns = random.sample(range(pair.shape[1]), pair.shape[1])
-    one, two = permutation_test(*pair, seed=0), permutation_test(*pair[:, columns], seed=0)
-    assert (one.difference, one.p) == (pytest.approx(two.difference), two.p)
 
 
 def test_seeds_of_a_sample_are_swapped_together():
@@ -152,17 +132,3 @@ def test_holm_rejects_what_the_step_down_rejects(p, level):
     adjusted = holm(p)
     if np.abs(adjusted - level).min() > 1e-9:  # on the very edge rounding decides
         assert (adjusted <= level).tolist() == step_down(p, level)
-
-
-@relaxed
-@given(P_VALUES)
-def test_holm_keeps_the_order_and_lies_between_p_and_bonferroni(p):
-    adjusted, p = holm(p), np.array(p)
-    assert (adjusted >= p).all() and (adjusted <= np.minimum(p * len(p), 1)).all()
-    assert (np.diff(adjusted[np.argsort(p, kind="stable")]) >= 0).all()
-    assert holm(p[::-1]).tolist() == adjusted[::-1].tolist()
-
-
-def test_holm_holds_the_chance_of_any_false_discovery():
-    p = np.random.default_rng(0).random((2000, 6))
-    assert np.mean([holm(row).min() <= 0.1 for row in p]) == pytest.approx(0.1, abs=0.03)
