@@ -38,18 +38,8 @@ SIZES = {"base": 11.5, "baldro-g": 8.5, "baldro-dv": 7.5}
 
 def draw_tradeoff(frame: pd.DataFrame, rule: Mapping[str, Any]) -> Sketch:
     """A panel per split; colour is the objective, the marker the variant. frame: one benchmark and model."""
-    x, y = (next((name for name in shown(role, frame.columns) if frame[name].notna().any()), None) for role in AXES)
-    if x is None or y is None or frame[[x, y]].dropna().empty:
-        kept, forgotten = (metric(shown(role)[0]).label.removesuffix(" (p)") for role in AXES)
-        raise Absent(f"no {forgotten} and {kept} to draw against each other")
-    selected = select(frame, rule)
-    rows = selected.frame[selected.frame[x].notna() & selected.frame[y].notna()]
-    title = f"{metric(y).label.removesuffix(' (p)')} against {metric(x).label}"
-    p_value = metric(y).p_value
-    if rows.empty:  # Original and Retain, which a rule keeps, have no result
-        why = "; ".join(dict.fromkeys(r["reason"] for r in selected.rejected)) or "no run that the rule chose has both"
-        raise Absent(f"no {title} ({why})")
-    rows = rows.assign(x=rows[x], y=rows[y], shown_y=clip_p(rows[y].to_numpy(dtype=float)) if p_value else rows[y])
+    rows, x, y = _drawn(frame, rule)
+    title, p_value = _title(x, y), metric(y).p_value
     splits = list(dict.fromkeys(rows["split"]))
     methods = rows[is_method(rows)]
     objectives = sorted(set(methods["objective"]), key=objective_rank)
@@ -78,6 +68,25 @@ def draw_tradeoff(frame: pd.DataFrame, rule: Mapping[str, Any]) -> Sketch:
         caption=paragraph("figures", "tradeoff", **words),
         alt=_alt(rows, title, p_value),
     )
+
+
+def _drawn(frame: pd.DataFrame, rule: Mapping[str, Any]) -> tuple[pd.DataFrame, str, str]:
+    """The runs that are drawn, with their values as x, y and shown_y (p-values as the axis has them); and the two metrics."""
+    x, y = (next((name for name in shown(role, frame.columns) if frame[name].notna().any()), None) for role in AXES)
+    if x is None or y is None or frame[[x, y]].dropna().empty:
+        kept, forgotten = (metric(shown(role)[0]).label.removesuffix(" (p)") for role in AXES)
+        raise Absent(f"no {forgotten} and {kept} to draw against each other")
+    selected = select(frame, rule)
+    rows = selected.frame[selected.frame[x].notna() & selected.frame[y].notna()]
+    if rows.empty:  # Original and Retain, which a rule keeps, have no result
+        why = "; ".join(dict.fromkeys(r["reason"] for r in selected.rejected)) or "no run that the rule chose has both"
+        raise Absent(f"no {_title(x, y)} ({why})")
+    shown_y = clip_p(rows[y].to_numpy(dtype=float)) if metric(y).p_value else rows[y]
+    return rows.assign(x=rows[x], y=rows[y], shown_y=shown_y), x, y
+
+
+def _title(x: str, y: str) -> str:
+    return f"{metric(y).label.removesuffix(' (p)')} against {metric(x).label}"
 
 
 def _panel(panel: Axes, rows: pd.DataFrame, objectives: list[str], variants: list[str], low: float) -> list[Annotation]:
