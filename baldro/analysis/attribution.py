@@ -76,7 +76,7 @@ def attribute(frame: pd.DataFrame, factors: Sequence[str], metrics: Sequence[str
 
 
 def attribution_frame(effects: Sequence[Attributed]) -> pd.DataFrame:
-    """All effects as numbers, a row each: the difference with its ends, p as it is and adjusted, how many runs it is of.
+    """All effects as numbers, a row each: the difference with its ends, p as it is and adjusted, and the number of runs.
 
     of: differences behind it (pairs of runs, fours for an interaction) of all seeds; missing: those that lack a result.
     """

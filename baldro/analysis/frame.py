@@ -40,7 +40,7 @@ def read_results(
     """The long table of an experiment, and the values per sample of every run that has a result, by id.
 
     runs: {id, benchmark, model, split, objective, variant, hyperparameters ...}, in the order of the rows.
-    Errors: no run at all; a file that is there but broken; a run without metrics, unless allow_missing makes it a row;
+    Errors: no run at all; a broken file; a run without metrics, unless allow_missing makes it a row;
     metrics of two runs that were computed by different definitions.
     """
     if not runs:

@@ -100,7 +100,7 @@ def _best(frame: pd.DataFrame, cell: pd.DataFrame, rule: Mapping[str, Any]) -> t
 
 
 def _varies(values: pd.Series, *, within: list[Any], between: list[Any]) -> bool:
-    """Two values of one (split, variant), one of which may be absent; or two that are there, of one split."""
+    """Two values of one (split, variant), one of which may be absent; or two of one split, neither absent."""
     keys = [None if pd.isna(value) else value for value in values]
     present = {(group, key) for group, key in zip(between, keys, strict=True) if key is not None}
     every = set(zip(within, keys, strict=True))

@@ -12,9 +12,9 @@ MARGIN = 1.25
 SLACK = 1.5
 """A time limit that is proposed, over the longest that a job ran."""
 SHORTEST = 600
-"""Seconds of a time limit, at least: minutes before its end a training is told to leave."""
+"""Seconds of a time limit, at least: a training is asked to leave minutes before its end."""
 HOURS_FROM = 36000
-"""Seconds x devices from which on times are told in hours."""
+"""Seconds x devices from which on times are given in hours."""
 
 
 def usage_texts(jobs: Sequence[Job]) -> dict[str, Any]:
