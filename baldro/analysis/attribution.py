@@ -4,7 +4,7 @@ A main effect is the mean, over every combination of the other factors, of level
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations, product
 from typing import Any
 
@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from baldro.analysis.frame import is_method, metric_names, values_of
-from baldro.analysis.labels import check_metrics, level_label, method_label, objective_rank, variant_rank
-from baldro.analysis.significance import ALPHA, corrected, direction
+from baldro.analysis.labels import check_metrics, level_label, method_label
+from baldro.analysis.significance import ALPHA, NO_WIDTH, ONE_SEED, Difference, adjusted
 from baldro.metrics import shown
 from baldro.metrics.metric import EFFECT
 from baldro.runs import HYPERPARAMETERS, IDENTITY, Crossing, crossings
@@ -26,26 +26,16 @@ CHANGES, DOUBTFUL, NOT_SHOWN = "changes", "not after Holm's correction", "not to
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attributed:
+class Attributed(Difference):
     """One effect on one metric, of one method and split."""
 
-    benchmark: str
-    model: str
-    split: str
-    objective: str
-    variant: str
-    method: str
-    """The method's label, with what tells its crossings apart."""
     kind: str
     """main, interaction, or total: every factor at its other level against every factor at its reference."""
     steps: tuple[tuple[str, Any, Any], ...]
     """(factor, level, reference) of each factor that is moved."""
-    metric: str
     effect: Effect
     runs: int
     """Of the crossing."""
-    p_holm: float | None = None
-    """The effect's p, adjusted for the other effects of the benchmark, model and metric (interactions among themselves)."""
 
     @property
     def label(self) -> str:
@@ -57,25 +47,21 @@ class Attributed:
     @property
     def verdict(self) -> str:
         """What the seeds say of it: CHANGES, DOUBTFUL, NOT_SHOWN, or why nothing can be said."""
-        difference = self.effect.difference
-        if difference is None:
+        if self.difference is None:
             return "no pair of runs has results"
-        if difference.low is None:
-            return "one seed: no interval can be given"
+        if self.difference.low is None:
+            return ONE_SEED
         if self.p_holm is None:
-            return "every seed alike: the interval has no width"
+            return NO_WIDTH
         if self.p_holm < ALPHA:
             return CHANGES
         return DOUBTFUL if self.effect.p < ALPHA else NOT_SHOWN
 
-    @property
-    def direction(self) -> str:
-        """better, worse, or higher and lower where the metric has no direction."""
-        return direction(self.metric, self.effect.difference.mean)
-
 
 def attribute(frame: pd.DataFrame, factors: Sequence[str], metrics: Sequence[str] | None = None) -> list[Attributed]:
     """Every effect of the crossed factors: mains in their order, the total, then the interactions, of each method and split.
+
+    p_holm is adjusted for the other effects of the benchmark, model and metric (interactions among themselves).
 
     metrics: names, no p-values, whose differences have no t interval (the config says so); by default the first MOST with the role
     EFFECT that the frame has. Errors: of `crossings`; a metric that no run has.
@@ -85,39 +71,25 @@ def attribute(frame: pd.DataFrame, factors: Sequence[str], metrics: Sequence[str
     fields = [*IDENTITY, *(name for name in ("parent", *HYPERPARAMETERS) if name in frame.columns), "status", *names]
     found = crossings([values_of(row, fields) for row in methods.to_dict("records")], factors)
     effects = [one for crossing in found for one in _effects(crossing, found, names)]
-    ranked = sorted(effects, key=lambda e: (objective_rank(e.objective), variant_rank(e.variant)))
-    families = [(e.benchmark, e.model, e.metric, e.kind == INTERACTION) for e in ranked]
-    return [
-        replace(e, p_holm=p) for e, p in zip(ranked, corrected([e.effect.p for e in ranked], families), strict=True)
-    ]
+    families = [(e.benchmark, e.model, e.metric, e.kind == INTERACTION) for e in effects]
+    return adjusted(effects, [e.effect.p for e in effects], families)
 
 
 def attribution_frame(effects: Sequence[Attributed]) -> pd.DataFrame:
-    """All effects as numbers, a row each: the difference with its ends, p as it is and adjusted, how many runs it is of.
+    """All effects as numbers, a row each: the difference with its ends, p as it is and adjusted, and the number of runs.
 
     of: differences behind it (pairs of runs, fours for an interaction) of all seeds; missing: those that lack a result.
     """
     rows = []
     for e in effects:
-        d = e.effect.difference
-        names = {
-            key: getattr(e, key) for key in ("benchmark", "model", "split", "method", "objective", "variant", "kind")
-        }
         moved = {
-            "factor": " x ".join(name for name, _, _ in e.steps),
-            "level": " x ".join(str(level) for _, level, _ in e.steps),
-            "reference": " x ".join(str(reference) for _, _, reference in e.steps),
-            "label": e.label,
+            key: " x ".join(map(str, own))
+            for key, own in zip(("factor", "level", "reference"), zip(*e.steps, strict=True), strict=True)
         }
-        ends = {
-            "difference": d and d.mean,
-            "low": d and d.low,
-            "high": d and d.high,
-            "p": e.effect.p,
-            "p_holm": e.p_holm,
-        }
-        counted = {"seeds": d.n if d else 0, "of": e.effect.present, "missing": e.effect.missing, "runs": e.runs}
-        rows.append(names | moved | {"metric": e.metric} | ends | counted | {"verdict": e.verdict})
+        ends = e.numbers | {"p": e.effect.p, "p_holm": e.p_holm, "seeds": e.difference.n if e.difference else 0}
+        counted = {"of": e.effect.present, "missing": e.effect.missing, "runs": e.runs}
+        of = {"kind": e.kind, **moved, "label": e.label, "metric": e.metric}
+        rows.append(e.who | of | ends | counted | {"verdict": e.verdict})
     return pd.DataFrame(rows)
 
 
@@ -140,13 +112,18 @@ def _effects(crossing: Crossing, every: Sequence[Crossing], names: Sequence[str]
         values = _array(crossing, name)
         if np.isnan(values).all() and any(row.get("status") == "ok" for row in crossing.rows.values()):
             continue  # a metric of another benchmark
-        for order, kind in ((1, MAIN), (2, INTERACTION)):
-            for steps in _steps(levels, order):
-                moved = {list(levels).index(factor): levels[factor].index(level) for factor, level, _ in steps}
-                yield Attributed(**who, kind=kind, steps=steps, metric=name, effect=effect(values, moved))
-            if kind == MAIN and len(levels) > 1 and all(len(own) == 2 for own in levels.values()):
-                all_steps = tuple((factor, own[1], own[0]) for factor, own in levels.items())
-                yield Attributed(**who, kind=TOTAL, steps=all_steps, metric=name, effect=total(values))
+        for kind, steps in _moves(levels):
+            moved = {list(levels).index(factor): levels[factor].index(level) for factor, level, _ in steps}
+            found = total(values) if kind == TOTAL else effect(values, moved)
+            yield Attributed(**who, kind=kind, steps=steps, metric=name, effect=found, difference=found.difference)
+
+
+def _moves(levels: Mapping[str, tuple[Any, ...]]) -> Iterator[tuple[str, tuple[tuple[str, Any, Any], ...]]]:
+    """(kind, steps) of every effect: of each factor, of all at once where each has two levels, of each pair."""
+    yield from ((MAIN, steps) for steps in _steps(levels, 1))
+    if len(levels) > 1 and all(len(own) == 2 for own in levels.values()):
+        yield TOTAL, tuple((factor, own[1], own[0]) for factor, own in levels.items())
+    yield from ((INTERACTION, steps) for steps in _steps(levels, 2))
 
 
 def _steps(levels: Mapping[str, tuple[Any, ...]], order: int) -> Iterator[tuple[tuple[str, Any, Any], ...]]:

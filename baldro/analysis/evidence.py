@@ -16,7 +16,7 @@ from baldro.records.metrics import AGAIN
 def known(frame: pd.DataFrame, samples: Mapping[str, Samples]) -> dict[str, dict[str, Samples]]:
     """split -> {original, retain} -> values per sample, where both models have them. frame: one benchmark and model.
 
-    Errors: D of Original in metrics.json is not that of the truth ratios that are there.
+    Errors: D of Original in metrics.json is not that of the truth ratios in per_sample.parquet.
     """
     found: dict[str, dict[str, Samples]] = {}
     distances = {}

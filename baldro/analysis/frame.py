@@ -7,7 +7,7 @@ be computed), and {metric}_low, {metric}_high: the 95 % interval over samples of
 
 import json
 import math
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def read_results(
     """The long table of an experiment, and the values per sample of every run that has a result, by id.
 
     runs: {id, benchmark, model, split, objective, variant, hyperparameters ...}, in the order of the rows.
-    Errors: no run at all; a file that is there but broken; a run without metrics, unless allow_missing makes it a row;
+    Errors: no run at all; a broken file; a run without metrics, unless allow_missing makes it a row;
     metrics of two runs that were computed by different definitions.
     """
     if not runs:
@@ -57,19 +57,13 @@ def read_results(
     metrics = {name for row in rows for name in row["metrics"]}
     ordered = [name for name in METRICS if name in metrics] + sorted(metrics - set(METRICS))
     fields = [*IDENTITY, *(name for name in POINT if any(run.get(name) is not None for run in runs))]
-    columns: dict[str, pd.Series] = {name: _objects(run.get(name) for run in runs) for name in ("id", *fields)}
-    columns |= {name: _objects(row[name] for row in rows) for name in ("status", "reason")}
-    columns |= {name: _floats(row["metrics"].get(name) for row in rows) for name in ordered}
-    columns |= {name: _objects(row["costs"].get(name) for row in rows) for name in COSTS}
-    columns["definitions"] = _objects(row["definitions"] for row in rows)
-    columns["forget_rows"] = _objects(forget_rows(row["samples"]) for row in rows)
-    columns["absent"] = _objects(json.dumps(row["absent"], sort_keys=True) if row["absent"] else None for row in rows)
-    for name in ordered:
-        if any(name in row["intervals"] for row in rows):
-            for end, column in enumerate(INTERVAL):
-                ends = (row["intervals"].get(name, (None, None))[end] for row in rows)
-                columns[column.format(name)] = _floats(ends)
-    return pd.DataFrame(columns), {row["id"]: row["samples"] for row in rows if row["samples"] is not None}
+    ends = [
+        column.format(name) for name in ordered if any(name in row["intervals"] for row in rows) for column in INTERVAL
+    ]
+    columns = ["id", *fields, "status", "reason", *ordered, *COSTS, "definitions", "forget_rows", "absent", *ends]
+    flat = [run | _flat(row) for run, row in zip(runs, rows, strict=True)]
+    frame = pd.DataFrame(flat, columns=columns, dtype=object).astype(dict.fromkeys((*ordered, *ends), float)).copy()
+    return frame, {row["id"]: row["samples"] for row in rows if row["samples"] is not None}
 
 
 def interval_of(row: Mapping[str, Any], name: str) -> tuple[float, float] | None:
@@ -105,14 +99,6 @@ def values_of(row: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
     return {name: None if _absent(row[name]) else row[name] for name in names}
 
 
-def places(keys: Iterable[Hashable]) -> dict[Hashable, list[int]]:
-    """key -> where it stands among `keys` (from 0), in the order in which each comes first."""
-    found: dict[Hashable, list[int]] = {}
-    for at, key in enumerate(keys):
-        found.setdefault(key, []).append(at)
-    return found
-
-
 def read_provenance(frame: pd.DataFrame, results: Path) -> list[trainings.Trained]:
     """What is recorded of every run that was trained."""
     paths = [trainings.place(results, run) for run in frame["id"]]
@@ -135,6 +121,15 @@ def _row(run: Mapping[str, Any], results: Path) -> dict[str, Any]:
         "samples": read_samples(per_sample.place(results, run["id"]), evaluation.metrics),
         "costs": _costs(run, trainings.place(results, run["id"])),
     }
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row's columns beside the run's fields, those that it has."""
+    found = {name: row[name] for name in ("status", "reason", "definitions")} | row["metrics"] | row["costs"]
+    found |= {"forget_rows": forget_rows(row["samples"])}
+    found |= {"absent": json.dumps(row["absent"], sort_keys=True) if row["absent"] else None}
+    intervals = row["intervals"].items()
+    return found | {c.format(name): end for name, ends in intervals for c, end in zip(INTERVAL, ends, strict=True)}
 
 
 def _same_definitions(rows: list[dict[str, Any]]) -> None:
@@ -163,14 +158,6 @@ def _costs(run: Mapping[str, Any], path: Path) -> dict[str, float]:
 
 def _outcome(row: Mapping[str, Any]) -> str:
     return f"failed: {row['reason']}" if row["status"] == "failed" else "has no result (see its log)"
-
-
-def _objects(values: Any) -> pd.Series:
-    return pd.Series(list(values), dtype=object)
-
-
-def _floats(values: Any) -> pd.Series:
-    return pd.Series(list(values), dtype=float)
 
 
 def _absent(value: Any) -> bool:

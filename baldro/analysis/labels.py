@@ -69,14 +69,16 @@ def objective_label(objective: str) -> str:
 
 def objective_rank(objective: str) -> tuple[int, str]:
     """Sorting key: OBJECTIVE_ORDER, then the alphabet."""
-    known = objective in OBJECTIVE_ORDER
-    return (OBJECTIVE_ORDER.index(objective) if known else len(OBJECTIVE_ORDER), objective)
+    return _rank(objective, OBJECTIVE_ORDER)
 
 
 def variant_rank(variant: str) -> tuple[int, str]:
     """Sorting key: VARIANT_ORDER, then the alphabet."""
-    known = variant in VARIANT_ORDER
-    return (VARIANT_ORDER.index(variant) if known else len(VARIANT_ORDER), variant)
+    return _rank(variant, VARIANT_ORDER)
+
+
+def _rank(name: str, order: tuple[str, ...]) -> tuple[int, str]:
+    return order.index(name) if name in order else len(order), name
 
 
 def variant_label(variant: str) -> str:

@@ -10,7 +10,6 @@ from baldro.analysis.frame import interval_of
 from baldro.analysis.labels import REFERENCES, metric
 from baldro.metrics import shown
 from baldro.metrics.metric import MEMORY, TRADEOFF_Y
-from baldro.stats import ks_step
 
 DISTINGUISHABLE = 0.05
 """The p-value below which Maini et al. (TOFU, 2024) call a model distinguishable from Retain."""
@@ -47,10 +46,8 @@ class Memory:
     d: float | None = None
     """The statistic behind it."""
     d_ends: Ends = None
-    rows: int | None = None
-    """Samples of D, where both models' number is known."""
-    step: float | None = None
-    """In which D moves."""
+    sizes: tuple[int, int] | None = None
+    """Samples of D of Original and of Retain, where both are known."""
 
     @property
     def distinguishable(self) -> bool | None:
@@ -95,5 +92,4 @@ def _quality(original: Mapping[str, Any], retain: Mapping[str, Any], columns: li
     found = {"p": original[name], "d": d, "d_ends": interval_of(original, distance)}
     if any(size is None or pd.isna(size) for size in sizes):
         return found
-    n, m = map(int, sizes)
-    return found | {"rows": n, "step": ks_step(n, m)}
+    return found | {"sizes": tuple(map(int, sizes))}

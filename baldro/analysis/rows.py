@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from baldro.analysis.frame import interval_of, places, values_of
+from baldro.analysis.frame import interval_of, values_of
 from baldro.analysis.labels import REFERENCES, method_label, metric, objective_rank, variant_rank
-from baldro.analysis.selection import Selected, lineage, varying
+from baldro.analysis.selection import Selected, lineage, points, varying
 from baldro.metrics import METRICS
 from baldro.runs import FIELDS
 from baldro.stats import mean_interval
@@ -49,10 +49,12 @@ class Row:
     """(split, metric) -> number."""
     instead: Mapping[str, str]
     """split -> what stands there in place of numbers: *failed: ...*, or *no run meets the rule*."""
+    name: str = ""
+    """Its label, where that is not the method's."""
 
     @property
     def label(self) -> str:
-        return method_label(self.objective, self.variant, self.hyperparameters)
+        return self.name or method_label(self.objective, self.variant, self.hyperparameters)
 
     def seeds(self, split: str) -> int:
         """How many runs the row's numbers of a split are of: the most of any metric."""
@@ -83,9 +85,10 @@ def _rows(part, whole, selected: Selected, method: tuple[str, str], names: tuple
     fields = varying(alike) if selected.by_point else lineage(alike)
     own = part[(part["objective"] == objective) & (part["variant"] == variant)]
     of_method = [r for r in selected.rejected if (r["objective"], r["variant"]) == method]
-    keys = places(tuple(values_of(row, fields).values()) for row in own.to_dict("records"))
-    for values in sorted(keys, key=lambda key: _natural(fields, key)) or [()]:
-        rows = own.iloc[keys.get(values, [])]  # none where the rule rejected them all
+    found = [(values_of(rows.iloc[0], fields), rows) for _, rows in own.groupby(points(own, fields), sort=False)]
+    for values, rows in sorted(found, key=lambda one: _natural(one[0])) or [
+        ({}, own)
+    ]:  # none where the rule rejected them all
         cells, instead = {}, {r["split"]: r["reason"] for r in of_method}
         for split, own_split in rows.groupby("split", sort=False):
             done = own_split[own_split["status"] == "ok"]
@@ -93,15 +96,15 @@ def _rows(part, whole, selected: Selected, method: tuple[str, str], names: tuple
                 instead[split] = outcome(own_split.iloc[0])
             present = [name for name in names if name in done and done[name].notna().any()]
             cells |= {(split, name): _cell(done[done[name].notna()], name, level) for name in present}
-        shown = {name: value for name, value in zip(fields, values, strict=False) if value is not None}
+        shown = {name: value for name, value in values.items() if value is not None}
         yield Row(objective=objective, variant=variant, hyperparameters=shown, cells=cells, instead=instead)
 
 
-def _natural(fields: list[str], values: tuple[Any, ...]) -> list[tuple[bool, float, bool, str]]:
+def _natural(values: Mapping[str, Any]) -> list[tuple[bool, float, bool, str]]:
     """Sorting key of a point: numbers by size, words with the field's default first."""
     return [
         (isinstance(v, str), v if isinstance(v, int | float) else 0, v != FIELDS[name]["default"], str(v))
-        for name, v in zip(fields, values, strict=False)
+        for name, v in values.items()
     ]
 
 
@@ -152,16 +155,12 @@ def mark_best(rows: list[Row], splits: tuple[str, ...], names: tuple[str, ...]) 
 
 def _not_worse(rows: list[Row], split: str, name: str) -> set[int]:
     """Places of the best method and, p-values aside, of those whose mean lies within its interval."""
-    cells = {i: row.cells.get((split, name)) for i, row in enumerate(rows) if row.objective not in REFERENCES}
-    cells = {i: cell for i, cell in cells.items() if cell is not None}
+    methods = {i: row.cells.get((split, name)) for i, row in enumerate(rows) if row.objective not in REFERENCES}
+    cells = {i: cell for i, cell in methods.items() if cell is not None}
     if not cells:
         return set()
     best = (max if metric(name).better == "up" else min)(cells.values(), key=lambda cell: cell.mean)
     # The interval of a mean p-value reaches down to 0: it would tie everything with everything.
-    tied = not metric(name).p_value
-    return {i for i, cell in cells.items() if cell.mean == best.mean or (tied and _alike(cell, best))}
-
-
-def _alike(cell: Cell, best: Cell) -> bool:
-    """Whether a mean lies within the best one's interval; a wide interval of its own does not make a cell good."""
-    return best.low is not None and best.low <= cell.mean <= best.high
+    alone = metric(name).p_value or best.low is None
+    low, high = (best.mean, best.mean) if alone else (best.low, best.high)
+    return {i for i, cell in cells.items() if cell.mean == best.mean or low <= cell.mean <= high}

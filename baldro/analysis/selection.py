@@ -49,9 +49,11 @@ def select(frame: pd.DataFrame, rule: Mapping[str, Any], *, per: tuple[str, ...]
     return Selected(frame=frame.loc[sorted(kept)], rejected=tuple(rejected), by_point=False)
 
 
-def point(row: Mapping[str, Any], names: list[str]) -> str:
-    """A row's hyperparameters as one key, *dv_beta=5 lr=1e-05*; absent values are left out."""
-    return " ".join(f"{name}={row[name]}" for name in names if not pd.isna(row[name]))
+def points(frame: pd.DataFrame, names: list[str]) -> pd.Series:
+    """Each row's hyperparameters as one key, *dv_beta=5 lr=1e-05*; absent values are left out."""
+    rows = frame[names].to_dict("records") if names else [{}] * len(frame)
+    keys = [" ".join(f"{name}={value}" for name, value in row.items() if not pd.isna(value)) for row in rows]
+    return pd.Series(keys, index=frame.index, dtype=object)
 
 
 def lineage(frame: pd.DataFrame) -> list[str]:
@@ -68,11 +70,10 @@ def varying(frame: pd.DataFrame) -> list[str]:
     groups = {"within": list(zip(frame["split"], frame["variant"], strict=True)), "between": list(frame["split"])}
     found = lineage(frame)
     for name in hyperparameter_names(frame):
-        if (
-            name not in found
-            and _varies(frame[name], **groups)
-            and not (_usual(frame[name]) and _follows(frame, name, found))
-        ):
+        if name in found or not _varies(frame[name], **groups):
+            continue
+        usual = set(frame[name].dropna()) == {FIELDS[name]["default"]}
+        if not (usual and _follows(frame, name, found)):
             found.append(name)
     return found
 
@@ -82,8 +83,7 @@ def _best(frame: pd.DataFrame, cell: pd.DataFrame, rule: Mapping[str, Any]) -> t
     done = cell[cell["status"] == "ok"]
     if done.empty:
         return cell.index, None
-    names = hyperparameter_names(frame)
-    keys = pd.Series([point(row, names) for row in cell.to_dict("records")], index=cell.index)
+    keys = points(cell, hyperparameter_names(frame))
     means = done.groupby(keys[done.index], sort=False)[_columns(rule)].mean()
     if bound := rule.get("subject_to"):
         limit = _limit(frame, cell.iloc[0], bound)
@@ -96,20 +96,15 @@ def _best(frame: pd.DataFrame, cell: pd.DataFrame, rule: Mapping[str, Any]) -> t
         return cell.index[:0], NONE_MEETS
     scores = means[rule["metric"]]
     best = scores.idxmin() if rule.get("lower") else scores.idxmax()  # the first of equals
-    return cell.index[[key == best for key in keys]], None
+    return cell.index[keys == best], None
 
 
 def _varies(values: pd.Series, *, within: list[Any], between: list[Any]) -> bool:
-    """Two values of one (split, variant), one of which may be absent; or two that are there, of one split."""
+    """Two values of one (split, variant), one of which may be absent; or two of one split, neither absent."""
     keys = [None if pd.isna(value) else value for value in values]
     present = {(group, key) for group, key in zip(between, keys, strict=True) if key is not None}
     every = set(zip(within, keys, strict=True))
     return len(every) > len(set(within)) or len(present) > len({group for group, _ in present})
-
-
-def _usual(values: pd.Series) -> bool:
-    """Whether a field is at its default wherever it is there."""
-    return set(values.dropna()) == {FIELDS[values.name]["default"]}
 
 
 def _follows(frame: pd.DataFrame, name: str, others: list[str]) -> bool:
@@ -119,8 +114,8 @@ def _follows(frame: pd.DataFrame, name: str, others: list[str]) -> bool:
 
 
 def _columns(rule: Mapping[str, Any]) -> list[str]:
-    bound = rule.get("subject_to")
-    return list(dict.fromkeys([rule["metric"], *([bound["metric"]] if bound else [])]))
+    bound = rule.get("subject_to") or {}
+    return list(dict.fromkeys([rule["metric"], bound.get("metric", rule["metric"])]))
 
 
 def _limit(frame: pd.DataFrame, cell: pd.Series, bound: Mapping[str, Any]) -> float | None:

@@ -17,7 +17,7 @@ from baldro.analysis.comparisons import compare, differences_table
 from baldro.analysis.frame import read_frame, read_provenance, read_results
 from baldro.durable.files import write_text
 from baldro.records import report as record
-from baldro.report.attribution_text import attribution_cautions, attribution_findings, attribution_tables
+from baldro.report.effects import attribution_cautions, attribution_findings, attribution_tables
 from baldro.report.efficiency import usage_texts
 from baldro.report.findings import absent_findings, difference_findings, lead, memory_findings
 from baldro.report.formats import markdown
@@ -67,10 +67,10 @@ def write_report(
     from baldro.report.figures import draw_all, draw_effects
 
     frame, samples = read_results(runs=runs, results=results, allow_missing=allow_missing)
-    jobs = read_jobs(results, frame)
+    jobs, chosen = read_jobs(results, frame), selection["rule"] == "best"
+    comparisons, effects = compare(frame, selection, samples), _effects(frame, attribution)
     tables = [*build_tables(frame, selection, metrics), *collapse_tables(frame, selection)]
-    comparisons = compare(frame, selection, samples)
-    effects = _effects(frame, attribution)
+    effect_tables = attribution_tables(effects)
     page_file = output / record.PAGE
     page_file.unlink(missing_ok=True)  # written last: it says that what is beside it belongs together
     settings = record.Settings(selection=selection, metrics=metrics and list(metrics), attribution=attribution)
@@ -79,30 +79,28 @@ def write_report(
     (output / "slurm.csv").unlink(missing_ok=True)
     if jobs:
         write_text(output / "slurm.csv", jobs_table(jobs).to_csv(index=False))
-    of_effects = attribution_tables(effects)
     for table in tables:
         _write_table(output, table, tidy(table))
-    for table in of_effects:
+    for table in effect_tables:
         own = [e for e in effects if (e.benchmark, e.model) == (table.benchmark, table.model)]
         _write_table(output, table, attribution_frame(own))
     figures, absent = draw_all(frame, samples, selection, results=results, folder=output / "figures")
-    effect_figures = draw_effects(effects, folder=output / "figures")
     page = render_page(
         name=name,
         description=description,
         frame=frame,
         rule_text=describe(selection, frame),
-        lead=lead(frame, comparisons, chosen=selection["rule"] == "best"),
+        lead=lead(frame, comparisons, chosen=chosen),
         memory=_by_model(frame, memory_findings),
         uncomputed={where: texts for where, texts in _by_model(frame, absent_findings).items() if texts},
-        differences=difference_findings(comparisons, chosen=selection["rule"] == "best"),
+        differences=difference_findings(comparisons, chosen=chosen),
         comparisons=comparisons,
         tables=tables,
         figures=figures,
         effects=attribution_findings(effects),
         effect_cautions=attribution_cautions(effects),
-        effect_tables=of_effects,
-        effect_figures=effect_figures,
+        effect_tables=effect_tables,
+        effect_figures=draw_effects(effects, folder=output / "figures"),
         absent=absent,
         config_text=config_text,
         notes=notes,

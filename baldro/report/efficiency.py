@@ -3,18 +3,18 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from baldro.analysis.cluster import Job, failed_as
-from baldro.analysis.usage import device, measured, usage_rows
-from baldro.report.style import DASH, counted
+from baldro.analysis.cluster import Job, device, failed_as, measured, usage_rows
+from baldro.report.style import DASH, amount, grouped_by, percent
+from baldro.report.words import paragraph
 
 MARGIN = 1.25
 """Memory that is proposed, over the largest that was used."""
 SLACK = 1.5
 """A time limit that is proposed, over the longest that a job ran."""
 SHORTEST = 600
-"""Seconds of a time limit, at least: minutes before its end a training is told to leave."""
+"""Seconds of a time limit, at least: a training is asked to leave minutes before its end."""
 HOURS_FROM = 36000
-"""Seconds x devices from which on times are told in hours."""
+"""Seconds x devices from which on times are given in hours."""
 
 
 def usage_texts(jobs: Sequence[Job]) -> dict[str, Any]:
@@ -27,40 +27,31 @@ def usage_texts(jobs: Sequence[Job]) -> dict[str, Any]:
 
 def advice(jobs: Sequence[Job]) -> list[str]:
     """What `needs` in models.yaml could ask less of, a sentence a model."""
-    own: dict[str, list[Job]] = {}
-    for job in jobs:
-        for model in dict.fromkeys(run.split("--")[1] for run in job["runs"]):
-            own.setdefault(model, []).append(job)
-    return [f"Model {model}: {_memory(of_it)}; {_time(of_it)}." for model, of_it in own.items()]
+    pairs = [(model, job) for job in jobs for model in dict.fromkeys(run.split("--")[1] for run in job["runs"])]
+    return [
+        paragraph("cluster", "advice", model=model, memory=_memory(own := [job for _, job in found]), time=_time(own))
+        for model, found in grouped_by(pairs, lambda pair: pair[0]).items()
+    ]
 
 
-def _memory(jobs: Sequence[Job]) -> str:
-    known = measured(jobs)
+def _memory(jobs: Sequence[Job]) -> dict[str, Any]:
+    """Jobs that ran out of memory with the most that such a one had (MB); the most used, its share of what was asked, what would do."""
     lost = [job["asked_mb"] or 0 for job in jobs if failed_as(job) == "out of memory"]
+    known = measured(jobs)
     most = max((job["used_mb"] for job in known), default=0)
+    share = max((job["used_mb"] / job["asked_mb"] for job in known), default=None)
     enough = _rounded_up(MARGIN * most)
-    if lost:
-        text = f"{counted(len(lost), 'job')} ran out of memory, at {max(lost):,.0f} MB at most"
-        return text + (f"; mem_mb: {enough} would do" if most > max(lost) else "")
-    if not known:
-        return "how much memory was used is not known (the cluster keeps no accounts of it)"
-    share = _percent(max(job["used_mb"] / job["asked_mb"] for job in known))
-    text = f"memory at most {share} of what was asked"
-    return f"{text}, mem_mb: {enough} would do" if enough < min(job["asked_mb"] for job in known) else text
+    lower = most > max(lost) if lost else enough < min((job["asked_mb"] for job in known), default=0)
+    return {"lost": len(lost), "lost_mb": max(lost, default=0), "share": share, "enough": enough if lower else None}
 
 
-def _time(jobs: Sequence[Job]) -> str:
+def _time(jobs: Sequence[Job]) -> dict[str, Any]:
+    """Jobs that met the time limit; the largest share of it that another one took, and by how much it could be divided."""
     late = sum(failed_as(job) == "time limit" for job in jobs)
-    if late:
-        return f"{counted(late, 'job')} met the time limit"
     limited = [job for job in jobs if job["asked_seconds"] and failed_as(job) is None]
-    if not limited:
-        return "no job ended well within a time limit"
-    share = max(job["held_seconds"] / job["asked_seconds"] for job in limited)
-    shortest = min(job["asked_seconds"] for job in limited)
-    times = int(min(1 / (SLACK * max(share, 1e-9)), shortest / SHORTEST))
-    text = f"time at most {_percent(share)} of the limit"
-    return f"{text}, train_minutes and score_minutes could be divided by {times}" if times > 1 else text
+    share = max((job["held_seconds"] / job["asked_seconds"] for job in limited), default=None)
+    shortest = min((job["asked_seconds"] for job in limited), default=0)
+    return {"late": late, "share": share, "times": int(min(1 / (SLACK * max(share or 0, 1e-9)), shortest / SHORTEST))}
 
 
 def _rounded_up(mb: float) -> int:
@@ -73,28 +64,16 @@ def _texts(sums: Mapping[str, Any], in_hours: bool) -> dict[str, str]:
     lost = sum(sums["failed"].values())
     reasons = ", ".join(f"{n} {reason}" for reason, n in sums["failed"].items())
     least, most = sums["least_mb"], sums["most_mb"]
-    asked = _amount(least) if least == most else f"{_amount(least)}{DASH}{_amount(most)}"
-    times = {name: _span(sums[name], in_hours) for name in ("asked", "held", "used")}
     return {
         "jobs": str(sums["jobs"]),
         "failed": f"{lost}: {reasons}" if lost else "0",
-        **times,
-        "used_of_held": _percent(sums["used_of_held"]),
-        "asked_mb": asked,
-        "used_mb": _amount(sums["used_mb"]),
-        "used_of_asked": _percent(sums["used_of_asked"]),
+        **{name: _span(sums[name], in_hours) for name in ("asked", "held", "used")},
+        "used_of_held": percent(sums["used_of_held"]),
+        "asked_mb": amount(least) if least == most else f"{amount(least)}{DASH}{amount(most)}",
+        "used_mb": amount(sums["used_mb"]),
+        "used_of_asked": percent(sums["used_of_asked"]),
     }
 
 
-def _amount(value: float | None) -> str:
-    return DASH if value is None else f"{value:,.0f}"
-
-
 def _span(seconds: float | None, in_hours: bool) -> str:
-    if seconds is None:
-        return DASH
-    return f"{seconds / 3600:,.1f}" if in_hours else f"{seconds:,.0f}"
-
-
-def _percent(share: float | None) -> str:
-    return DASH if share is None else f"{100 * share:.0f} %"
+    return f"{seconds / 3600:,.1f}" if in_hours and seconds is not None else amount(seconds)

@@ -7,13 +7,12 @@ import pandas as pd
 
 from baldro.analysis.comparisons import NOTHING, UNTESTED, Comparison
 from baldro.analysis.frame import absent_of
-from baldro.analysis.labels import method_label, metric
 from baldro.analysis.memory import memories
 from baldro.analysis.significance import ALPHA, BETTER, WORSE
 from baldro.metrics import shown
 from baldro.metrics.metric import SENTENCE
 from baldro.report.notes import absent_notes
-from baldro.report.style import number
+from baldro.report.style import grouped_by
 from baldro.report.words import paragraph
 
 ORDER = (BETTER, WORSE, NOTHING)
@@ -47,69 +46,22 @@ def difference_findings(comparisons: list[Comparison], *, chosen: bool = False) 
 
     chosen: the points were chosen on the numbers that are compared.
     """
-    groups: dict[tuple[str, ...], list[Comparison]] = {}
-    for c in comparisons:
-        groups.setdefault((c.benchmark, c.model, c.objective, c.variant), []).append(c)
-    several = len({key[:2] for key in groups}) > 1
+    groups = grouped_by(comparisons, lambda c: (c.benchmark, c.model, c.objective, c.variant))
+    where = len({key[:2] for key in groups}) > 1
     sentences = []
-    for (benchmark, model, objective, variant), own in groups.items():
-        where = f" ({benchmark}, {model})" if several else ""
-        parts = [text for name in shown(SENTENCE) if (text := _verdicts([c for c in own if c.metric == name]))]
-        pair = f"{method_label(objective, variant)} against {method_label(objective, 'base')}{where}"
-        if parts:
-            sentences.append(f"{pair}: {'; '.join(parts)}.")
-    if any(c.over_samples != UNTESTED for c in comparisons):
-        sentences.append(paragraph("findings", "over_samples", alpha=ALPHA))
+    for own in groups.values():
+        by_metric = [[c for c in own if c.metric == name] for name in shown(SENTENCE, {c.metric for c in own})]
+        if by_metric:
+            sentences.append(paragraph("findings", "differences", by_metric=by_metric, where=where, tally=tally))
     judged = sum(c.difference is not None and c.difference.low is not None for c in comparisons)
-    if judged >= 10:
-        sentences.append(paragraph("findings", "chance", judged=judged, alpha=ALPHA))
-    if chosen and sentences:
-        sentences.append(paragraph("findings", "chosen"))
-    return sentences
+    tested = any(c.over_samples != UNTESTED for c in comparisons)
+    cautions = {"over_samples": tested, "chance": judged >= 10, "chosen": chosen and bool(sentences)}
+    said = [name for name, needed in cautions.items() if needed]
+    return sentences + [paragraph("findings", name, judged=judged, alpha=ALPHA) for name in said]
 
 
-def _verdicts(own: list[Comparison]) -> str:
-    """All comparisons of one method in one metric, in words."""
-    if not own:
-        return ""
-    name = metric(own[0].metric).label
-    if len(own) == 1:
-        only = own[0]
-        if only.difference is None:
-            return f"{name}: {only.verdict}"
-        seeds = f" over {only.difference.n} shared seeds" if only.difference.n > 1 else ""
-        test = f", {text}" if (text := samples_text(only)) else ""
-        return f"{name}: {difference_text(only)} on {only.split}{seeds} ({only.verdict}{test})"
-    values = [c.difference.mean for c in own if c.difference]
-    span = f"; differences {min(values):+.3f} to {max(values):+.3f}" if values else ""
-    text = f"{name} ({len(own)} comparisons{span}): over seeds {_tally(c.over_seeds for c in own)}"
-    answers = [c.over_samples for c in own if c.over_samples != UNTESTED]
-    return f"{text}; over samples {_tally(answers)}" if answers else text
-
-
-def _tally(verdicts: Iterable[str]) -> str:
-    """*better in 3, no difference shown in 5*."""
+def tally(verdicts: Iterable[str]) -> list[tuple[str, bool, int]]:
+    """(verdict, whether it is one, how often) of several comparisons, better first."""
     counts = Counter(verdicts)
-    words = [f"{v} in {n}" if v in ORDER else f"no verdict in {n} ({v})" for v, n in counts.items()]
-    return ", ".join(word for _, word in sorted(zip(map(_place, counts), words, strict=True)))
-
-
-def _place(verdict: str) -> int:
-    return ORDER.index(verdict) if verdict in ORDER else len(ORDER)
-
-
-def difference_text(comparison: Comparison) -> str:
-    """*-0.050 [-0.081, -0.019]*, or the difference alone where there is no interval."""
-    d = comparison.difference
-    if d is None:
-        return "not comparable"
-    text = f"{d.mean:+.3f}"
-    return text if d.low is None else f"{text} [{d.low:+.3f}, {d.high:+.3f}]"
-
-
-def samples_text(comparison: Comparison) -> str:
-    """*p 0.0030, d_z -0.41*: the adjusted p over samples, and the effect where there is one; empty where not tested."""
-    if not comparison.tested:
-        return ""
-    effect = comparison.test.effect
-    return f"p {number(comparison.p_holm, p_value=True)}" + ("" if effect is None else f", d_z {effect:+.2f}")
+    place = {verdict: at for at, verdict in enumerate(ORDER)}
+    return [(v, v in place, counts[v]) for v in sorted(counts, key=lambda v: place.get(v, len(ORDER)))]

@@ -1,15 +1,14 @@
 """A table as Markdown and as an HTML fragment, and what every format shares: its columns, and the text of a cell."""
 
 import math
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from html import escape
 from itertools import groupby
 
 from baldro.analysis.labels import REFERENCES, metric
 from baldro.analysis.rows import Cell, Row
 from baldro.report.style import DASH, ends_text, metric_number, range_text
 from baldro.report.tables import Table
+from baldro.report.words import environment
 
 WIDEST = 10
 """Most columns of numbers that stand side by side."""
@@ -129,10 +128,8 @@ def markdown(table: Table) -> str:
 
 def html(table: Table) -> str:
     """Semantic tables with spanning heads per split and row heads, then the notes."""
-    bodies = [_html_block(part) for part in blocks(table)]
-    notes = "".join(f"<li>{escape(note)}</li>" for note in table.footnotes)
-    below = f'<div class="notes"><p>{escape(table.caption)}</p>{f"<ul>{notes}</ul>" if notes else ""}</div>'
-    return "\n".join([*bodies, below])
+    template = environment(page=True).get_template("table.html.j2")
+    return template.render(table=table, blocks=blocks, split_columns=split_columns, grouped=grouped, value=value)
 
 
 def _markdown_block(table: Table) -> str:
@@ -149,51 +146,6 @@ def _markdown_block(table: Table) -> str:
                 line += [f"**{cell.text}** {cell.aside}".strip() if cell.bold else cell.whole for cell in shown]
         lines.append(line)
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _html_block(table: Table) -> str:
-    heads, names, of_split = [], [], split_columns(table)
-    for split, own in of_split.items():
-        heads.append(f'<th scope="colgroup" colspan="{len(own)}" class="split">{escape(split)}</th>')
-        for i, c in enumerate(own):
-            abbreviation = f'<abbr title="{escape(c.title)}">{escape(c.head)}</abbr>'
-            names.append(f'<th scope="col" class="{_kind(i, c)}">{abbreviation}</th>')
-    bodies = []
-    for name, rows in grouped(table):
-        cells = ((escape(row.label), "".join(_html_cells(table, row, of_split))) for row in rows)
-        lines = [f'<tr><th scope="row">{label}</th>{own}</tr>' for label, own in cells]
-        bodies.append("\n".join([f'<tbody class="{escape(name)}">', *lines, "</tbody>"]))
-    title = escape(f"{table.title}: {', '.join(table.splits)}")
-    return "\n".join(
-        [
-            f'<div class="scroll wide" tabindex="0" role="region" aria-label="{title}">',
-            f'<table>\n<caption class="hidden">{title}</caption>',
-            f'<thead>\n<tr><th rowspan="2" scope="col">{escape(table.head)}</th>{"".join(heads)}</tr>',
-            f"<tr>{''.join(names)}</tr>\n</thead>",
-            *bodies,
-            "</table>\n</div>",
-        ]
-    )
-
-
-def _html_cells(table: Table, row: Row, of_split: Mapping[str, list[Column]]) -> Iterator[str]:
-    for split, own in of_split.items():
-        if split in row.instead:
-            yield f'<td colspan="{len(own)}" class="first instead">{escape(row.instead[split])}</td>'
-            continue
-        for i, column in enumerate(own):
-            cell = value(table, row, column)
-            shown = f"<strong>{escape(cell.text)}</strong>" if cell.bold else escape(cell.text)
-            if cell.over == "samples":
-                shown += f" <small>{escape(cell.aside)}</small>"
-            elif cell.aside:
-                shown += f" {escape(cell.aside)}"
-            yield f'<td class="{_kind(i, column)}">{shown}</td>'
-
-
-def _kind(place: int, column: Column) -> str:
-    kinds = {"first": place == 0, "published": column.published, "seeds": not column.metric}
-    return " ".join(name for name, there in kinds.items() if there)
 
 
 def _pipe(text: str) -> str:

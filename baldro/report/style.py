@@ -1,10 +1,14 @@
 """How numbers are written, and each method's colour and marker. No drawing here."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from baldro.analysis.comparisons import Comparison
 from baldro.analysis.labels import REFERENCES, metric, objective_rank, variant_rank
+from baldro.analysis.significance import Difference
 from baldro.metrics import METRICS
+from baldro.stats import ks_step
 
 DASH = "\N{EN DASH}"
 """Stands where there is no number."""
@@ -83,11 +87,6 @@ def look(objective: str, others: Sequence[str]) -> Look:
     return Look(colour=SPARE_COLOURS[place], edge=EDGES[turn % len(EDGES)], marker=marker)
 
 
-def colour(objective: str, others: Sequence[str]) -> str:
-    """An objective's colour, as of `look`."""
-    return look(objective, others).colour
-
-
 def number(value: float, *, p_value: bool = False, digits: int = 3) -> str:
     """`digits` decimals; a p-value with two significant digits: 0.42, 0.054, 0.0013, 3.1e-05."""
     if not p_value:
@@ -106,3 +105,48 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
 def listed(items: list[str]) -> str:
     """*a*, *a and b*, *a, b and c*."""
     return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else "none"
+
+
+def signed(value: float, name: str) -> str:
+    """A difference in a metric, with its sign."""
+    text = number(value, digits=1 if name in COARSE else 3)
+    return text if value < 0 or float(text) == 0 else f"+{text}"
+
+
+def difference_text(d: Difference) -> str:
+    """*+0.041 [+0.020, +0.062]*, or the difference alone where there is no interval."""
+    if d.difference is None:
+        return "not comparable"
+    mean, *ends = (None if v is None else signed(v, d.metric) for v in d.numbers.values())
+    return mean if ends[0] is None else f"{mean} [{', '.join(ends)}]"
+
+
+def samples_text(comparison: Comparison) -> str:
+    """*p 0.0030, d_z -0.41*: the adjusted p over samples, and the effect where there is one; empty where not tested."""
+    if not comparison.tested:
+        return ""
+    effect = comparison.test.effect
+    return f"p {number(comparison.p_holm, p_value=True)}" + ("" if effect is None else f", d_z {effect:+.2f}")
+
+
+def step_text(sizes: tuple[int, int]) -> str:
+    """*0.0625*: in which D moves with so many samples of the two models."""
+    return f"{ks_step(*sizes):.4g}"
+
+
+def amount(value: float | None) -> str:
+    """*1,000*, or a dash."""
+    return DASH if value is None else f"{value:,.0f}"
+
+
+def percent(share: float | None) -> str:
+    """*80 %*, or a dash."""
+    return DASH if share is None else f"{100 * share:.0f} %"
+
+
+def grouped_by(items: Iterable[Any], key: Callable[[Any], Any]) -> dict[Any, list[Any]]:
+    """key -> its items, both in the order in which they come."""
+    found: dict[Any, list[Any]] = {}
+    for item in items:
+        found.setdefault(key(item), []).append(item)
+    return found

@@ -43,7 +43,7 @@ class Table:
 
     @property
     def title(self) -> str:
-        return f"{self.benchmark}, {self.model}" + (f": {self.topic}" if self.topic else "")
+        return table_title(self.benchmark, self.model, self.topic)
 
     @property
     def stem(self) -> str:
@@ -53,12 +53,22 @@ class Table:
     @property
     def seeds(self) -> frozenset[int]:
         """How many runs the methods' numbers are of; more than one count is a column of its own."""
-        methods = [row for row in self.rows if row.objective not in REFERENCES]
-        return frozenset(n for row in methods for split in self.splits if (n := row.seeds(split)))
+        return seeds(self.rows, self.splits)
 
     def has_published(self, split: str, name: str) -> bool:
         """Whether any row of a column has a published number, and so the column a second one."""
         return any((split, row.objective, row.variant, name) in self.published for row in self.rows)
+
+
+def table_title(benchmark: str, model: str, topic: str = "") -> str:
+    """*tofu, llama-2-7b-chat*, and what the table is about."""
+    return f"{benchmark}, {model}" + (f": {topic}" if topic else "")
+
+
+def seeds(rows: Sequence[Row], splits: Sequence[str]) -> frozenset[int]:
+    """How many runs the methods' numbers are of."""
+    methods = [row for row in rows if row.objective not in REFERENCES]
+    return frozenset(n for row in methods for split in splits if (n := row.seeds(split)))
 
 
 def build_tables(
@@ -70,34 +80,22 @@ def build_tables(
     """
     tables = []
     for part, whole, selected in _pieces(frame, rule):
+        names, asked = _usual(whole), _usual(whole, absent=True)
         if metrics is not None:
             check_metrics(list(metrics), metric_names(whole), where="the table")
-        names = tuple(metrics) if metrics is not None else _usual(whole)
-        asked = names if metrics is not None else _usual(whole, absent=True)
+            names = asked = tuple(metrics)
         tables.append(_table(part, whole, selected, rule, names, asked, level))
     return tables
 
 
 def collapse_tables(frame: pd.DataFrame, rule: Mapping[str, Any], *, level: float = 0.95) -> list[Table]:
     """The table *membership and collapse* of each (benchmark, model) whose results have metrics of it, PrivLeak aside."""
-    tables = []
+    tables, beside = [], {"topic": "membership and collapse", "file": "membership"}
     for part, whole, selected in _pieces(frame, rule):
         present = _present(whole)
         names = tuple(shown(SECOND, present))
         if set(names) - set(usual_columns(present)):
-            tables.append(
-                _table(
-                    part,
-                    whole,
-                    selected,
-                    rule,
-                    names,
-                    shown(SECOND),
-                    level,
-                    topic="membership and collapse",
-                    file="membership",
-                )
-            )
+            tables.append(_table(part, whole, selected, rule, names, shown(SECOND), level, **beside))
     return tables
 
 
@@ -120,26 +118,15 @@ def tidy(table: Table) -> pd.DataFrame:
         for split in table.splits:
             for name in table.metrics:
                 cell = row.cells.get((split, name))
-                rows.append(
-                    {
-                        "benchmark": table.benchmark,
-                        "model": table.model,
-                        "split": split,
-                        "method": row.label,
-                        "objective": row.objective,
-                        "variant": row.variant,
-                        "hyperparameters": hyperparameter_label(row.hyperparameters),
-                        "metric": name,
-                        "mean": cell and cell.mean,
-                        "low": cell and cell.low,
-                        "high": cell and cell.high,
-                        "over": cell.over if cell and cell.over else None,
-                        "runs": cell.n if cell else 0,
-                        "best": bool(cell and cell.best),
-                        "published": table.published.get((split, row.objective, row.variant, name)),
-                        "outcome": row.instead.get(split, "ok" if cell else "not run"),
-                    }
-                )
+                of_row = {"method": row.label, "objective": row.objective, "variant": row.variant}
+                of_row |= {"hyperparameters": hyperparameter_label(row.hyperparameters), "metric": name}
+                numbers = {key: cell and getattr(cell, key) for key in ("mean", "low", "high")}
+                numbers |= {"over": cell.over or None if cell else None, "runs": cell.n if cell else 0}
+                published = table.published.get((split, row.objective, row.variant, name))
+                outcome = row.instead.get(split, "ok" if cell else "not run")
+                what = {"best": bool(cell and cell.best), "published": published, "outcome": outcome}
+                where = {"benchmark": table.benchmark, "model": table.model, "split": split}
+                rows.append(where | of_row | numbers | what)
     return pd.DataFrame(rows)
 
 
@@ -161,32 +148,32 @@ def _table(part, whole, selected: Selected, rule, names: tuple[str, ...], asked,
     needed = (*names, *(name for name in behind if name not in names))
     rows = tuple(mark_best(list(build_rows(part, whole, selected, needed, level)), splits, needed))
     published = published_numbers(benchmark, model)
+    published = {key: value for key, value in published.items() if key[0] in splits and key[3] in names}
     notes = [*point_notes(part, whole, selected), *absent_notes(part, whole, asked)]
     for name in [name for name in needed if name in {m.statistic_behind for m in METRICS.values()}]:
         notes += lattice_notes(rows, whole, splits, name)
-    table = Table(
+    text = paragraph(
+        "captions",
+        "table",
+        title=table_title(benchmark, model, beside.get("topic", "")),
+        metrics=[metric(name) for name in names],
+        over={cell.over for row in rows for key, cell in row.cells.items() if key[1] in names},
+        seeds=seeds(rows, splits),
+        level=f"{level:.0%}",
+        rule=describe(rule, whole),
+        published=published,
+    )
+    return Table(
         benchmark=benchmark,
         model=model,
         splits=splits,
         metrics=names,
         rows=rows,
-        published={key: value for key, value in published.items() if key[0] in splits and key[3] in names},
-        caption="",
+        published=published,
+        caption=text,
         footnotes=tuple(notes),
         **beside,
     )
-    text = paragraph(
-        "captions",
-        "table",
-        title=table.title,
-        metrics=[metric(name) for name in names],
-        over={cell.over for row in rows for key, cell in row.cells.items() if key[1] in names},
-        seeds=table.seeds,
-        level=f"{level:.0%}",
-        rule=describe(rule, whole),
-        published=table.published,
-    )
-    return replace(table, caption=text)
 
 
 def _present(whole: pd.DataFrame) -> list[str]:

@@ -9,8 +9,8 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from baldro.analysis.frame import is_method
-from baldro.analysis.labels import metric, plain
-from baldro.report.style import counted, listed, number, with_ends
+from baldro.analysis.labels import level_label, method_label, metric, objective_label, plain
+from baldro.report import style
 
 PAGE = "page.html.j2"
 
@@ -25,14 +25,9 @@ def environment(*, page: bool = False) -> Environment:
         trim_blocks=page,
         lstrip_blocks=page,
     )
-    found.globals |= {
-        "counted": counted,
-        "listed": listed,
-        "metric": metric,
-        "number": number,
-        "plain": plain,
-        "with_ends": with_ends,
-    }
+    words = (metric, plain, level_label, objective_label, style.counted, style.listed, style.number, style.with_ends)
+    words += (method_label, style.difference_text, style.samples_text, style.amount, style.percent, style.step_text)
+    found.globals |= {each.__name__: each for each in words}
     return found
 
 

@@ -23,56 +23,37 @@ class PairedTest:
     n: int  # samples
 
 
-def permutation_test(
-    a: ArrayLike,
-    b: ArrayLike,
-    *,
-    seed: int,
-    n: int = 9999,
-    statistic: Callable[[np.ndarray], float] | None = None,
-) -> PairedTest:
-    """Two-sided paired permutation test: were it chance which of the two runs is called a, how often would they differ so?
+def permutation_test(a: ArrayLike, b: ArrayLike, *, seed: int, n: int = 9999) -> PairedTest:
+    """Two-sided paired permutation test of the mean: were it chance which of the two runs is called a, how often would they differ so?
 
-    p = share of relabellings whose |statistic(a') - statistic(b')| is at least that of the data. A relabelling swaps a
+    p = share of relabellings whose |mean(a') - mean(b')| is at least that of the data. A relabelling swaps a
     and b on some of the samples, all seeds of a sample together. All 2^N are made when 2^N <= n + 1; otherwise n are
     drawn and p = (k + 1) / (n + 1) for the k of them that differ as much, so p is never 0. It tests that a and b are
     exchangeable on every sample; it says nothing of other seeds.
 
-    a, b: (N,) or (S, N), column i of both the same sample, line s the same seed; N of 1 or more. statistic: None is the
-    mean (over seeds, then samples), else a function of an array shaped like a (for example D against a fixed retain
-    model). `effect` is Cohen's d_z with the N - 1 deviation: None for a statistic of one's own, for N = 1, and for
-    differences that are all the same. Raises BaldroError on NaN, unequal shapes, n < 1 or a statistic that is not
-    finite.
+    a, b: (N,) or (S, N), column i of both the same sample, line s the same seed; N of 1 or more. The mean is over seeds,
+    then samples. `effect` is Cohen's d_z with the N - 1 deviation: None for N = 1, and for differences that are all the
+    same. Raises BaldroError on NaN, unequal shapes or n < 1.
 
     Source: Fisher 1935 (The Design of Experiments, sec. 21); Good 2005 (Permutation, Parametric and Bootstrap Tests),
     ch. 3; (k + 1) / (n + 1): Phipson & Smyth 2010 (SAGMB 9:39); d_z: Cohen 1988 (Statistical Power Analysis), sec. 2.3.5.
 
     >>> permutation_test([0.9, 0.8, 0.7, 0.9], [0.5, 0.5, 0.6, 0.6], seed=0).p  # all four higher: 2 of 2^4
     0.125
-    >>> permutation_test([0.9, 0.8, 0.7, 0.9], [0.5, 0.5, 0.6, 0.6], seed=0, statistic=max).p
-    0.125
     """
     a, b = _same_shape(a, b)
-    if statistic is None:
-        apart = (a - b).reshape(-1, a.shape[-1]).mean(axis=0)
-        close = ROUNDING * max(np.abs(a).max(), np.abs(b).max())  # a - b is no more exact than a and b
-        found = swap_test(
-            a.shape[-1], lambda swapped: (1 - 2.0 * swapped) @ apart / len(apart), close=close, seed=seed, n=n
-        )
-        return replace(found, effect=_cohen(apart, close))
-
-    def differences(swapped: np.ndarray) -> np.ndarray:
-        pairs = ((np.where(swap, b, a), np.where(swap, a, b)) for swap in swapped)
-        return np.array([float(statistic(left)) - float(statistic(right)) for left, right in pairs])
-
-    close = ROUNDING * max(abs(float(statistic(a))), abs(float(statistic(b))))
-    return swap_test(a.shape[-1], differences, close=close, seed=seed, n=n)
+    apart = (a - b).reshape(-1, a.shape[-1]).mean(axis=0)
+    close = ROUNDING * max(np.abs(a).max(), np.abs(b).max())  # a - b is no more exact than a and b
+    found = swap_test(
+        a.shape[-1], lambda swapped: (1 - 2.0 * swapped) @ apart / len(apart), close=close, seed=seed, n=n
+    )
+    return replace(found, effect=_cohen(apart, close))
 
 
 def swap_test(
     size: int, differences: Callable[[np.ndarray], np.ndarray], *, close: float, seed: int, n: int = 9999
 ) -> PairedTest:
-    """The same of a statistic that is taken of many relabellings at once.
+    """The same of any statistic, which is taken of many relabellings at once.
 
     size: N, samples. differences: (R, N) booleans, true where a sample's a and b are swapped -> (R,) statistic(a') -
     statistic(b'). close: what is no difference but rounding. Returns a test without an effect size. Raises BaldroError

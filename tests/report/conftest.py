@@ -1,14 +1,16 @@
 """A made-up results folder: the files are written as the verbs write them, the numbers are invented but not absurd."""
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import ks_2samp
 
+from baldro.analysis.frame import read_results
 from baldro.records import dynamics, failure, metrics, per_sample
 from baldro.records import run as trainings
 from baldro.runs import Run
@@ -189,6 +191,21 @@ def write_study(folder: Path, *, samples: int = SAMPLES, **axes) -> tuple[list[d
     return as_rows(runs), folder / "results"
 
 
+def frame_of(*, lost: Sequence[tuple[int, str | None]] = (), **axes) -> pd.DataFrame:
+    """The long table of a study, which is written once however many tests ask for it. lost: (row, reason), as of `lose`."""
+    return made(lost=tuple(lost), **axes)[0].copy()
+
+
+@cache
+def made(*, lost: tuple[tuple[int, str | None], ...] = (), **axes) -> tuple[pd.DataFrame, dict]:
+    """The same with the values per sample; neither must be changed."""
+    with TemporaryDirectory() as folder:
+        rows, results = write_study(Path(folder), **axes)
+        for at, reason in lost:
+            lose(results, rows[at]["id"], reason)
+        return read_results(runs=rows, results=results, allow_missing=bool(lost))
+
+
 @pytest.fixture
 def study(tmp_path: Path) -> Callable[..., tuple[list[dict], Path]]:
     """`write_study` into the test's own folder."""
@@ -206,3 +223,9 @@ def lose(results: Path, run: str, reason: str | None = None) -> None:
 @pytest.fixture(name="lose")
 def _lose() -> Callable[..., None]:
     return lose
+
+
+@pytest.fixture
+def no_figures(monkeypatch) -> None:
+    """Reports without figures, which take most of a report's time."""
+    monkeypatch.setattr("baldro.report.figures.draw_all", lambda *args, **named: ([], []))

@@ -93,6 +93,7 @@ def jobs_of(study):
     return read
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_the_page_and_a_file_tell_of_it_and_no_table_does(study, tmp_path):
     result = study(**SMALL)
     without = files(report(result, tmp_path / "out").parent)

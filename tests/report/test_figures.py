@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from baldro.report import read_frame
 from baldro.report.figures import draw_all
-from baldro.report.figures.canvas import Absent, metric_label
+from baldro.report.figures.canvas import Absent, house_style, metric_label, panels, place_labels
 from baldro.report.figures.strength import draw_strength
 from baldro.report.figures.tradeoff import draw_tradeoff
+
+from .conftest import frame_of
 
 BETAS = (1, 5, 10)
 
@@ -19,9 +20,8 @@ def rule(at_least: float, of: str = "original") -> dict:
 
 
 @pytest.fixture
-def frame(study) -> pd.DataFrame:
-    rows, results = study(objectives=("npo",), betas=BETAS, seeds=(0, 1), samples=60)
-    return read_frame(runs=rows, results=results)
+def frame() -> pd.DataFrame:
+    return frame_of(objectives=("npo",), betas=BETAS, seeds=(0, 1), samples=60)
 
 
 def curves(figure, label: str) -> dict[str, dict[float, float]]:
@@ -104,3 +104,21 @@ def test_no_tradeoff_where_the_rule_keeps_no_run(frame, tmp_path):
         draw_tradeoff(frame, rule(0.5))
     drawn, absent = draw_all(frame, {}, rule(0.5), results=tmp_path, folder=tmp_path / "figures")
     assert not drawn and sum("no result of original to hold the rule against" in text for text in absent) == 2
+
+
+@pytest.mark.parametrize(("x", "y"), [(0.5, 0.5), (0.97, 0.5), (0.03, 0.97), (0.97, 0.03)])
+def test_a_label_covers_no_marker_and_no_other_label(x, y):
+    """A point in the middle or at an edge, other markers all around it, and a second label at the same point."""
+    with house_style():
+        figure, axes = panels(1, 1, width=4, height=4)
+        panel = axes[0, 0]
+        panel.set(xlim=(0, 1), ylim=(0, 1))
+        panel.plot([x, x - 0.12, x + 0.12, x], [y, y, y, y + 0.1], marker="o", ms=8, ls="")
+        one = {"xy": (x, y), "xytext": (0, 0), "textcoords": "offset points", "fontsize": 9}
+        labels = [panel.annotate(text, **one) for text in ("Original", "Retain")]
+        place_labels(figure, labels)
+        boxes = [label.get_window_extent() for label in labels]
+        markers = panel.transData.transform(panel.lines[0].get_xydata())
+    assert not boxes[0].overlaps(boxes[1])
+    assert not any(box.contains(*marker) for box in boxes for marker in markers)
+    assert all(panel.bbox.contains(*corner) for box in boxes for corner in box.corners())

@@ -12,11 +12,12 @@ from baldro.errors import BaldroError
 from baldro.report import read_frame
 
 SMALL = dict(splits=("forget10",), objectives=("npo",), variants=("base",), seeds=(0,))
+THREE = {**SMALL, "seeds": (0, 1, 2)}
 EVALUATED = '{"run": "ID", "definitions": "x", "metrics": {%s}, "intervals": {%s}, "absent": {}}'
 
 
 def test_a_row_per_run_with_the_numbers_of_its_files(study):
-    rows, results = study(splits=("forget10",), seeds=(0, 1))
+    rows, results = study(splits=("forget10",), objectives=("npo",), betas=(1, 5), seeds=(0,))
     frame = read_frame(runs=rows, results=results)
     assert list(frame["id"]) == [row["id"] for row in rows]
     assert (frame["status"] == "ok").all() and frame["reason"].isna().all()
@@ -73,7 +74,7 @@ def test_values_per_sample_must_fit_the_metrics(study, columns, code, facts):
 
 
 def test_fields_survive_the_csv(study, tmp_path):
-    rows, results = study(splits=("forget10",), seeds=(0, 1))
+    rows, results = study(splits=("forget10",), objectives=("npo",), betas=(1, 5), seeds=(0,))
     frame = read_frame(runs=rows, results=results)
     frame.to_csv(tmp_path / "runs.csv", index=False)
     lines = (tmp_path / "runs.csv").read_text().splitlines()
@@ -87,7 +88,7 @@ def test_fields_survive_the_csv(study, tmp_path):
 
 
 def test_failed_and_missing_runs_are_rows_or_errors(study, lose):
-    rows, results = study(splits=("forget10",))
+    rows, results = study(**THREE)
     lose(results, rows[3]["id"], "loss is NaN at step 12")
     lose(results, rows[4]["id"])
     frame = read_frame(runs=rows, results=results, allow_missing=True)
@@ -99,7 +100,7 @@ def test_failed_and_missing_runs_are_rows_or_errors(study, lose):
 
 
 def test_a_failure_beside_an_older_result_counts(study):
-    rows, results = study(splits=("forget10",))
+    rows, results = study(**THREE)
     failure = {"run": rows[3]["id"], "stage": "train", "reason": "out of memory"}
     (results / "runs" / rows[3]["id"] / "failed.json").write_text(json.dumps(failure))
     frame = read_frame(runs=rows, results=results, allow_missing=True)

@@ -9,7 +9,6 @@ from refusals import refused
 from scipy import stats
 
 from baldro.analysis.comparisons import compare, differences_table
-from baldro.analysis.frame import read_results
 from baldro.analysis.paired import draws_for, paired_test
 from baldro.analysis.samples import RATIOS
 from baldro.metrics import METRICS
@@ -17,7 +16,14 @@ from baldro.metrics.utility import model_utility
 from baldro.stats import holm
 from baldro.stats.relabelled import distances, utilities
 
+from .conftest import made
+
 ALL = {"rule": "all"}
+
+
+def _of(**axes) -> tuple[pd.DataFrame, dict, dict]:
+    frame, samples = made(**axes)
+    return frame, ALL, samples
 
 
 def series(values, name=RATIOS) -> dict:
@@ -116,10 +122,8 @@ def test_draws_leave_room_for_the_correction():
         assert count / (draws_for(count) + 1) <= 0.025
 
 
-def test_comparisons_are_adjusted_within_their_metric(study):
-    rows, results = study(splits=("forget10",), samples=60)
-    frame, samples = read_results(runs=rows, results=results)
-    found = compare(frame, ALL, samples)
+def test_comparisons_are_adjusted_within_their_metric():
+    found = compare(*_of(splits=("forget10",), samples=60))
     table = differences_table(found)
     for name, own in table.groupby("metric"):
         if name == "forget_quality":
@@ -135,11 +139,9 @@ def test_comparisons_are_adjusted_within_their_metric(study):
     assert sizes["forget_quality_d"] == 60 and sizes["model_utility"] == 200 + 100 + 117
 
 
-def test_only_shared_seeds_are_compared(study, lose):
-    rows, results = study(splits=("forget10",), objectives=("npo",), betas=(5,), samples=60)
-    lose(results, rows[2]["id"], "loss is NaN")  # seed 0 of base
-    frame, samples = read_results(runs=rows, results=results, allow_missing=True)
-    found = compare(frame, ALL, samples)
+def test_only_shared_seeds_are_compared():
+    lost = ((2, "loss is NaN"),)  # seed 0 of base
+    found = compare(*_of(splits=("forget10",), objectives=("npo",), betas=(5,), samples=60, lost=lost))
     assert {c.difference.n for c in found} == {2}
     for c in found:
         if c.test is not None:

@@ -12,13 +12,16 @@ from refusals import refused
 from scipy import stats
 
 from baldro.analysis.comparisons import compare
+from baldro.analysis.evidence import known
 from baldro.analysis.labels import metric
+from baldro.analysis.samples import RATIOS
 from baldro.errors import BaldroError
 from baldro.report import main_table_text, read_frame, tables_text, write_report
 
-from .conftest import write_study
+from .conftest import frame_of, made, write_study
 
 ALL = {"rule": "all"}
+SMALL = {"splits": ("forget10",), "objectives": ("npo",), "betas": (1, 5), "seeds": (0,), "samples": 60}
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 
 
@@ -37,24 +40,14 @@ def report(study_result, tmp_path, *, rule=ALL, allow_missing=False, **more):
     )
 
 
-def test_the_terminal_shows_the_written_report(study, lose, tmp_path):
-    rows, results = study(splits=("forget10",), seeds=(0, 1))
-    lose(results, rows[4]["id"], "loss is NaN")
-    rule = {"rule": "best", "metric": "forget_quality"}
-    report((rows, results), tmp_path, rule=rule, allow_missing=True)
-    frame = read_frame(runs=rows, results=results, allow_missing=True)
-    assert main_table_text(tmp_path / "out", width=90) == tables_text(frame, rule, width=90)
-    with pytest.raises(BaldroError, match=r"report\.json"):
-        main_table_text(tmp_path)
-
-
+@pytest.mark.usefixtures("no_figures")
 def test_the_page_is_written_last_and_gone_while_the_rest_is_written(study, tmp_path, monkeypatch):
-    rows, results = study(splits=("forget10",), objectives=("npo",), seeds=(0,))
-    page = report((rows, results), tmp_path)
+    result = study(**SMALL)
+    page = report(result, tmp_path)
     assert page.is_file()
     monkeypatch.setattr("baldro.report.latex", lambda table: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        report((rows, results), tmp_path)
+        report(result, tmp_path)
     assert not page.exists(), "it would stand beside tables that are not its own"
     assert not list((tmp_path / "out").rglob("*.part"))
 
@@ -89,7 +82,7 @@ class Page(HTMLParser):
 def whole(tmp_path_factory):
     """The report of the whole study: a test must not write there."""
     folder = tmp_path_factory.mktemp("whole")
-    return report(write_study(folder), folder)
+    return report(write_study(folder, betas=(1, 5), seeds=(0, 1)), folder)
 
 
 @pytest.fixture
@@ -100,7 +93,7 @@ def page(whole):
 def test_files(whole):
     out = whole.parent
     assert whole == out / "report.html"
-    assert len(pd.read_csv(out / "runs.csv")) == 64
+    assert len(pd.read_csv(out / "runs.csv")) == 36
     for kind in ("csv", "md", "tex"):
         assert (out / "tables" / f"tofu--llama-2-7b-chat.{kind}").stat().st_size > 500
     for figure in ("tradeoff", "beta", "forgetting", "knowledge"):
@@ -111,7 +104,7 @@ def test_files(whole):
 
 
 def test_same_results_same_bytes(study, tmp_path):
-    result = study(splits=("forget10",), objectives=("npo",))
+    result = study(**SMALL)
     report(result, tmp_path)
     first = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
     report(result, tmp_path)
@@ -144,17 +137,22 @@ def test_the_page_says_what_was_run_and_how(page):
     assert sum(tag == "caption" for tag, _ in page.tags) >= 2
 
 
-def test_text_is_escaped(study, tmp_path):
-    result = study(splits=("forget10",), objectives=("npo",), seeds=(0,))
+@pytest.mark.usefixtures("no_figures")
+def test_one_seed_is_judged_over_samples_only_and_text_is_escaped(study, tmp_path):
     more = {"name": "<b>x</b>", "config_text": "a: <i> & 'b'", "notes": {"Why <u>": "because 1 < 2"}}
-    path = report(result, tmp_path, **more)
-    text = path.read_text()
-    assert "<b>x" not in text and "<i>" not in text and "<u>" not in text
-    assert "a: <i> & 'b'" in Page(text).all_text() and "because 1 < 2" in Page(text).all_text()
+    page = report(study(seeds=(0,), splits=("forget10",)), tmp_path, **more).read_text()
+    text = Page(page).all_text()
+    assert "<b>x" not in page and "<i>" not in page and "<u>" not in page
+    assert "a: <i> & 'b'" in text and "because 1 < 2" in text
+    assert "one seed: no interval can be given" in text and "over samples better in" in text
+    lines = pd.read_csv(tmp_path / "out" / "differences.csv")
+    assert set(lines["over_seeds"]) == {"one seed: no interval can be given"}
+    assert 'class="open"' in page and 'class="better"' not in page  # a colour needs the seeds
 
 
-def test_failed_runs_are_told(study, lose, tmp_path):
-    rows, results = study(splits=("forget10",))
+@pytest.mark.usefixtures("no_figures")
+def test_failed_runs_are_told_and_the_terminal_shows_the_written_report(study, lose, tmp_path):
+    rows, results = study(splits=("forget10",), objectives=("npo",), betas=(5,), seeds=(0, 1))
     lose(results, rows[2]["id"], "loss is NaN at step 12")
     lose(results, rows[3]["id"])
     text = Page(report((rows, results), tmp_path, allow_missing=True).read_text()).all_text()
@@ -163,6 +161,10 @@ def test_failed_runs_are_told(study, lose, tmp_path):
     assert "runs without result 2" in text
     frame = pd.read_csv(tmp_path / "out" / "runs.csv")
     assert frame["status"].value_counts().to_dict() == {"ok": len(rows) - 2, "failed": 1, "missing": 1}
+    frame = read_frame(runs=rows, results=results, allow_missing=True)
+    assert main_table_text(tmp_path / "out", width=90) == tables_text(frame, ALL, width=90)
+    with pytest.raises(BaldroError, match=r"report\.json"):
+        main_table_text(tmp_path)
 
 
 def test_nothing_at_all_still_gives_a_page(study, lose, tmp_path):
@@ -174,30 +176,17 @@ def test_nothing_at_all_still_gives_a_page(study, lose, tmp_path):
     assert not list((tmp_path / "out" / "figures").iterdir())
 
 
-def test_one_seed_is_judged_over_samples_only(study, tmp_path):
-    page = report(study(seeds=(0,), splits=("forget10",)), tmp_path).read_text()
-    text = Page(page).all_text()
-    assert "one seed: no interval can be given" in text and "Over samples: would other rows" in text
-    assert "over samples better in" in text
-    lines = pd.read_csv(tmp_path / "out" / "differences.csv")
-    assert set(lines["over_seeds"]) == {"one seed: no interval can be given"}
-    assert 'class="open"' in page and 'class="better"' not in page  # a colour needs the seeds
-
-
-def test_one_beta_draws_no_sensitivity(study, tmp_path):
-    text = Page(report(study(betas=(5,), splits=("forget10",)), tmp_path).read_text()).all_text()
-    assert "fewer than two values of dv_beta" in text
-    assert not list((tmp_path / "out" / "figures").glob("*beta*"))
-
-
-def test_a_missing_base_draws_no_forgetting(study, tmp_path):
-    text = Page(report(study(variants=("baldro-dv",), splits=("forget10",)), tmp_path).read_text()).all_text()
+def test_what_cannot_be_drawn_or_compared_is_told(study, tmp_path):
+    """One beta, and no base."""
+    axes = {"variants": ("baldro-dv",), "betas": (5,), "splits": ("forget10",), "objectives": ("npo",)}
+    text = Page(report(study(**axes), tmp_path).read_text()).all_text()
+    assert "fewer than two values of dv_beta" in text and not list((tmp_path / "out" / "figures").glob("*beta*"))
     assert "no objective has dynamics of base and baldro-dv" in text and "no base run to pair with" in text
 
 
 def test_several_benchmarks_and_the_best_rule(study, tmp_path):
-    one, results = study(splits=("forget10",), objectives=("npo",))
-    two, _ = study(splits=("forget05",), objectives=("npo",), benchmark="fictional", model="tiny")
+    one, results = study(**SMALL)
+    two, _ = study(**{**SMALL, "splits": ("forget05",)}, benchmark="fictional", model="tiny")
     bound = {"metric": "model_utility", "at_least": 0.9, "of": "original"}
     rule = {"rule": "best", "metric": "forget_quality", "subject_to": bound}
     text = Page(report(([*one, *two], results), tmp_path, rule=rule).read_text()).all_text()
@@ -207,9 +196,8 @@ def test_several_benchmarks_and_the_best_rule(study, tmp_path):
     assert len(list((tmp_path / "out" / "figures").glob("*.png"))) == 8
 
 
-def test_pairs_agree_with_a_paired_t_test(study):
-    rows, results = study()
-    frame = read_frame(runs=rows, results=results)
+def test_pairs_agree_with_a_paired_t_test():
+    frame = frame_of()
     pairs = compare(frame, ALL)
     assert len(pairs) == 2 * 2 * 4 * 5  # splits, objectives, one G and three DV points, metrics
     for pair in pairs:
@@ -227,9 +215,8 @@ def test_pairs_agree_with_a_paired_t_test(study):
         assert pair.over_seeds == shown == pair.verdict and pair.over_samples == "not tested"
 
 
-def test_equal_differences_give_no_verdict(study):
-    rows, results = study(splits=("forget10",), objectives=("npo",))
-    frame = read_frame(runs=rows, results=results)
+def test_equal_differences_give_no_verdict():
+    frame = frame_of(splits=("forget10",), objectives=("npo",))
     steps = frame["seed"].fillna(0).astype(float) + frame["variant"].map(
         {"base": 0.0, "baldro-g": 0.5, "baldro-dv": 1.0}
     )
@@ -249,18 +236,16 @@ def test_pairs_need_equal_settings(study):
     assert pair.difference.mean == pytest.approx(group - base)
 
 
-def test_truth_ratios_that_do_not_fit_the_metrics_are_an_error(study, tmp_path):
-    rows, results = study(splits=("forget10",), seeds=(0,))
-    path = results / "runs" / rows[0]["id"] / "per_sample.parquet"
-    samples = pd.read_parquet(path)
-    raw = samples["metric"] == "forget_truth_ratio_raw"
-    samples.assign(value=samples["value"].where(~raw, 3.0)).to_parquet(path)
+def test_truth_ratios_that_do_not_fit_the_metrics_are_an_error():
+    frame, samples = made(**SMALL)
+    original = samples[frame["id"][0]]
+    wrong = {**original, RATIOS: original[RATIOS] * 0 + 3.0}
     with refused("files-of-two-evaluations", "forget10", "make run"):
-        report((rows, results), tmp_path)
+        known(frame, {**samples, frame["id"][0]: wrong})
 
 
 def test_muse_has_its_own_tables_and_figures(study, tmp_path):
-    result = study(benchmark="muse-news", model="llama-2-7b", splits=("forget",), objectives=("npo",))
+    result = study(**{**SMALL, "splits": ("forget",)}, benchmark="muse-news", model="llama-2-7b")
     text = Page(report(result, tmp_path).read_text()).all_text()
     assert "verbatim memorisation, forget 0.580" in text and "forget quality (p)" not in text
     assert "published" in text  # the paper's Table 2

@@ -5,17 +5,17 @@ import pytest
 from refusals import refused
 
 from baldro.analysis.selection import NONE_MEETS, select, varying
-from baldro.report import read_frame
 from baldro.report.words import describe
+
+from .conftest import frame_of
 
 BEST = {"rule": "best", "metric": "forget_quality"}
 CELL = ["split", "objective", "variant"]
 
 
 @pytest.fixture
-def frame(study) -> pd.DataFrame:
-    rows, results = study()
-    return read_frame(runs=rows, results=results)
+def frame() -> pd.DataFrame:
+    return frame_of()
 
 
 def bound(**terms) -> dict:
@@ -66,22 +66,16 @@ def test_an_absolute_bound_and_an_upper_one(frame):
     assert len(select(frame, bound(at_most=0.1)).rejected) == 12
 
 
-def test_a_bound_needs_its_model(study, lose):
-    rows, results = study(splits=("forget10",))
-    lose(results, rows[0]["id"], "download failed")
-    frame = read_frame(runs=rows, results=results, allow_missing=True)
+def test_a_bound_needs_its_model():
+    frame = frame_of(splits=("forget10",), lost=[(0, "download failed")])
     reasons = {r["reason"] for r in select(frame, bound(at_least=0.5, of="original")).rejected}
     assert reasons == {"no result of original to hold the rule against"}
 
 
-def test_failed_runs_do_not_decide_but_stay(study, lose):
-    rows, results = study(splits=("forget10",), objectives=("npo",), variants=("base", "baldro-g"))
-    base = [row["id"] for row in rows if row["variant"] == "base" and row["objective"] == "npo"]
-    lose(results, base[1], "loss is NaN")
-    for row in rows:
-        if row["variant"] == "baldro-g":
-            lose(results, row["id"], "out of memory")
-    frame = read_frame(runs=rows, results=results, allow_missing=True)
+def test_failed_runs_do_not_decide_but_stay():
+    axes = {"splits": ("forget10",), "objectives": ("npo",), "variants": ("base", "baldro-g")}
+    lost = [(3, "loss is NaN"), *((at, "out of memory") for at in (5, 6, 7))]  # a seed of base, all of BalDRO-G
+    frame = frame_of(lost=lost, **axes)
     selected = select(frame, BEST)
     assert not selected.rejected and len(selected.frame) == len(frame)
 
@@ -96,9 +90,8 @@ def test_per_seeks_a_best_point_for_each_value(frame):
     assert all(found == {1, 5, 10} for found in betas.values())
 
 
-def test_varying_names_only_what_tells_rows_apart(study):
-    rows, results = study(splits=("forget05", "forget10"), betas=(1, 5), seeds=(0,))
-    frame = read_frame(runs=rows, results=results)
+def test_varying_names_only_what_tells_rows_apart():
+    frame = frame_of(betas=(1, 5), seeds=(0,))
     assert varying(frame[frame["objective"] == "npo"]) == ["dv_beta"]
     one = frame[~(frame["dv_beta"] == 5)]
     assert varying(one[one["objective"] == "npo"]) == []

@@ -9,26 +9,21 @@ from refusals import refused
 from scipy import stats
 
 from baldro.metrics import MAIN_COLUMNS
-from baldro.report import read_frame, tables_text
+from baldro.report import tables_text
 from baldro.report.formats import html, markdown
 from baldro.report.latex import latex, latex_escape
 from baldro.report.style import number
 from baldro.report.tables import build_tables, collapse_tables, tidy
+
+from .conftest import frame_of
 
 ALL = {"rule": "all"}
 BEST = {"rule": "best", "metric": "forget_quality"}
 ALONE = {"benchmark": "fictional", "model": "tiny_model", "splits": ("forget10",)}
 
 
-def frame_of(study, lose=None, *, lost=(), **axes) -> pd.DataFrame:
-    rows, results = study(**axes)
-    for at, reason in lost:
-        lose(results, rows[at]["id"], reason)
-    return read_frame(runs=rows, results=results, allow_missing=bool(lost))
-
-
-def test_rows_stand_in_the_order_of_the_paper(study):
-    (table,) = build_tables(frame_of(study, objectives=("graddiff", "simnpo", "npo"), betas=(10, 5), seeds=(0,)), ALL)
+def test_rows_stand_in_the_order_of_the_paper():
+    (table,) = build_tables(frame_of(objectives=("graddiff", "simnpo", "npo"), betas=(10, 5), seeds=(0,)), ALL)
     assert [row.label for row in table.rows[:6]] == [
         "Original",
         "Retain",
@@ -41,8 +36,8 @@ def test_rows_stand_in_the_order_of_the_paper(study):
     assert table.splits == ("forget05", "forget10") and table.metrics == MAIN_COLUMNS["tofu"]
 
 
-def test_means_and_intervals_are_those_of_scipy(study):
-    frame = frame_of(study)
+def test_means_and_intervals_are_those_of_scipy():
+    frame = frame_of()
     (table,) = build_tables(frame, ALL)
     numbers = tidy(table)
     assert len(numbers) == len(table.rows) * 2 * len(MAIN_COLUMNS["tofu"])
@@ -67,8 +62,8 @@ def test_means_and_intervals_are_those_of_scipy(study):
             np.testing.assert_allclose(line[["low", "high"]].to_numpy(dtype=float), interval, rtol=1e-9, atol=1e-12)
 
 
-def test_published_numbers_stand_beside_ours(study):
-    frame = frame_of(study, splits=("forget01", "forget10"), seeds=(0,))
+def test_published_numbers_stand_beside_ours():
+    frame = frame_of(splits=("forget01", "forget10"), seeds=(0,))
     (table,) = build_tables(frame, ALL)
     assert table.published["forget01", "npo", "baldro-dv", "forget_quality"] == 0.99
     assert table.has_published("forget01", "model_utility")
@@ -82,22 +77,22 @@ def test_published_numbers_stand_beside_ours(study):
     assert "transcribed" in table.caption
 
 
-def test_no_published_columns_for_other_models(study):
-    (table,) = build_tables(frame_of(study, **ALONE), ALL)
+def test_no_published_columns_for_other_models():
+    (table,) = build_tables(frame_of(**ALONE), ALL)
     assert not table.published and "published" not in (markdown(table) + latex(table) + html(table)).lower()
 
 
-def test_a_table_per_benchmark_and_model(study):
-    one, two = frame_of(study, seeds=(0,)), frame_of(study, **ALONE, seeds=(0,))
+def test_a_table_per_benchmark_and_model():
+    one, two = frame_of(seeds=(0,)), frame_of(**ALONE, seeds=(0,))
     tables = build_tables(pd.concat([one, two], ignore_index=True), ALL)
     assert [(t.benchmark, t.model) for t in tables] == [("tofu", "llama-2-7b-chat"), ("fictional", "tiny_model")]
     assert tables[1].splits == ("forget10",)
 
 
-def test_failed_runs_say_so_and_the_rest_goes_on(study, lose):
+def test_failed_runs_say_so_and_the_rest_goes_on():
     # rows: original, retain, three seeds of NPO, three of NPO + BalDRO-G, ...
     lost = [(2, "loss is NaN at step 12"), *((at, "out of memory | 100 %_") for at in (5, 6, 7))]
-    frame = frame_of(study, lose, lost=lost, **ALONE)
+    frame = frame_of(lost=lost, **ALONE)
     (table,) = build_tables(frame, ALL)
     npo, group = table.rows[2], table.rows[3]
     assert npo.cells["forget10", "model_utility"].n == 2 and not npo.instead
@@ -112,22 +107,21 @@ def test_failed_runs_say_so_and_the_rest_goes_on(study, lose):
     assert "(4 failed)" in table.caption
 
 
-def test_missing_runs_say_so(study, lose):
-    frame = frame_of(study, lose, lost=[(0, None), (2, None)], **ALONE, seeds=(0,))
+def test_missing_runs_say_so():
+    frame = frame_of(lost=[(0, None), (2, None)], **ALONE, seeds=(0,))
     (table,) = build_tables(frame, ALL)
     assert table.rows[0].instead == table.rows[2].instead == {"forget10": "missing: no result; see its log"}
 
 
-def test_a_table_of_nothing_but_failures(study, lose):
-    count = len(study(**ALONE)[0])
-    frame = frame_of(study, lose, lost=[(at, "no disk") for at in range(count)], **ALONE)
+def test_a_table_of_nothing_but_failures():
+    frame = frame_of(lost=[(at, "no disk") for at in range(len(frame_of(**ALONE)))], **ALONE)
     (table,) = build_tables(frame, ALL)
     assert all(row.instead for row in table.rows)
     assert "no disk" in markdown(table) + latex(table) + html(table)
 
 
-def test_best_has_one_row_a_method_and_names_the_choice(study):
-    frame = frame_of(study)
+def test_best_has_one_row_a_method_and_names_the_choice():
+    frame = frame_of()
     (table,) = build_tables(frame, BEST)
     assert [row.label for row in table.rows[2:5]] == ["NPO", "NPO + BalDRO-G", "NPO + BalDRO-DV"]
     robust = frame[frame["variant"] == "baldro-dv"].astype({"dv_beta": float})
@@ -137,15 +131,15 @@ def test_best_has_one_row_a_method_and_names_the_choice(study):
     assert table.rows[4].cells["forget05", "forget_quality"].mean == pytest.approx(means.loc["forget05", "npo", beta])
 
 
-def test_no_run_meets_the_rule(study):
+def test_no_run_meets_the_rule():
     rule = {**BEST, "subject_to": {"metric": "model_utility", "at_least": 1.5, "of": "original"}}
-    (table,) = build_tables(frame_of(study, **ALONE), rule)
+    (table,) = build_tables(frame_of(**ALONE), rule)
     assert {row.instead["forget10"] for row in table.rows[2:]} == {"no run meets the rule"}
     assert "no run meets the rule" in markdown(table)
 
 
-def test_bold_is_the_best_and_what_intervals_cannot_tell_from_it(study):
-    (table,) = build_tables(frame_of(study), ALL)
+def test_bold_is_the_best_and_what_intervals_cannot_tell_from_it():
+    (table,) = build_tables(frame_of(), ALL)
     for split in table.splits:
         for name, sign in {"forget_quality_d": -1, "model_utility": 1}.items():
             cells = [row.cells[split, name] for row in table.rows[2:]]
@@ -156,8 +150,8 @@ def test_bold_is_the_best_and_what_intervals_cannot_tell_from_it(study):
     assert not any(cell.best for row in table.rows[:2] for cell in row.cells.values())
 
 
-def test_one_run_is_bold_unless_its_interval_over_samples_leaves_the_best_out(study):
-    frame = frame_of(study, seeds=(0,), splits=("forget10",))
+def test_one_run_is_bold_unless_its_interval_over_samples_leaves_the_best_out():
+    frame = frame_of(seeds=(0,), splits=("forget10",))
     (table,) = build_tables(frame, ALL)
     cells = [row.cells["forget10", "forget_quality_d"] for row in table.rows[2:]]
     best = min(cells, key=lambda cell: cell.mean)
@@ -170,8 +164,8 @@ def test_one_run_is_bold_unless_its_interval_over_samples_leaves_the_best_out(st
     assert "no interval recorded" in single.caption
 
 
-def test_every_format_prints_value_interval_and_seeds(study):
-    frame = frame_of(study, splits=("forget10",), objectives=("npo",))
+def test_every_format_prints_value_interval_and_seeds():
+    frame = frame_of(splits=("forget10",), objectives=("npo",))
     (table,) = build_tables(frame, ALL)
     assert "mean of 3 seeds ± half its 95% t interval over seeds, or its ends where" in table.caption
     assert "p: mean (range over seeds)" in table.caption
@@ -188,26 +182,24 @@ def test_every_format_prints_value_interval_and_seeds(study):
     assert (tidy(table)["runs"] == [1] * 12 + [3] * 30).all()
 
 
-def test_differing_seeds_are_a_column(study, lose):
-    rows, results = study(**ALONE)
-    (table,) = build_tables(read_frame(runs=rows, results=results), ALL)
+def test_differing_seeds_are_a_column():
+    (table,) = build_tables(frame_of(**ALONE), ALL)
     assert table.seeds == {3} and "forget10 seeds" not in markdown(table)
-    lose(results, rows[2]["id"], "loss is NaN")
-    (table,) = build_tables(read_frame(runs=rows, results=results, allow_missing=True), ALL)
+    (table,) = build_tables(frame_of(lost=[(2, "loss is NaN")], **ALONE), ALL)
     assert table.seeds == {2, 3} and "column seeds" in table.caption
     assert markdown(table).startswith("| Method | forget10 seeds |") and "| NPO | 2 |" in markdown(table)
 
 
-def test_muse_has_its_own_columns(study):
-    frame = frame_of(study, benchmark="muse-news", model="llama-2-7b", splits=("forget",), objectives=("npo",))
+def test_muse_has_its_own_columns():
+    frame = frame_of(benchmark="muse-news", model="llama-2-7b", splits=("forget",), objectives=("npo",))
     (table,) = build_tables(frame, ALL)
     assert table.metrics == MAIN_COLUMNS["muse"] and "D of one run" not in " ".join(table.footnotes)
     assert table.has_published("forget", "privleak") or not table.published
     assert not collapse_tables(frame, ALL)  # PrivLeak alone stands in the main table
 
 
-def test_membership_and_collapse_is_a_table_of_its_own(study):
-    frame = frame_of(study, **ALONE, seeds=(0,))
+def test_membership_and_collapse_is_a_table_of_its_own():
+    frame = frame_of(**ALONE, seeds=(0,))
     frame.insert(list(frame.columns).index("seconds"), "mia_min_k", 0.7)
     frame.insert(list(frame.columns).index("seconds"), "forget_length", 41.26)
     (table,) = collapse_tables(frame, ALL)
@@ -218,8 +210,8 @@ def test_membership_and_collapse_is_a_table_of_its_own(study):
     assert set(tidy(table)["metric"]) == {"mia_min_k", "forget_length"}
 
 
-def test_absent_metrics_are_grouped_by_reason(study):
-    frame = frame_of(study, splits=("forget05", "forget10"), objectives=("npo",), seeds=(0,))
+def test_absent_metrics_are_grouped_by_reason():
+    frame = frame_of(splits=("forget05", "forget10"), objectives=("npo",), seeds=(0,))
     reasons = pd.Series(None, index=frame.index, dtype=object)
     reasons[frame["split"] == "forget05"] = (
         '{"model_utility": "no retain split.", "extraction_strength": "no retain split."}'
@@ -234,8 +226,8 @@ def test_absent_metrics_are_grouped_by_reason(study):
     ]
 
 
-def test_steps_of_d_are_told(study):
-    frame = frame_of(study, splits=("forget01",), objectives=("npo", "simnpo"), betas=(5,), seeds=(0,), samples=40)
+def test_steps_of_d_are_told():
+    frame = frame_of(splits=("forget01",), objectives=("npo", "simnpo"), betas=(5,), seeds=(0,), samples=40)
     d = {"original": 0.7, "retain": 0.0}
     of_method = {("npo", "base"): 0.25, ("npo", "baldro-g"): 0.275, ("npo", "baldro-dv"): 0.15}
     of_method |= {("simnpo", "base"): 0.4, ("simnpo", "baldro-g"): 0.35, ("simnpo", "baldro-dv"): 0.175}
@@ -252,15 +244,15 @@ def test_steps_of_d_are_told(study):
         "Less than two steps apart in D: from their base: NPO + BalDRO-G; "
         "best from second best: NPO + BalDRO-DV (0.150) and SimNPO + BalDRO-DV (0.175)."
     )  # 0.35 and 0.4 are two steps apart
-    several = frame_of(study, splits=("forget10",), objectives=("npo",), betas=(5,))
+    several = frame_of(splits=("forget10",), objectives=("npo",), betas=(5,))
     several.loc[several["variant"] != "base", "forget_quality_d"] = 0.01
     (note,) = [note for note in build_tables(several, ALL)[0].footnotes if "steps" in note]
     assert "with 400 samples D of one run moves in steps of 0.0025." in note and "p can take" not in note
     assert "by their means over seeds: best from second best" in note
 
 
-def test_markdown_is_a_rectangle(study):
-    (table,) = build_tables(frame_of(study), ALL)
+def test_markdown_is_a_rectangle():
+    (table,) = build_tables(frame_of(), ALL)
     parts = [part for part in markdown(table).split("\n\n") if part.startswith("|")]
     assert len(parts) == 2  # six metrics of two splits do not fit side by side
     for part in parts:
@@ -269,16 +261,16 @@ def test_markdown_is_a_rectangle(study):
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
 
 
-def test_splits_stand_side_by_side_where_they_fit(study):
-    frame = frame_of(study, seeds=(0,))
+def test_splits_stand_side_by_side_where_they_fit():
+    frame = frame_of(seeds=(0,))
     (wide,), (narrow,) = build_tables(frame, ALL), build_tables(frame, ALL, ["forget_quality_d", "model_utility"])
     assert latex(wide).count(r"\begin{table*}") == html(wide).count("<table>") == 2
     assert latex(narrow).count(r"\begin{table*}") == html(narrow).count("<table>") == 1
     assert html(narrow).count("colgroup") == 2 and r"\cmidrule(lr){2-3}\cmidrule(lr){4-5}" in latex(narrow)
 
 
-def test_latex_is_balanced_and_escaped(study, lose):
-    frame = frame_of(study, lose, lost=[(2, "50 % of $x_1 & #2 {a} ~ ^ \\ <")], **ALONE, seeds=(0,))
+def test_latex_is_balanced_and_escaped():
+    frame = frame_of(lost=[(2, "50 % of $x_1 & #2 {a} ~ ^ \\ <")], **ALONE, seeds=(0,))
     text = latex(build_tables(frame, ALL)[0])
     assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
     assert r"50 \% of \$x\_1 \& \#2 \{a\} \textasciitilde{} \textasciicircum{} \textbackslash{} \textless{}" in text
@@ -293,13 +285,13 @@ def test_latex_writes_powers_of_ten():
     assert latex_escape("a_b→é") == r"a\_b?é"
 
 
-def test_latex_p_values(study):
-    text = latex(build_tables(frame_of(study, **ALONE, seeds=(0,)), ALL)[0])
+def test_latex_p_values():
+    text = latex(build_tables(frame_of(**ALONE, seeds=(0,)), ALL)[0])
     assert re.search(r"\$\d\.\d\\times10\^\{-\d+\}\$", text)
 
 
-def test_terminal_text_fits_its_width(study):
-    frame = frame_of(study, seeds=(0,))
+def test_terminal_text_fits_its_width():
+    frame = frame_of(seeds=(0,))
     for width in (60, 80, 120, 250):
         text = tables_text(frame, ALL, width=width)
         assert max(map(len, text.splitlines())) <= width
@@ -307,8 +299,8 @@ def test_terminal_text_fits_its_width(study):
     assert "Too wide to show" in tables_text(frame, ALL, width=60)
 
 
-def test_a_narrow_terminal_loses_the_last_columns_before_intervals(study):
-    frame = frame_of(study, splits=("forget10",), seeds=(0,))
+def test_a_narrow_terminal_loses_the_last_columns_before_intervals():
+    frame = frame_of(splits=("forget10",), seeds=(0,))
     shown = {width: tables_text(frame, ALL, width=width) for width in (160, 100, 60)}
     heads = {width: text.split("One run each")[0] for width, text in shown.items()}
     assert "[" in heads[160] and "Too wide" not in shown[160]
@@ -317,8 +309,8 @@ def test_a_narrow_terminal_loses_the_last_columns_before_intervals(study):
     assert "[" not in heads[60] and "intervals over samples." in " ".join(shown[60].split())
 
 
-def test_chosen_metrics(study):
-    frame = frame_of(study, **ALONE)
+def test_chosen_metrics():
+    frame = frame_of(**ALONE)
     (table,) = build_tables(frame, ALL, ["model_utility"])
     assert table.metrics == ("model_utility",)
     with refused("unknown-metric", "utility"):

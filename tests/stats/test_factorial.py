@@ -95,14 +95,14 @@ def test_intervals_are_over_seeds_and_agree_with_scipy():
 def test_intervals_cover_the_truth_as_often_as_they_say():
     """A seed has its own level and its own effect, which its runs share: as units the runs would promise far too much."""
     random, covered, naive = np.random.default_rng(3), [], []
-    for _ in range(2000):
+    for _ in range(600):
         y = random.normal(0, 0.1, size=(3, 2, 2, 2, 2)) + random.normal(0, 3, size=(3, 1, 1, 1, 1))
         y[:, 1] += 0.4 + random.normal(0, 0.5, size=(3, 1, 1, 1))
         interval = effect(y, {0: 1}, level=0.9).difference
         covered.append(interval.low <= 0.4 <= interval.high)
         runs = ttest_1samp((y[:, 1] - y[:, 0]).ravel(), 0.4)
         naive.append(runs.pvalue > 0.1)
-    assert np.mean(covered) == pytest.approx(0.9, abs=0.02)
+    assert np.mean(covered) == pytest.approx(0.9, abs=0.04)
     assert np.mean(naive) < 0.6
 
 

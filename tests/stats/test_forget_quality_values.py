@@ -88,14 +88,6 @@ def test_the_smallest_distance_of_four_hundred_is_scipys_with_its_warning():
     assert (theirs.statistic, theirs.pvalue) == ks_values(400, 400)[1]
 
 
-def test_every_value_is_worked_out_once():
-    assert ks_values(400, 400) is ks_values(400, 400)
-
-
-def test_step():
-    assert (ks_step(40, 40), ks_step(200, 400), ks_step(4, 6)) == (1 / 40, 1 / 400, 1 / 12)
-
-
 @pytest.mark.parametrize(
     ("call", "code", "facts"),
     [

@@ -4,21 +4,16 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from refusals import refused
 from scipy import stats
 
-from baldro.stats import PairedTest, holm, permutation_test
+from baldro.stats import PairedTest, holm, permutation_test, swap_test
 
 relaxed = settings(max_examples=25)
 COARSE = st.integers(0, 16).map(lambda k: k / 16)
 PAIRS = st.lists(st.tuples(COARSE, COARSE), min_size=1, max_size=8).map(lambda pairs: np.array(pairs).T)
-
-
-def to_retain(values: np.ndarray) -> float:
-    """D against a fixed retain model, over all seeds."""
-    return float(stats.ks_2samp(values.ravel(), np.linspace(0, 1, 13), method="asymp").statistic)
 
 
 @relaxed
@@ -30,24 +25,6 @@ def test_the_exact_mean_test_is_scipys(pair):
     ours = permutation_test(*pair, seed=0)
     assert (ours.difference, ours.p) == (pytest.approx(theirs.statistic), pytest.approx(theirs.pvalue))
     assert ours.n == pair.shape[1]
-
-
-@settings(max_examples=5)
-@given(st.lists(st.tuples(COARSE, COARSE), min_size=2, max_size=5).map(lambda pairs: np.array(pairs).T))
-@example(np.array([(0.1875, 0.5), (0.25, 0.75), (0.5, 0.4375), (0.75, 0.0)]).T)
-def test_an_exact_test_of_ones_own_statistic_is_scipys(pair):
-    theirs = stats.permutation_test(  # rounded: to scipy 6e-17 is more than 0
-        pair, lambda a, b: round(to_retain(a) - to_retain(b), 12), permutation_type="samples", vectorized=False
-    )
-    ours = permutation_test(*pair, seed=0, statistic=to_retain)
-    assert (ours.difference, ours.p) == (pytest.approx(theirs.statistic, abs=1e-12), pytest.approx(theirs.pvalue))
-    assert ours.effect is None
-
-
-@pytest.mark.parametrize("size", [1, 2, 5, 10, 13])
-def test_differences_of_one_sign_are_the_rarest_of_all(size):
-    b = np.random.default_rng(0).random(size)
-    assert permutation_test(b + np.linspace(0.1, 0.3, size), b, seed=0).p == 2 / 2**size
 
 
 def test_the_chance_test_agrees_with_the_exact_one_and_is_never_zero():
@@ -67,13 +44,10 @@ def test_exact_as_soon_as_n_allows():
     assert (permutation_test(a, b, seed=0, n=14).p * 15) % 1 == pytest.approx(0, abs=1e-9)
 
 
-@pytest.mark.parametrize("statistic", [None, to_retain])
 @pytest.mark.parametrize("size", [3, 40])
-def test_a_run_against_itself_has_p_one(size, statistic):
+def test_a_run_against_itself_has_p_one(size):
     a = np.random.default_rng(0).random(size)
-    assert permutation_test(a, a, seed=0, n=99, statistic=statistic) == PairedTest(
-        difference=0, p=1, effect=None, n=size
-    )
+    assert permutation_test(a, a, seed=0, n=99) == PairedTest(difference=0, p=1, effect=None, n=size)
 
 
 def test_p_is_uniform_when_nothing_differs():
@@ -82,12 +56,6 @@ def test_p_is_uniform_when_nothing_differs():
     p = np.array([permutation_test(a, b, seed=i, n=199).p for i, (a, b) in enumerate(noise)])
     for level in (0.05, 0.1, 0.25, 0.5, 0.75):
         assert np.mean(p <= level) == pytest.approx(level, abs=4 * np.sqrt(level * (1 - level) / 800))
-
-
-def test_p_is_small_when_something_does():
-    random = np.random.default_rng(0)
-    shared = random.normal(0, 5, size=100)
-    assert permutation_test(shared + random.normal(0.6, 1, 100), shared, seed=0).p < 0.001
 
 
 @relaxed
@@ -99,14 +67,6 @@ def test_swapping_the_runs_turns_the_difference_and_keeps_p(pair, seed):
     assert one.effect is None or one.effect == pytest.approx(-two.effect)
 
 
-@relaxed
-@given(PAIRS, st.randoms(use_true_random=False))
-def test_the_order_of_samples_does_not_matter_to_the_exact_test(pair, random):
-    columns = random.sample(range(pair.shape[1]), pair.shape[1])
-    one, two = permutation_test(*pair, seed=0), permutation_test(*pair[:, columns], seed=0)
-    assert (one.difference, one.p) == (pytest.approx(two.difference), two.p)
-
-
 def test_seeds_of_a_sample_are_swapped_together():
     """Fifty seeds of three samples are three samples: no p below 2 / 2^3."""
     b = np.random.default_rng(0).random((50, 3))
@@ -114,15 +74,12 @@ def test_seeds_of_a_sample_are_swapped_together():
     means = permutation_test((b + 1 + 0.1 * b[::-1]).mean(axis=0), b.mean(axis=0), seed=0)
     assert (test.p, test.n) == (0.25, 3)
     assert (test.difference, test.effect) == (pytest.approx(means.difference), pytest.approx(means.effect))
-    assert permutation_test(b + 1, b, seed=0, statistic=lambda x: x.mean()).p == 0.25
 
 
-def test_a_statistic_sees_the_whole_array_and_only_swapped_columns():
-    a, b, seen = np.arange(6.0).reshape(2, 3), np.arange(6.0).reshape(2, 3) + 10, []
-    permutation_test(a, b, seed=0, statistic=lambda x: seen.append(x.copy()) or float(x.sum()))
-    expected = {tuple(np.where(swap, b, a).ravel()) for swap in itertools.product([False, True], repeat=3)}
-    assert {x.shape for x in seen} == {(2, 3)}
-    assert {tuple(x.ravel()) for x in seen} == expected
+def test_a_statistic_sees_every_relabelling_once():
+    seen = []
+    swap_test(3, lambda swapped: seen.extend(map(tuple, swapped)) or np.zeros(len(swapped)), close=0, seed=0)
+    assert sorted(seen[1:]) == sorted(itertools.product([False, True], repeat=3)), "the first is the data's own"
 
 
 def test_effect_is_cohens_d_z():
@@ -145,7 +102,7 @@ def test_differences_that_are_all_the_same_have_no_effect_size():
         (lambda: permutation_test([], [], seed=0), "wrong-shape", ["permutation_test"]),
         (lambda: permutation_test(np.zeros((1, 1, 1)), np.zeros((1, 1, 1)), seed=0), "wrong-shape", ["1-dimensional"]),
         (lambda: permutation_test([0.1], [0.2], seed=0, n=0), "too-few-redraws", ["n = 0"]),
-        (lambda: permutation_test([0.1], [0.2], seed=0, statistic=lambda x: np.nan), "not-finite", ["nan"]),
+        (lambda: swap_test(1, lambda swapped: np.full(len(swapped), np.nan), close=0, seed=0), "not-finite", ["nan"]),
         (lambda: holm([]), "wrong-shape", ["holm"]),
         (lambda: holm([0.1, np.nan]), "not-finite", ["holm", "position 1"]),
         (lambda: holm([0.1, 1.5]), "out-of-range", ["holm", "1.5"]),
@@ -175,17 +132,3 @@ def test_holm_rejects_what_the_step_down_rejects(p, level):
     adjusted = holm(p)
     if np.abs(adjusted - level).min() > 1e-9:  # on the very edge rounding decides
         assert (adjusted <= level).tolist() == step_down(p, level)
-
-
-@relaxed
-@given(P_VALUES)
-def test_holm_keeps_the_order_and_lies_between_p_and_bonferroni(p):
-    adjusted, p = holm(p), np.array(p)
-    assert (adjusted >= p).all() and (adjusted <= np.minimum(p * len(p), 1)).all()
-    assert (np.diff(adjusted[np.argsort(p, kind="stable")]) >= 0).all()
-    assert holm(p[::-1]).tolist() == adjusted[::-1].tolist()
-
-
-def test_holm_holds_the_chance_of_any_false_discovery():
-    p = np.random.default_rng(0).random((2000, 6))
-    assert np.mean([holm(row).min() <= 0.1 for row in p]) == pytest.approx(0.1, abs=0.03)

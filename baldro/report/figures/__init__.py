@@ -55,13 +55,13 @@ def draw_all(
 
 
 def _strengths(part: pd.DataFrame, rule: Mapping[str, Any]) -> dict[str, Callable[[], Sketch]]:
-    """BalDRO-DV's beta, whose absence is told, and every other strength that was swept."""
+    """BalDRO-DV's beta (the page says why, if it cannot be drawn), and every other strength that was swept."""
     fields = [name for name in STRENGTHS if name == "dv_beta" or len(swept(part, name))]
     return {STRENGTHS[name].file: partial(draw_strength, part, rule, name) for name in fields}
 
 
 def draw_effects(effects: Sequence[Attributed], *, folder: Path) -> list[Drawn]:
-    """The figure of crossed factors of each benchmark and model; `folder` is there."""
+    """The figure of crossed factors of each benchmark and model; `folder` exists."""
     drawn = []
     for benchmark, model in dict.fromkeys((e.benchmark, e.model) for e in effects):
         with house_style():

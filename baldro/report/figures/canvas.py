@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import matplotlib
@@ -12,12 +13,20 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
 from matplotlib.ticker import LogLocator
+from matplotlib.transforms import Bbox
 
 from baldro.analysis.labels import metric, objective_label, variant_label
 from baldro.report.style import look, variant_marker
 
 INK = "#333333"
+GAPS = (9, 14, 20, 28, 40)
+"""Points between a marker's middle and its label, to be tried in this order on each of SIDES."""
+SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
+"""Right, left, above, below; above and below, from the marker's own edge on to the right or to the left."""
+EDGE = 6
+"""Points from a marker's middle to its edge."""
 FLOOR = 1e-20
 """Smaller p-values are drawn here, at the lower edge of a logarithmic axis."""
 STYLE = {
@@ -67,13 +76,12 @@ class Sketch:
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """A figure that was written."""
+    """A figure that was written: its words, and its file for the page (beside it the PDF)."""
 
     title: str
     caption: str
     alt: str
     png: Path
-    pdf: Path
 
 
 @contextmanager
@@ -98,10 +106,8 @@ def save(sketch: Sketch, stem: Path, where: str) -> Drawn:
     png, pdf = (stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "pdf"))
     sketch.figure.savefig(png, dpi=200, metadata={"Software": None})
     sketch.figure.set_layout_engine("none")  # the panels are placed; once is enough
-    nothing = {"CreationDate": None, "Producer": None, "Creator": None}
-    sketch.figure.savefig(pdf, metadata=nothing)
-    title = f"{sketch.title} ({where})"
-    return Drawn(title=title, caption=sketch.caption, alt=sketch.alt, png=png, pdf=pdf)
+    sketch.figure.savefig(pdf, metadata=dict.fromkeys(("CreationDate", "Producer", "Creator")))
+    return Drawn(title=f"{sketch.title} ({where})", caption=sketch.caption, alt=sketch.alt, png=png)
 
 
 def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
@@ -112,9 +118,7 @@ def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
     if not handles:
         return
     lengths = [len(str(handle.get_label())) for handle in handles]
-    width = (
-        0.55 + 0.07 * (max(lengths) + sum(lengths) / len(lengths)) / 2
-    )  # of a column, which is as wide as its own labels
+    width = 0.55 + 0.07 * (max(lengths) + sum(lengths) / len(lengths)) / 2  # of a column, as wide as its own labels
     most = max(2, int(figure.get_figwidth() / max(1.2, width)))
     rows = math.ceil(len(handles) / most)
     columns = math.ceil(len(handles) / rows)
@@ -129,37 +133,59 @@ def objective_handles(
 
     others: all objectives among which these are told apart, by default themselves.
     """
-    looks = [(name, look(name, others or objectives)) for name in objectives]
-    return [
-        Line2D(
-            [],
-            [],
-            color=own.colour,
-            mec=own.edge,
-            mew=0.8,
-            marker=own.marker if marker is None else marker,
-            ls=line,
-            label=objective_label(name),
-            ms=7,
-        )
-        for name, own in looks
-    ]
+    handles = []
+    for name in objectives:
+        own = look(name, others or objectives)
+        drawn = {"color": own.colour, "mec": own.edge, "mew": 0.8, "marker": marker or own.marker, "ms": 7, "ls": line}
+        handles.append(Line2D([], [], label=objective_label(name), **drawn))
+    return handles
 
 
 def variant_handles(variants: list[str]) -> list[Line2D]:
     """One legend entry per variant, its marker in grey."""
-    return [
-        Line2D(
-            [],
-            [],
-            color="#777777",
-            ls="",
-            marker=variant_marker(name, variants),
-            ms=7,
-            label=variant_label(name) or name,
-        )
-        for name in variants
-    ]
+    grey = {"color": "#777777", "ls": "", "ms": 7}
+    markers = {name: variant_marker(name, variants) for name in variants}
+    return [Line2D([], [], marker=own, label=variant_label(name) or name, **grey) for name, own in markers.items()]
+
+
+def place_labels(figure: Figure, labels: Sequence[Annotation]) -> None:
+    """Put each label beside its point where it covers no marker and no other label, as near as there is room in its panel.
+
+    To be called last, when the legend has its room.
+    """
+    for label in labels:
+        label.set_in_layout(False)
+    figure.draw_without_rendering()  # only now the panels have their places
+    for at, label in enumerate(labels):
+        panel = label.axes
+        taken = [*_marker_boxes(panel), *(other.get_window_extent() for other in labels[:at] if other.axes is panel)]
+        for gap, (across, up) in product(GAPS, SIDES):
+            label.set(
+                position=(across * (-EDGE if up else gap), up * gap),
+                ha={-1: "right", 0: "center", 1: "left"}[across],
+                va={-1: "top", 0: "center", 1: "bottom"}[up],
+            )
+            box = label.get_window_extent()
+            within = (
+                panel.bbox.x0 <= box.x0
+                and box.x1 <= panel.bbox.x1
+                and panel.bbox.y0 <= box.y0
+                and box.y1 <= panel.bbox.y1
+            )
+            if within and not any(box.overlaps(other) for other in taken):
+                break
+
+
+def _marker_boxes(panel: Axes) -> list[Bbox]:
+    """In pixels, of every marker of a panel."""
+    boxes = []
+    for line in panel.lines:
+        if line.get_marker() in ("None", None, ""):
+            continue
+        half = line.get_markersize() / 2 * panel.figure.dpi / 72
+        for x, y in panel.transData.transform(line.get_xydata()):
+            boxes.append(Bbox([[x - half, y - half], [x + half, y + half]]))
+    return boxes
 
 
 def clip_p(values: np.ndarray) -> np.ndarray:

@@ -13,9 +13,10 @@ from matplotlib.patches import Patch
 
 from baldro.analysis.evidence import read_visits
 from baldro.analysis.frame import hyperparameter_names, values_of
-from baldro.analysis.labels import method_label, objective_label, objective_rank, plain
+from baldro.analysis.labels import method_label, objective_label, objective_rank
 from baldro.report.figures.canvas import Absent, Sketch, legend_below, panels
-from baldro.report.style import colour
+from baldro.report.style import look
+from baldro.report.words import paragraph
 from baldro.runs import VARIANTS
 
 OWN = (*VARIANTS["baldro-dv"].fields, *VARIANTS["baldro-dv"].also, "robust_scope", "micro_batch_size")
@@ -53,7 +54,7 @@ def draw_forgetting(frame: pd.DataFrame, results: Path) -> Sketch:
     for pair, (left, right) in zip(pairs, couples, strict=False):
         right.sharey(left)
         right.tick_params(labelleft=False)
-        hue = colour(pair.objective, objectives)
+        hue = look(pair.objective, objectives).colour
         ends = [_panel(panel, visits, hue) for panel, visits in ((left, pair.base_visits), (right, pair.robust_visits))]
         left.set_title(objective_label(pair.objective))
         right.set_title(method_label(pair.objective, "baldro-dv", {"dv_beta": pair.robust["dv_beta"]}))
@@ -68,7 +69,12 @@ def draw_forgetting(frame: pd.DataFrame, results: Path) -> Sketch:
         Patch(color="#777777", alpha=0.25, lw=0, label="10 to 90 %"),
     ]
     legend_below(figure, handles)
-    return Sketch(figure=figure, title="Asynchronous forgetting", caption=_caption(pairs), alt=_alt(spreads))
+    return Sketch(
+        figure=figure,
+        title="Asynchronous forgetting",
+        caption=paragraph("figures", "forgetting", runs=pairs),
+        alt=_alt(spreads),
+    )
 
 
 def _pair(rows: pd.DataFrame, results: Path) -> Pair | None:
@@ -86,10 +92,8 @@ def _pair(rows: pd.DataFrame, results: Path) -> Pair | None:
             alike = base["seed"] == candidate["seed"] and values_of(base, shared) == values_of(candidate, shared)
             visits = [read_visits(results, run["id"]) for run in (base, candidate)] if alike else [None]
             if all(table is not None for table in visits):
-                first, second = visits
-                return Pair(
-                    objective=base["objective"], base=base, robust=candidate, base_visits=first, robust_visits=second
-                )
+                of_both = dict(zip(("base_visits", "robust_visits"), visits, strict=True))
+                return Pair(objective=base["objective"], base=base, robust=candidate, **of_both)
     return None
 
 
@@ -97,9 +101,8 @@ def _panel(panel: Axes, visits: pd.DataFrame, hue: str) -> float:
     """Draw one run; returns the distance of its 10 % and 90 % quantiles at the last visit, in nats."""
     samples = visits["index"].unique()
     drawn = samples[np.unique(np.linspace(0, len(samples) - 1, LINES).astype(int))] if len(samples) > LINES else samples
-    paths = [
-        own[["epoch", "nll"]].to_numpy(dtype=float) for _, own in visits[visits["index"].isin(drawn)].groupby("index")
-    ]
+    lines = visits[visits["index"].isin(drawn)].groupby("index")
+    paths = [own[["epoch", "nll"]].to_numpy(dtype=float) for _, own in lines]
     panel.add_collection(LineCollection(paths, colors=hue, linewidths=0.5, alpha=0.22, zorder=2))
     table = visits.groupby("visit").agg(epoch=("epoch", "median"))
     low, middle, high = (visits.groupby("visit")["nll"].quantile(q) for q in (0.1, 0.5, 0.9))
@@ -108,30 +111,14 @@ def _panel(panel: Axes, visits: pd.DataFrame, hue: str) -> float:
     panel.autoscale_view()
     panel.set_ylim(0, max(panel.get_ylim()[1], 1.17 * visits["nll"].max()))  # room for the label above the lines
     spread = float(high.iloc[-1] - low.iloc[-1])
-    panel.annotate(
+    text, box = (
         f"10 to 90 % at the end: {spread:.2f} nats wide",
-        (0.03, 0.95),
-        xycoords="axes fraction",
-        va="top",
-        fontsize=9,
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
-        zorder=6,
+        {"fc": "white", "ec": "none", "alpha": 0.8, "pad": 1.5},
     )
+    panel.annotate(text, (0.03, 0.95), xycoords="axes fraction", va="top", fontsize=9, bbox=box, zorder=6)
     return spread
 
 
-def _caption(pairs: list[Pair]) -> str:
-    runs = "; ".join(f"{objective_label(p.objective)}: {p.base['split']}, seed {plain(p.base['seed'])}" for p in pairs)
-    return (
-        "Mean negative log-likelihood per answer token of each forget sample, at every step that saw it (once an "
-        "epoch, before that step's update): high is forgotten. A narrow band means that samples are forgotten at one "
-        f"pace. One run each ({runs}), so differences in spread have no interval here."
-    )
-
-
 def _alt(spreads: list[str]) -> str:
-    return (
-        "Lines of loss over epochs, base beside BalDRO-DV. Spread (10 to 90 %) at the end in nats: "
-        + "; ".join(spreads)
-        + "."
-    )
+    of = "Lines of loss over epochs, base beside BalDRO-DV. Spread (10 to 90 %) at the end in nats: "
+    return f"{of}{'; '.join(spreads)}."

@@ -14,6 +14,7 @@ from baldro.metrics.forget_quality import forget_quality_d
 from baldro.metrics.metric import Distribution
 from baldro.report.figures.canvas import Absent, Sketch, legend_below, panels
 from baldro.report.style import COLOURS
+from baldro.report.words import paragraph
 
 LOOKS = {"original": {"color": COLOURS["original"], "ls": "-"}, "retain": {"color": "#0072B2", "ls": "-"}}
 MOST = 2
@@ -43,23 +44,16 @@ def draw_knowledge(known: dict[str, dict[str, Samples]]) -> Sketch:
     return Sketch(
         figure=figure,
         title="What the target knows and the retain model does not",
-        caption=" ".join(
-            [
-                "Empirical distributions over the forget samples.",
-                *(quantity.text for quantity in drawn),
-                "Curves that coincide leave nothing to unlearn.",
-            ]
-        ),
+        caption=paragraph("figures", "knowledge", drawn=drawn),
         alt=_alt(known, drawn[0]),
     )
 
 
 def distributions() -> list[Distribution]:
     """What may be drawn, in the order of the figure, each with the name of its values."""
-    found = [
-        replace(m.distribution, values=m.distribution.values or name) for name, m in METRICS.items() if m.distribution
-    ]
-    return sorted(found, key=lambda quantity: quantity.place)
+    found = {name: m.distribution for name, m in METRICS.items() if m.distribution}
+    named = [replace(own, values=own.values or name) for name, own in found.items()]
+    return sorted(named, key=lambda quantity: quantity.place)
 
 
 def _share(panel: Axes, values: dict[str, np.ndarray]) -> None:
@@ -95,8 +89,6 @@ def _gap(panel: Axes, original: np.ndarray, retain: np.ndarray) -> None:
 def _alt(known: dict[str, dict[str, Samples]], quantity: Distribution) -> str:
     parts = []
     for split, models in known.items():
-        medians = ", ".join(
-            f"{objective_label(model)} {models[model][quantity.values].median():.3f}" for model in REFERENCES
-        )
-        parts.append(f"{split}: {medians}")
-    return f"Cumulative distributions for Original and Retain. Median {quantity.axis}: " + "; ".join(parts) + "."
+        medians = {objective_label(name): models[name][quantity.values].median() for name in REFERENCES}
+        parts.append(f"{split}: " + ", ".join(f"{label} {median:.3f}" for label, median in medians.items()))
+    return f"Cumulative distributions for Original and Retain. Median {quantity.axis}: {'; '.join(parts)}."

@@ -1,6 +1,6 @@
 """Sensitivity to a variant's strength: what it gives at each temperature, radius or share, beside the base objective."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,7 @@ from baldro.report.figures.canvas import (
     panels,
 )
 from baldro.report.style import Look, listed, look
-from baldro.report.words import describe
+from baldro.report.words import describe, paragraph
 from baldro.stats import mean_interval
 
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
@@ -77,19 +77,8 @@ def swept(frame: pd.DataFrame, field: str) -> pd.DataFrame:
 def draw_strength(frame: pd.DataFrame, rule: Mapping[str, Any], field: str = "dv_beta") -> Sketch:
     """A row per metric, a column per split, a line per objective. frame: one benchmark and model; field: of STRENGTHS."""
     strength, every = STRENGTHS[field], sorted(set(frame["objective"]), key=objective_rank)
-    what = strength.title.removeprefix("Sensitivity to ")
-    references, frame = frame[~is_method(frame)], swept(frame, field)
-    settings = sorted(frame[field].dropna().unique())
-    if len(settings) < 2 or not any(frame[name].notna().any() for name in shown(STRENGTH, frame.columns)):
-        raise Absent(f"no sensitivity to {what}, since fewer than two values of {field} were run")
-    # The rule may hold a run against Original or Retain, which have no value of the field.
-    selected = select(pd.concat([references, frame]), rule, per=(field,))
-    methods = selected.frame[(selected.frame["status"] == "ok") & is_method(selected.frame)]
-    methods = methods[methods[field].notna() | (methods["variant"] == "base")]
+    methods, names = _drawn(frame, rule, field)
     robust = methods[methods[field].notna()]
-    names = [name for name in shown(STRENGTH, robust.columns) if robust[name].notna().any()]
-    if not names:
-        raise Absent(f"no sensitivity to {what} ({_why(selected.rejected, field)})")
     objectives = sorted(set(robust["objective"]), key=objective_rank)
     splits = list(dict.fromkeys(robust["split"]))
     alone = len(splits) == 1  # then the metrics stand side by side
@@ -106,20 +95,32 @@ def draw_strength(frame: pd.DataFrame, rule: Mapping[str, Any], field: str = "dv
     for split, panel in zip(splits, grid[0], strict=True):
         panel.set_title(split)
     for panel in axes[-1]:
-        _axis(panel, settings, strength)
-    handles = [
-        *objective_handles(objectives, others=every),
-        Line2D([], [], color="#777777", ls=(0, (5, 2)), label="base"),
-    ]
-    legend_below(figure, handles)
-    words = _caption(frame, rule, lines, _variant(robust))
-    return Sketch(figure=figure, title=strength.title, caption=words, alt=_alt(robust, names, field))
+        _axis(panel, sorted(swept(frame, field)[field].dropna().unique()), strength)
+    base = Line2D([], [], color="#777777", ls=(0, (5, 2)), label="base")
+    legend_below(figure, [*objective_handles(objectives, others=every), base])
+    tiny = any(metric(name).p_value and (methods[name] < FLOOR).any() for name in names)
+    words = {"variant": _variant(robust), "rule": describe(rule, swept(frame, field)), "chosen": rule["rule"] == "best"}
+    words |= {"lines": list(dict.fromkeys(lines)), "floor": FLOOR if tiny else None}
+    caption = paragraph("figures", "strength", **words)
+    return Sketch(figure=figure, title=strength.title, caption=caption, alt=_alt(robust, names, field))
 
 
-def _why(rejected: Sequence[Mapping[str, Any]], field: str) -> str:
-    """Why no robust run is left to draw."""
-    reasons = dict.fromkeys(r["reason"] for r in rejected if not pd.isna(r[field]))
-    return "; ".join(reasons) or "no such run has a result"
+def _drawn(frame: pd.DataFrame, rule: Mapping[str, Any], field: str) -> tuple[pd.DataFrame, list[str]]:
+    """The runs that are drawn, base among them, and the metrics that they have."""
+    what = STRENGTHS[field].title.removeprefix("Sensitivity to ")
+    references, frame = frame[~is_method(frame)], swept(frame, field)
+    if frame[field].nunique() < 2 or not any(frame[name].notna().any() for name in shown(STRENGTH, frame.columns)):
+        raise Absent(f"no sensitivity to {what}, since fewer than two values of {field} were run")
+    # The rule may hold a run against Original or Retain, which have no value of the field.
+    selected = select(pd.concat([references, frame]), rule, per=(field,))
+    methods = selected.frame[(selected.frame["status"] == "ok") & is_method(selected.frame)]
+    methods = methods[methods[field].notna() | (methods["variant"] == "base")]
+    robust = methods[methods[field].notna()]
+    names = [name for name in shown(STRENGTH, robust.columns) if robust[name].notna().any()]
+    if not names:
+        reasons = dict.fromkeys(r["reason"] for r in selected.rejected if not pd.isna(r[field]))
+        raise Absent(f"no sensitivity to {what} ({'; '.join(reasons) or 'no such run has a result'})")
+    return methods, names
 
 
 def _variant(robust: pd.DataFrame) -> str:
@@ -165,17 +166,8 @@ def _line(panel: Axes, rows: pd.DataFrame, name: str, field: str, place: float, 
     x = np.array(settings, dtype=float)
     x = x * 1.035**place if STRENGTHS[field].log else x + 0.012 * np.ptp(x) * place
     panel.plot(x, means, color=looks.colour, marker=looks.marker, ms=5, mec=looks.edge, mew=0.6, ls=dash, zorder=4)
-    panel.errorbar(
-        x,
-        means,
-        yerr=abs(ends - means),
-        fmt="none",
-        ecolor=looks.colour,
-        elinewidth=1,
-        capsize=2.5,
-        alpha=0.7,
-        zorder=3,
-    )
+    bars = {"ecolor": looks.colour, "elinewidth": 1, "capsize": 2.5, "alpha": 0.7, "zorder": 3}
+    panel.errorbar(x, means, yerr=abs(ends - means), fmt="none", **bars)
 
 
 def _axis(panel: Axes, settings: list[float], strength: Strength) -> None:
@@ -188,19 +180,6 @@ def _axis(panel: Axes, settings: list[float], strength: Strength) -> None:
     panel.set_xticks(settings, labels=[plain(setting) for setting in settings])
     panel.minorticks_off()
     panel.set_xlabel(strength.axis + (" (log scale)" if strength.log else ""))
-
-
-def _caption(frame: pd.DataFrame, rule: Mapping[str, Any], lines: list[str], variant: str) -> str:
-    text = f"Solid: {variant}; dashed, in the same colour: base; dotted: p = 0.05. Points are means over seeds, bars "
-    text += "their 95 % intervals; for p the range of the seeds, since such an interval would leave [0, 1]. "
-    if rule["rule"] == "best":
-        text += "The rule was applied at each point. "
-    if lines:
-        text += f"Dashes of the lines, in this order: {'; '.join(dict.fromkeys(lines))}. "
-    p_values = [name for name in shown(STRENGTH, frame.columns) if metric(name).p_value]
-    if (frame.loc[is_method(frame), p_values] < FLOOR).any(axis=None):
-        text += f"p-values below {FLOOR:g} are drawn there. "
-    return text + describe(rule, frame)
 
 
 def _alt(robust: pd.DataFrame, names: list[str], field: str) -> str:
