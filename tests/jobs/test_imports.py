@@ -1,9 +1,12 @@
 """What a verb imports before it begins: each module that it does not need costs every job its seconds."""
 
+import gc
 import subprocess
 import sys
 
 import pytest
+
+from baldro.jobs import imports
 
 MODEL = {"torch", "transformers", "accelerate", "tokenizers", "peft", "datasets"}
 TABLES = {"pandas", "pyarrow", "numpy", "scipy", "jinja2"}
@@ -41,3 +44,10 @@ for verb in {list(WITHOUT)}:
 @pytest.mark.parametrize("verb", WITHOUT)
 def test_a_verb_imports_only_what_it_needs(imported, verb):
     assert not imported[verb] & WITHOUT[verb]
+
+
+def test_the_garbage_collector_runs_after_the_imports_even_after_an_error():
+    with pytest.raises(ImportError), imports():
+        assert not gc.isenabled()
+        raise ImportError
+    assert gc.isenabled()

@@ -3,6 +3,7 @@
 import copy
 import math
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -25,8 +26,19 @@ EXACT = ["section", "index", "candidate", "question", "text", "tokens", "end", "
 
 
 @pytest.fixture(scope="module", params=["tofu", "muse"])
-def records(request):
-    return request.getfixturevalue(request.param)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def records(request, kind):
+    return request.getfixturevalue(kind)
+
+
+@pytest.fixture(scope="module")
+def whole(request, pair, prompt):
+    """Kind -> all of its evidence, taken once."""
+    return cache(lambda kind: take(pair, prompt, request.getfixturevalue(kind)))
 
 
 def held(records):
@@ -51,8 +63,8 @@ def same(taken, expected, tolerance=1e-5):
             np.testing.assert_allclose(row[name], other[name], atol=tolerance, rtol=0, err_msg=f"{where} {name}")
 
 
-def test_the_table_is_what_the_definitions_say(pair, prompt, records, plain):
-    taken = take(pair, prompt, records)
+def test_the_table_is_what_the_definitions_say(whole, kind, pair, prompt, records, plain):
+    taken = whole(kind)
     same(taken, plain(*pair, prompt, records, split="forget10", holdout=held(records), max_new_tokens=6))
     hits = np.concatenate(taken["hit"].tolist())
     assert hits.sum() < len(hits)
@@ -60,20 +72,19 @@ def test_the_table_is_what_the_definitions_say(pair, prompt, records, plain):
 
 
 @pytest.mark.parametrize("tokens", [1, 150])
-def test_batches_and_order_do_not_matter(pair, prompt, records, tokens):
-    taken = take(pair, prompt, records)
+def test_batches_and_order_do_not_matter(whole, kind, pair, prompt, records, tokens):
     other = take(pair, prompt, records.sample(frac=1, random_state=3), batch_tokens=tokens)
-    same(other, taken.to_dict("records"))
+    same(other, whole(kind).to_dict("records"))
 
 
-def test_the_head_in_pieces_is_the_head(pair, prompt, tofu, monkeypatch):
-    taken = take(pair, prompt, tofu)
+def test_the_head_in_pieces_is_the_head(whole, pair, prompt, tofu, monkeypatch):
+    taken = whole("tofu")
     monkeypatch.setattr(likelihood, "CPU_ELEMENTS", 5 * 400)  # five positions at a time
     same(take(pair, prompt, tofu), taken.to_dict("records"))
 
 
-def test_columns_and_types(pair, prompt, records):
-    taken = take(pair, prompt, records)
+def test_columns_and_types(whole, kind):
+    taken = whole(kind)
     assert list(taken) == COLUMNS and taken["clean"].isna().all() and taken["gradient_norm"].isna().all()
     assert str(taken["avg_loss"].dtype) == "float64" and str(taken["tokens"].dtype) == "int64"
     for name, dtype in TYPES.items():
@@ -88,16 +99,16 @@ def test_columns_and_types(pair, prompt, records):
     ).all()
 
 
-def test_it_can_be_stored(pair, prompt, records, tmp_path):
-    taken = take(pair, prompt, records, evaluate_rows=1)
+def test_it_can_be_stored(whole, kind, tmp_path):
+    taken = whole(kind)
     taken.to_parquet(tmp_path / "samples.parquet")
     again = pd.read_parquet(tmp_path / "samples.parquet").assign(generation=taken["generation"])
     assert list(again) == COLUMNS
     same(again, taken.to_dict("records"), tolerance=0)
 
 
-def test_sections_and_candidates_of_tofu(pair, prompt, tofu):
-    taken = take(pair, prompt, tofu)
+def test_sections_and_candidates_of_tofu(whole, pair, prompt, tofu):
+    taken = whole("tofu")
     assert list(dict.fromkeys(taken["section"])) == ["forget", "retain", "real_authors", "world_facts", "holdout"]
     wrong = dict(forget=5, retain=5, real_authors=3, world_facts=3, holdout=0)
     for section, rows in taken.groupby("section"):
@@ -105,14 +116,14 @@ def test_sections_and_candidates_of_tofu(pair, prompt, tofu):
         assert set(rows["candidate"]) == {"answer", *extra, *(f"wrong_{j}" for j in range(wrong[section]))}
         assert rows["generation"].notna().any() == (section != "holdout")
     assert (taken["tokens"] == 2).any()  # one token and the end
-    without = take(pair, prompt, tofu, holdout=None)
+    without = take(pair, prompt, tofu, holdout=None, evaluate_rows=1, max_new_tokens=1)
     assert "holdout" not in set(without["section"])
     with refused("unknown-split", "holdout01", "holdout10"):
         take(pair, prompt, tofu, holdout="holdout01")
 
 
-def test_sections_of_muse(pair, prompt, muse):
-    taken = take(pair, prompt, muse)
+def test_sections_of_muse(whole):
+    taken = whole("muse")
     assert list(dict.fromkeys(taken["section"])) == ["forget_knowmem", "retain_knowmem", "verbmem", "forget", "holdout"]
     assert set(taken["candidate"]) == {"answer"} and not taken["end"].any()
     verbmem = taken[taken["section"] == "verbmem"]
@@ -134,9 +145,9 @@ def test_running_text_is_cut_and_its_first_token_never_scored(pair, prompt, muse
         assert taken.query("section == 'forget'")["tokens"].tolist() == [most]
 
 
-def test_stop_strings_end_continuations(pair, prompt, muse, monkeypatch):
+def test_stop_strings_end_continuations(whole, pair, prompt, muse, monkeypatch):
     """Strings that the model does say; each text ends before the first of them, whatever the batch."""
-    free = take(pair, prompt, muse)
+    free = whole("muse")
     quiz = free[free["section"].str.endswith("knowmem")]["generation"].tolist()
     stop = (quiz[0][5:8], quiz[-1][6:7])
     asked = tuple(replace(s, stop=stop) if s.name.endswith("knowmem") else s for s in KINDS["muse"].sections)
@@ -150,8 +161,8 @@ def test_stop_strings_end_continuations(pair, prompt, muse, monkeypatch):
         assert take(pair, prompt, muse, batch_tokens=tokens)["generation"].tolist() == expected
 
 
-def test_evaluate_rows_are_the_first_of_each_section(pair, prompt, records):
-    taken, few = take(pair, prompt, records), take(pair, prompt, records, evaluate_rows=1)
+def test_evaluate_rows_are_the_first_of_each_section(whole, kind, pair, prompt, records):
+    taken, few = whole(kind), take(pair, prompt, records, evaluate_rows=1)
     assert set(few["index"]) == {0}
     same(few, taken[taken["index"] == 0].to_dict("records"))
 

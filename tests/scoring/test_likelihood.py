@@ -13,7 +13,6 @@ from refusals import refused
 from baldro import benchmarks as data
 from baldro import scoring as score
 from baldro.benchmarks import sections
-from baldro.prompts.batches import by_length
 from baldro.prompts.encode import Tokens, encode
 from baldro.scoring.likelihood import common_prefix, likelihoods
 
@@ -89,15 +88,6 @@ def test_a_reference_that_is_no_number_is_refused(pair):
     torch.nn.init.constant_(broken.model.norm.weight, math.nan)
     with refused("not-finite"):
         score.reference(broken, [Tokens(ids=(5, 6, 7), start=1)])
-
-
-def test_padded_tokens_stay_within_the_limit():
-    sequences = [Tokens(ids=(1,) * n, start=1) for n in (3, 50, 7, 8, 9, 20, 21)]
-    batches = by_length(sequences, tokens=40, at_most=3)
-    assert sorted(i for batch in batches for i in batch) == list(range(7)) and batches[0] == [1]
-    for batch in batches:
-        assert len(batch) <= 3
-        assert len(batch) == 1 or len(batch) * max(len(sequences[i].ids) for i in batch) <= 40
 
 
 @pytest.mark.parametrize("tokens", [200, 1000])
