@@ -60,7 +60,7 @@ def imports(source: str) -> frozenset[str]:
 def _tokens(source: str) -> Iterator[str]:
     """The texts of the tokens that count; lines and blocks end in markers."""
     spans, lines = sorted(_cut(source)), source.splitlines(keepends=True)
-    last, depth, began, blocks = NEWLINE, 0, (0, 0), []
+    last, depth, began, blocks, was_cut = NEWLINE, 0, (0, 0), [], False
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         name = tokenize.tok_name[token.type]
         while spans and spans[0][1] <= token.start and token.type != tokenize.DEDENT:
@@ -84,9 +84,10 @@ def _tokens(source: str) -> Iterator[str]:
             is_cut, text = is_cut or last in (NEWLINE, INDENT, DEDENT), NEWLINE
         elif name.startswith(FORMATTED):
             text = _slice(lines, start, token.end)
-        if not is_cut:
+        if not is_cut and not (was_cut and text == ","):  # a formatter sets one behind a message that is long
             last = text
             yield text
+        was_cut = is_cut
 
 
 def _slice(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> str:

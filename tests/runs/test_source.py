@@ -94,6 +94,7 @@ def test_another_version_of_python_finds_the_same_in_every_file(version, tmp_pat
         ('def f():\n    """Some words."""\n    return 1\n', "def f():\n  return 1\n"),
         ('X = 1\n"""What X is."""\nY = 2\n', "X = 1\nY = 2\n"),
         ('raise E(f"{x} is wrong", 3) from None\n', 'raise E("x" f"is {not_x}", 3) from None\n'),
+        ('raise E("code", "short")\n', 'raise E(\n    "code",\n    "a longer one",\n)\n'),
         ('assert x, "why"\n', 'assert x, "why not"\n'),
         ("if TYPE_CHECKING:\n    import a\nx = 1\n", "x = 1\n"),
         ("x = 0, 1\n", "x = (\n    0,\n    1,\n)\n"),
