@@ -18,13 +18,11 @@ def canonical(name: str, spec: Mapping[str, Any], value: Any) -> Any:
             raise unknown(name, value, spec["choices"])
         return value
     try:
-        if isinstance(value, bool):
-            raise ValueError
-        number = float(value)
+        number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
-        raise BaldroError(f"{name} is {value!r}; allowed: {_bounds(spec)}") from None
+        number = math.nan
     if not within(spec, number) or (spec["kind"] is int and number != int(number)):
-        raise BaldroError(f"{name} is {value!r}; allowed: {_bounds(spec)}")
+        raise BaldroError("value-not-allowed", f"{name} is {value!r}; allowed: {_bounds(spec)}")
     whole = spec["kind"] is int or (number.is_integer() and abs(number) < 1e15)
     return int(number) if whole else number
 
