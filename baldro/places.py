@@ -43,7 +43,7 @@ def resolve(places: Sequence[str], *, what: str) -> Source:
         begin = (
             f" ({elsewhere} is in the working directory, but relative places begin in {CHECKOUT})" if elsewhere else ""
         )
-        raise BaldroError(f"{what} is not to be found; looked at: {', '.join(places)}{begin}")
+        raise BaldroError("place-not-found", f"{what} is not to be found; looked at: {', '.join(places)}{begin}")
     return found
 
 
@@ -53,7 +53,9 @@ def find(places: Sequence[str], *, what: str) -> Source | None:
         if place.startswith("hub:"):
             match = re.fullmatch(r"hub:([\w.-]+/[\w.-]+)@([\w./-]+)", place)
             if not match:
-                raise BaldroError(f"{what}: {place!r} is not a place on the hub; allowed: hub:owner/name@revision")
+                raise BaldroError(
+                    "not-a-hub-place", f"{what}: {place!r} is not a place on the hub; allowed: hub:owner/name@revision"
+                )
             return Source(hub=match[1], revision=match[2])
         expanded = os.path.expanduser(os.path.expandvars(place))
         if expanded and "$" not in expanded:
@@ -61,7 +63,8 @@ def find(places: Sequence[str], *, what: str) -> Source | None:
                 return Source(path=_from_here(Path(expanded)))
             if "$" in place:
                 raise BaldroError(
-                    f"{what}: {place} is {expanded}, which is not there; allowed: a path that is, or unset"
+                    "place-not-found",
+                    f"{what}: {place} is {expanded}, which is not there; allowed: unset",
                 )
     return None
 

@@ -7,12 +7,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, create_model
 
 from baldro.config.part import Part
 from baldro.errors import BaldroError, unknown
-from baldro.methods.catalogue import INSTEAD, VARIANTS
+from baldro.methods.catalogue import INSTEAD, OBJECTIVES, VARIANTS
 from baldro.methods.values import canonical
-from baldro.runs.experiment import rows, stages
-from baldro.runs.run import AXES, FIELDS, HYPERPARAMETERS, IDENTITY
+from baldro.runs.fields import AXES, FIELDS, HYPERPARAMETERS, IDENTITY
+from baldro.runs.grid import TABLED
 
-NAMES = {"objective": rows(), "stage": stages(), "variant": tuple(VARIANTS)}
+NAMES = {"objective": tuple(OBJECTIVES), "stage": TABLED, "variant": tuple(VARIANTS)}
 """Fields of a run whose values are stages or methods."""
 OWN = tuple(name for name in HYPERPARAMETERS if "text" in FIELDS[name])
 """Fields that a method declares in its module."""
@@ -23,9 +23,9 @@ SETTINGS = tuple(name for name in HYPERPARAMETERS if name not in OWN)
 def _name(name: str, value: Any) -> Any:
     """A benchmark, model or split, which is looked up later; a stage, an objective or a variant, which is looked up here."""
     if not isinstance(value, str):
-        raise BaldroError(f"{name} is {value!r}; allowed: a name")
+        raise BaldroError("not-a-name", f"{name} is {value!r}; allowed: a name")
     if name == "objective" and value in INSTEAD:
-        raise BaldroError(f"objective {value!r}: write {INSTEAD[value]}")
+        raise BaldroError("ambiguous-name", f"objective {value!r}: write {INSTEAD[value]}")
     if name in NAMES and value not in NAMES[name]:
         raise unknown(name, value, NAMES[name])
     return value

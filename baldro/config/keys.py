@@ -15,8 +15,8 @@ from pydantic.json_schema import GenerateJsonSchema
 from baldro.config.document import Config
 from baldro.config.fields import NAMES
 from baldro.config.page import page
-from baldro.runs import run
-from baldro.runs.run import FIELDS, IDENTITY
+from baldro.runs import fields
+from baldro.runs.fields import FIELDS, IDENTITY
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITTEN = (
@@ -40,9 +40,9 @@ def files() -> dict[Path, str]:
 
 @cache
 def texts() -> Mapping[str, str]:
-    """Field of a run -> what it means: the methods' own from their modules, the others from the docstrings in `baldro.runs.run`."""
+    """Field of a run -> what it means: the methods' own from their modules, the others from the docstrings in `baldro.runs.fields`."""
     found = {}
-    tree = ast.parse(Path(run.__file__).read_text(encoding="utf-8"))
+    tree = ast.parse(Path(fields.__file__).read_text(encoding="utf-8"))
     for body in (node.body for node in tree.body if isinstance(node, ast.ClassDef)):
         for field, text in pairwise(body):
             if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):

@@ -40,7 +40,7 @@ def load(source: Mapping[str, Any] | str | Path, *, files: Sequence[str | Path] 
     try:
         result = experiment({**source, "selection": config.selection.settled()}, **named)
     except BaldroError as error:
-        raise BaldroError(f"{place.near(str(error))}: {error}") from None
+        raise BaldroError(error.code, f"{place.near(str(error))}: {error}") from None
     kinds = [benchmark["kind"] for benchmark in result.benchmarks.values()]
     asked = [name for part in (config.selection, config.attribution) if part for name in part.named()]
     check_metrics(asked, kinds, place)
@@ -61,7 +61,8 @@ def _named(kind: str, own: Mapping[str, Any], place: Places, root: Path) -> dict
     for name, definition in own.items():
         if name in shared and shared[name] != definition:
             raise BaldroError(
-                f"{place.at([kind, name])}: {name!r} is defined otherwise in {kind}.yaml; allowed: one definition a name, so choose another"
+                "defined-twice",
+                f"{place.at([kind, name])}: {name!r} is another in {kind}.yaml; allowed: another name",
             )
     return {**shared, **own}
 
@@ -72,7 +73,7 @@ def _find(kind: str, name: str, definition: Mapping[str, Any], place: Places, pa
         try:
             look()
         except BaldroError as error:
-            raise BaldroError(f"{place.at([*path, *key])}: {error}") from None
+            raise BaldroError(error.code, f"{place.at([*path, *key])}: {error}") from None
 
 
 def _looks(kind: str, name: str, definition: Mapping[str, Any]) -> Iterator[tuple[list[str], Any]]:

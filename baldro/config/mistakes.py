@@ -44,42 +44,45 @@ def checked(kind: Any, value: Any, place: Places) -> Any:
     except ValidationError as error:
         first = min(error.errors(include_url=False), key=lambda one: one["type"] not in UNKNOWN)
     path = _path(value, [*first["loc"], *_quoted(first.get("ctx", {}).get("discriminator", ""))])
-    raise BaldroError(f"{place.at(path)}: {_words(kind, first, path)}")
+    mistake = _mistake(kind, first, path)
+    raise BaldroError(mistake.code, f"{place.at(path)}: {mistake}")
 
 
-def _words(kind: Any, error: Mapping[str, Any], path: Sequence[Any]) -> str:
+def _mistake(kind: Any, error: Mapping[str, Any], path: Sequence[Any]) -> BaldroError:
+    """What pydantic found, in our words; without the file and the line."""
     given, what, facts = error["input"], error["type"], error.get("ctx", {})
     shown = ".".join(map(str, path)) or "the config"
     name = next((key for key in reversed(path) if isinstance(key, str)), "value")
     if what in UNKNOWN:
         return _unknown_key(path, _fields(kind, error["loc"][:-1]))
     if what == "value_error":
-        said = str(facts["error"])
-        return said if said.startswith(f"{name} ") else f"{shown}: {said}"
+        said = facts["error"]  # a BaldroError: our validators raise no other
+        return said if str(said).startswith(f"{name} ") else BaldroError(said.code, f"{shown}: {said}")
     if what == "missing":
         needed = [key for key, field in _fields(kind, error["loc"][:-1]).items() if field.is_required()]
-        return f"{shown}: lacks {error['loc'][-1]}; required: {', '.join(needed)}"
+        return BaldroError("missing-key", f"{shown}: lacks {error['loc'][-1]}; required: {', '.join(needed)}")
     if what == "literal_error":
-        return str(unknown(name, given, _quoted(facts["expected"])))
+        return unknown(name, given, _quoted(facts["expected"]))
     if what == "union_tag_invalid":
-        return str(unknown(name, facts["tag"], _quoted(facts["expected_tags"])))
+        return unknown(name, facts["tag"], _quoted(facts["expected_tags"]))
     if what == "union_tag_not_found":
-        return f"{shown}: lacks {_quoted(facts['discriminator'])[0]}"
+        return BaldroError("missing-key", f"{shown}: lacks {_quoted(facts['discriminator'])[0]}")
     if what == "too_short":
-        return f"{shown}: is empty; allowed: at least one value"
+        return BaldroError("empty-list", f"{shown}: is empty; allowed: at least one value")
     if what in BOUNDS:
         word, key = BOUNDS[what]
-        return f"{shown}: is {given}; allowed: {word} {facts[key]:g}"
+        return BaldroError("out-of-bounds", f"{shown}: is {given}; allowed: {word} {facts[key]:g}")
     if what == "string_pattern_mismatch":
-        return f"{shown}: is {given!r}; allowed: text that matches {facts['pattern']}"
-    return f"{shown}: is {given!r}; allowed: {TYPES.get(what.partition('_')[0], error['msg'])}"
+        return BaldroError("wrong-form", f"{shown}: is {given!r}; allowed: text that matches {facts['pattern']}")
+    allowed = TYPES.get(what.partition("_")[0], error["msg"])
+    return BaldroError("wrong-type", f"{shown}: is {given!r}; allowed: {allowed}")
 
 
-def _unknown_key(path: Sequence[Any], known: Mapping[str, Any]) -> str:
+def _unknown_key(path: Sequence[Any], known: Mapping[str, Any]) -> BaldroError:
     key, section = path[-1], ".".join(map(str, path[:-1])) or "the config"
     if key in AMBIGUOUS and AMBIGUOUS[key].split()[0] in known:
-        return f"{key!r} is not a key of {section}; write {AMBIGUOUS[key]}"
-    return str(unknown("key", key, known, where=section))
+        return BaldroError("ambiguous-name", f"{key!r} is not a key of {section}; write {AMBIGUOUS[key]}")
+    return unknown("key", key, known, where=section)
 
 
 def _quoted(text: str) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from baldro.config.fields import OWN, SETTINGS
-from baldro.runs.run import AXES
+from baldro.runs.fields import AXES
 
 ORDER = ("Axes", "Then", "Selection", "Bound", "Attribution", "Model", "Build", "Needs", "Settings")
 """Sections of the page; others follow."""

@@ -13,6 +13,8 @@ from pydantic import (
 )
 from typing_extensions import TypeAliasType
 
+from baldro.errors import BaldroError
+
 
 class Part(BaseModel):
     """A section: no key that is not declared, and no conversion."""
@@ -32,22 +34,23 @@ class Part(BaseModel):
     def _one_of(self) -> "Part":
         given = [name for name in self.ONE_OF if name in self.model_fields_set]
         if self.ONE_OF and len(given) != 1:
-            raise ValueError(
-                f"has {', '.join(given) or 'none of them'}; allowed: exactly one of {', '.join(self.ONE_OF)}"
+            raise BaldroError(
+                "not-one-of",
+                f"has {', '.join(given) or 'none'}; allowed: exactly one of {', '.join(self.ONE_OF)}",
             )
         return self
 
 
 def _not_null(value: Any) -> Any:
     if value is None:
-        raise ValueError("is null; allowed: a value, or no such key")
+        raise BaldroError("null-value", "is null; allowed: a value, or no such key")
     return value
 
 
 def _twice(values: list[Any]) -> list[Any]:
     again = next((value for at, value in enumerate(values) if value in values[:at]), None)
     if again is not None:
-        raise ValueError(f"has {again!r} twice; allowed: once")
+        raise BaldroError("value-stands-twice", f"has {again!r} twice; allowed: once")
     return values
 
 

@@ -67,7 +67,7 @@ class Selection(Part):
     def _alone(self) -> "Selection":
         more = next((name for name in type(self).model_fields if name in self.model_fields_set - {"rule"}), None)
         if self.rule == "all" and more:
-            raise ValueError(f"{more!r} is of rule best; allowed: rule: best, or rule: all by itself")
+            raise BaldroError("key-of-another-rule", f"{more!r} is of rule best; allowed: rule: best")
         return self
 
     def settled(self) -> dict[str, Any]:
@@ -122,8 +122,10 @@ def check_metrics(named: Iterable[tuple[list[Any], str]], kinds: Sequence[str], 
     for path, name in named:
         if name not in usual and name not in (there := metrics(kinds)):
             where = f"{path[0]} (of the benchmarks of the grid)"
-            raise BaldroError(f"{place.at(path)}: {unknown('metric', name, there, where=where)}")
+            error = unknown("metric", name, there, where=where)
+            raise BaldroError(error.code, f"{place.at(path)}: {error}")
         if path[0] == "attribution" and name == P_VALUE:
             raise BaldroError(
-                f"{place.at(path)}: attribution: {name!r} is a p-value, of which no effect is taken; allowed: {name}_d, ..."
+                "effect-of-p-value",
+                f"{place.at(path)}: {name!r} is a p-value, which has no effects; allowed: {name}_d, ...",
             )

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,12 @@ def read(path: str | Path) -> dict[str, Any]:
     Raises:
         BaldroError: no such file, no YAML, no mapping, a key that stands twice.
     """
-    text = read_text(Path(path), what="a YAML file")
+    return parsed(path, read_text(Path(path), what="a YAML file"))
+
+
+@lru_cache(maxsize=8)
+def parsed(path: str | Path, text: str) -> dict[str, Any]:
+    """The same of a text that was read from a file; not to be changed, since whoever asks for it next gets it again."""
     try:
         value = yaml.load(text, Loader=_once(path))
     except yaml.YAMLError as error:
@@ -27,9 +32,11 @@ def read(path: str | Path) -> dict[str, Any]:
         mark = getattr(error, "context_mark", None) or getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else text.count("\n", 0, getattr(error, "position", 0)) + 1
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
-        raise BaldroError(f"{path}:{line}: not YAML: {problem}; allowed: key: value, lists in [brackets]") from None
+        raise BaldroError(
+            "not-yaml", f"{path}:{line}: not YAML: {problem}; allowed: key: value, lists in [brackets]"
+        ) from None
     if not isinstance(value, dict):
-        raise BaldroError(f"{path}:1: holds {type(value).__name__}; allowed: a mapping of keys to values")
+        raise BaldroError("not-a-mapping", f"{path}:1: holds {type(value).__name__}; allowed: keys with values")
     return value
 
 
@@ -59,8 +66,8 @@ def _once(path: str | Path) -> type[yaml.SafeLoader]:
                 line, name = key.start_mark.line + 1, (key.tag, str(key.value))
                 if isinstance(key, yaml.ScalarNode) and name in lines:
                     raise BaldroError(
-                        f"{path}:{line}: key {key.value!r} stands twice (first in line {lines[name]}); allowed: once, "
-                        "for only one of them would count"
+                        "key-stands-twice",
+                        f"{path}:{line}: key {key.value!r} stands twice (first in line {lines[name]}); allowed: once",
                     )
                 lines[name] = line
             return node

@@ -53,15 +53,12 @@ def place_of(options: Namespace) -> Source:
     if options.model and options.part:
         return _place(model.read(options.model).start(options.part))
     if not (options.name and options.definition and options.part):
-        raise BaldroError(
-            "no place is given; allowed: --place, or --model and --part, or --name, --definition and --part"
-        )
+        ways = "--place, or --model and --part, or --name, --definition and --part"
+        raise BaldroError("no-place-given", f"no place is given; allowed: {ways}")
     definition = parse_json(options.definition, what="--definition")
     listed = {**parts(definition), **({TOKENIZER: definition[TOKENIZER]} if definition.get(TOKENIZER) else {})}
     if not listed:
-        raise BaldroError(
-            f"model {options.name} is not downloaded but built; allowed: a model with source, or target and retain"
-        )
+        raise BaldroError("model-is-built", f"model {options.name} is built; allowed: one with source, or target")
     if options.part not in listed:
         raise unknown("part", options.part, listed, where=f"model {options.name}")
     return resolve(listed[options.part], what=f"model {options.name} ({options.part})")
@@ -72,7 +69,7 @@ def _place(place: str) -> Source:
     if place.startswith("hub:"):
         return resolve([place], what="--place")
     if not Path(place).exists():
-        raise BaldroError(f"--place is not to be found; looked at: {place}")
+        raise BaldroError("place-not-found", f"--place is not to be found; looked at: {place}")
     return Source(path=Path(place))
 
 
@@ -92,7 +89,8 @@ def chosen(names: Iterable[str], *, where: object, weights: bool = True) -> list
     if first is None or hub.CONFIG not in names:
         lacks = "config.json" if first else "weights that transformers loads"
         raise BaldroError(
-            f"{where} has no {lacks}; allowed: config.json with {' or '.join(hub.WEIGHTS[::2])}, whole or in shards"
+            "no-weights-found",
+            f"{where} has no {lacks}; allowed: config.json with {' or '.join(hub.WEIGHTS[::2])}, whole or in shards",
         )
     return [*hub.small_files(names), first]
 
@@ -110,13 +108,14 @@ def local(path: Path, *, weights: bool = True) -> dict[str, int]:
     if path.suffix == ".gguf" and path.is_file():
         with path.open("rb") as file:
             if file.read(4) != b"GGUF":
-                raise BaldroError(f"{path} is no GGUF file; is it cut short?")
+                raise BaldroError("not-gguf", f"{path} is no GGUF file; is it cut short?")
         return {path.name: path.stat().st_size}
     names = dict.fromkeys(each.relative_to(path).as_posix() for each in path.rglob("*") if each.is_file())
     alone = not weights and "tokenizer_config.json" in names  # says its class, as config.json does otherwise
     if missing := [] if alone else hub.lacking(path, names, weights=weights):
         raise BaldroError(
-            f"{path}: {missing[0]} is not there; allowed: a folder as transformers writes it, or a .gguf file"
+            "no-weights-found",
+            f"{path} has no {missing[0]}; allowed: a folder of transformers, or a .gguf file",
         )
     return loaded(path, names, weights=weights)
 
@@ -144,7 +143,7 @@ def fetch(source: Source, *, weights: bool = True) -> Path:
             hub.check_no_adapters(sizes, source)
         names = chosen(sizes, where=source, weights=weights)
         if hub.CONFIG not in names:
-            raise BaldroError(f"{source} has no config.json; allowed: a tokenizer's repository with one")
+            raise BaldroError("no-weights-found", f"{source} has no config.json; allowed: a repository with it")
         folder = _bring(commit, names, sizes)
         if weights and names[-1].endswith(".index.json"):
             names += hub.shards(folder / names[-1])
@@ -158,7 +157,7 @@ def fetch(source: Source, *, weights: bool = True) -> Path:
     except Exception as error:  # the hub's client raises many kinds; each means that something is not there
         raise told(error, source) from error
     if folder.name != info.sha or hub.lacking(folder, sizes, weights=weights):
-        raise BaldroError(f"{source}: the repository changed while it was downloaded; run it again")
+        raise BaldroError("repository-changed", f"{source} changed during the download; run it again")
     return folder
 
 
@@ -172,7 +171,8 @@ def _bring(source: Source, names: Iterable[str], sizes: Mapping[str, int | None]
     there = next(each for each in (cache, *cache.absolute().parents) if each.is_dir())
     if total > (free := shutil.disk_usage(there).free):
         raise BaldroError(
-            f"{source} needs {size(total)} and {there} has {size(free)} left; allowed: $HF_HOME on a file system with room"
+            "disk-full",
+            f"{source} needs {size(total)} and {there} has {size(free)} left; allowed: $HF_HOME on a file system with room",
         )
     if needed:
         print(f"{source}: downloading {count(len(needed), 'file')}, {size(total)}, to {cache}", flush=True)
@@ -185,31 +185,40 @@ def told(error: Exception, source: Source) -> BaldroError:
     """What the hub's client raised, as one line that says what to do."""
     from huggingface_hub import constants, errors
 
-    where, access = constants.ENDPOINT, "`hf auth login` or $HF_TOKEN of an account that may read it"
+    site, cache, room = constants.ENDPOINT, hub.cache(), "$HF_HOME on a file system with room"
+    page, access = f"{site}/{source.hub}", "`hf auth login` or $HF_TOKEN of an account that may read it"
     for cause in _causes(error):
-        status = cause.response.status_code if isinstance(cause, errors.HfHubHTTPError) else None
-        number = getattr(cause, "errno", None)
-        if isinstance(cause, errors.GatedRepoError):
-            return BaldroError(f"{source} is gated; allowed: {access}, after asking for it at {where}/{source.hub}")
-        if isinstance(cause, errors.RevisionNotFoundError):
-            return BaldroError(f"{source}: no such revision; allowed: a branch, tag or commit of {where}/{source.hub}")
-        if isinstance(cause, errors.RepositoryNotFoundError):
-            return BaldroError(f"{source}: no such repository at {where}, or a private one; allowed: {access}")
-        if status in (401, 403):
-            return BaldroError(f"{source}: {where} refuses access ({status}); allowed: {access}")
-        if number in FULL or "No space left" in str(cause):
-            return BaldroError(f"{source}: {hub.cache()} is full; allowed: $HF_HOME on a file system with room")
-        if number in REFUSED:
-            return BaldroError(
-                f"{source}: {hub.cache()} cannot be written ({cause}); allowed: $HF_HOME in a folder of yours"
-            )
-        if isinstance(cause, hub.no_connection()):
-            return BaldroError(
-                f"{source}: {where} cannot be reached ({type(cause).__name__}: {cause}); allowed: a machine with network, where it "
-                "goes on with the files that are not there yet, or HF_HUB_OFFLINE=1 to take what the cache has"
-            )
+        match cause:
+            case errors.GatedRepoError():
+                code, said = "access-refused", f"is gated; allowed: {access}, after asking for it at {page}"
+            case errors.RevisionNotFoundError():
+                code, said = "no-such-revision", f"has no such revision; allowed: a branch, tag or commit of {page}"
+            case errors.RepositoryNotFoundError():
+                code, said = "no-such-repository", f"is not at {site}, or private; allowed: {access}"
+            case errors.HfHubHTTPError() if cause.response.status_code in (401, 403):
+                code, said = "access-refused", f"is refused by {site} ({cause}); allowed: {access}"
+            case _ if getattr(cause, "errno", None) in FULL or "No space left" in str(cause):
+                code, said = "disk-full", f"does not fit into {cache}, which is full; allowed: {room}"
+            case OSError() if cause.errno in REFUSED:
+                code, said = (
+                    "cache-not-writable",
+                    f"cannot be stored in {cache} ({cause}); allowed: $HF_HOME in a folder of yours",
+                )
+            case _ if isinstance(cause, hub.no_connection()):
+                why = f"cannot be brought, for {site} is out of reach ({type(cause).__name__}: {cause})"
+                code, said = (
+                    "hub-not-reached",
+                    (
+                        f"{why}; allowed: a machine with network, where it goes on with the files that are not there yet, or "
+                        "HF_HUB_OFFLINE=1 to take what the cache has"
+                    ),
+                )
+            case _:
+                continue
+        return BaldroError(code, f"{source} {said}")
     return BaldroError(
-        f"{source} cannot be downloaded: {type(error).__name__}: {error}; allowed: a reachable hub repository"
+        "not-downloaded",
+        f"{source} cannot be downloaded ({type(error).__name__}: {error}); allowed: a reachable repository",
     )
 
 

@@ -36,9 +36,7 @@ def open_to_train(given: RunInputs) -> tuple[Any, Any]:
     if given.start != models.BUILD:
         return models.load(given.start, precision=run.precision), models.tokenizer(given.tokenizer)
     if not given.model.build:
-        raise BaldroError(
-            f"model {given.model.name} is not built from scratch; allowed: --start with a folder, or --part"
-        )
+        raise BaldroError("model-not-built", f"model {given.model.name} is not built; allowed: --start or --part")
     network, tokenizer = models.build(given.model.build, texts(given.records), seed=run.seed)
     return models.cast(network, models.DTYPES[run.precision]), tokenizer
 
@@ -91,13 +89,12 @@ def answers_of(given: RunInputs, network: Any, tokenizer: Any, split: str, kind:
         return tokens(given, network, tokenizer, split)
     rows = rows_of(given.records, split)
     if rows["question"].eq("").any():
-        raise BaldroError(
-            f"split {split} is running text, without questions to answer otherwise; allowed: benchmarks of questions"
-        )
+        raise BaldroError("no-other-answers", f"split {split} has no questions; allowed: benchmarks of questions")
     lacking = rows.index[rows["alternate_answer"].isna()]
     if kind == "alternates" and len(lacking):
         raise BaldroError(
-            f"row {lacking[0]} of split {split} has no alternate answer; allowed: a forget split, of a benchmark that has them (alternates)"
+            "no-other-answers",
+            f"row {lacking[0]} of split {split} has no alternate answer; allowed: a forget split of a benchmark that has them",
         )
     others = idk(len(rows)) if kind == "idk" else rows["alternate_answer"]
     pairs = list(zip(rows["question"], others, strict=True))
@@ -118,7 +115,8 @@ def reference_tokens(path: Path, sequences: list[Tokens], what: str) -> list[tup
     same = stored["sequence"].tolist() == [s.hash for s in sequences]
     if not same or stored["tokens"].tolist() != counts or stored["token_logp"].map(len).tolist() != counts:
         raise BaldroError(
-            f"{path} is of other rows, another prompt or another tokenizer than {what}; make it anew with `baldro reference`"
+            "reference-of-others",
+            f"{path} is of other rows, prompt or tokenizer than {what}; make it anew with `baldro reference`",
         )
     return [tuple(row.tolist()) for row in stored["token_logp"]]
 

@@ -32,9 +32,9 @@ from baldro.runs import Run, fingerprint
 def run(options: Namespace) -> None:
     """What the verb's options say."""
     if options.export and options.export.suffix != ".json":
-        raise BaldroError(f"--export {options.export}: allowed: a name that ends in .json")
+        raise BaldroError("wrong-file-name", f"--export {options.export}: allowed: a name that ends in .json")
     if options.retain_samples and options.alone:
-        raise BaldroError("--alone means that there is no retain model; allowed: --alone or --retain-samples")
+        raise BaldroError("options-exclude-each-other", "allowed: --alone or --retain-samples, not both")
     model = read(options.samples)
     retain = read(options.retain_samples, kind=model.kind) if options.retain_samples else None
     results = evaluate(model, retain, alone=options.alone)
@@ -54,15 +54,16 @@ def _check(options: Namespace, results: Results, model: Evidence, retain: Eviden
     """Raise BaldroError where there is no number, or the comparison is of a model with itself and nobody said so."""
     if not results.values:
         reason = next(iter(results.absent.values()))
-        raise BaldroError(f"{options.samples}: no metric can be made of it: {reason}; needs values of each sample")
+        raise BaldroError("no-metric-possible", f"{options.samples}: {reason}; allowed: values of each sample")
     if retain is None:
         return
     check_comparable(retain)
     meant = options.itself or (options.run and Run.parse(options.run).objective == "retain")
     if not meant and same_model(model, retain):
         raise BaldroError(
+            "compared-with-itself",
             f"{options.samples} and {options.retain_samples} are one model's evidence, by which any model has forget quality 1 and "
-            "PrivLeak 0; give the evidence of the model that never saw the forget split, or --itself if this is that model"
+            "PrivLeak 0; give the evidence of the model that never saw the forget split, or --itself if this is that model",
         )
 
 
@@ -71,7 +72,7 @@ def read(path: Path, *, kind: str | None = None) -> Evidence:
     if _is_log(path):
         return from_log(read_log(path), where=str(path), kind=kind)
     if path.suffix != ".parquet":
-        raise BaldroError(f"{path}: allowed: evidence in .parquet, or a log in .json or .json.gz")
+        raise BaldroError("wrong-file-name", f"{path}: allowed: evidence in .parquet, or a log in .json or .json.gz")
     return from_samples(evidence.read(path), where=str(path))
 
 

@@ -64,4 +64,4 @@ def check_unlearning(
     ]
     for needed, value, option, allowed in asked:
         if needed and value is None:
-            raise BaldroError(f"{run.objective} needs {option}; allowed: {allowed}")
+            raise BaldroError("missing-option", f"{run.objective} needs {option}; allowed: {allowed}")

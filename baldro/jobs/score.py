@@ -64,7 +64,7 @@ def _judge(option: str | None) -> str | None:
     try:
         return weights.read(Path(option)).settled
     except BaldroError as error:
-        raise BaldroError(f"--fluency {error}, a folder, or hub:owner/name@revision") from None
+        raise BaldroError(error.code, f"--fluency {error}, a folder, or hub:owner/name@revision") from None
 
 
 def _check_generates(given: RunInputs, holdout: str | None) -> None:
@@ -72,5 +72,6 @@ def _check_generates(given: RunInputs, holdout: str | None) -> None:
     asked = sections(given.records, given.run.split, holdout)
     if not any(section.name == "forget" and section.generate for section in asked):
         raise BaldroError(
-            f"--fluency: nothing is generated on {given.run.benchmark}'s forget split; allowed: benchmarks of questions"
+            "nothing-is-generated",
+            f"--fluency: {given.run.benchmark} generates nothing; allowed: benchmarks of questions",
         )

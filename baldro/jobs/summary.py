@@ -13,7 +13,8 @@ def run(options: Namespace) -> None:
     folder = record.place(options.results, config_of(options.config)[0].name)
     if not (folder / record.PAGE).is_file():
         raise BaldroError(
-            f"{folder} has no report yet; run the experiment, or `baldro report --allow-missing` for what there is"
+            "no-report",
+            f"{folder} has no report yet; run the experiment, or `baldro report --allow-missing` for what there is",
         )
     where = [f"tables   {folder / 'tables'}", f"figures  {folder / 'figures'}", f"report   {folder / record.PAGE}"]
     print("\n".join([main_table_text(folder), "", *where]))

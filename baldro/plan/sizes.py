@@ -9,7 +9,10 @@ from baldro.errors import BaldroError
 
 
 class Unknown(BaldroError):
-    """A fact that a definition lacks; the message says what to add where."""
+    """A fact that a definition lacks: what to add where."""
+
+    def __init__(self, key: str, name: str, file: str = "benchmarks.yaml"):
+        super().__init__("size-not-known", f"unknown: add {key} to {name} in {file}")
 
 
 def parameters(name: str, model: Mapping[str, Any]) -> int:
@@ -20,7 +23,7 @@ def parameters(name: str, model: Mapping[str, Any]) -> int:
     """
     if "build" not in model:
         if "parameters" not in model:
-            raise Unknown(f"unknown: add parameters to {name} in models.yaml")
+            raise Unknown("parameters", name, "models.yaml")
         return round(model["parameters"])
     width, depth = shape(name, model)
     layer = 4 * width**2 + 3 * width * model["build"]["intermediate_size"] + 2 * width
@@ -57,7 +60,7 @@ def rows(name: str, benchmark: Mapping[str, Any]) -> Mapping[str, int]:
     """
     known = define(benchmark).sizes()
     if known is None:
-        raise Unknown(f"unknown: add rows to {name} in benchmarks.yaml")
+        raise Unknown("rows", name)
     return known
 
 
@@ -65,7 +68,7 @@ def rows_of(name: str, benchmark: Mapping[str, Any], split: str) -> int:
     """Rows of one split."""
     known = rows(name, benchmark)
     if split not in known:
-        raise Unknown(f"unknown: add rows: {{{split}: ...}} to {name} in benchmarks.yaml")
+        raise Unknown(f"rows: {{{split}: ...}}", name)
     return known[split]
 
 
@@ -78,10 +81,10 @@ def tokens_per_row(name: str, benchmark: Mapping[str, Any], split: str) -> float
     known = benchmark.get("tokens_per_row")
     if isinstance(known, Mapping):
         if split not in known:
-            raise Unknown(f"unknown: add tokens_per_row: {{{split}: ...}} to {name} in benchmarks.yaml")
+            raise Unknown(f"tokens_per_row: {{{split}: ...}}", name)
         return known[split]
     if known is None:
-        raise Unknown(f"unknown: add tokens_per_row to {name} in benchmarks.yaml")
+        raise Unknown("tokens_per_row", name)
     return known
 
 

@@ -7,11 +7,13 @@ from baldro.durable.contents import content
 from baldro.methods.catalogue import COMBINERS, OBJECTIVES, VARIANTS
 from baldro.runs.crossings import Crossing, crossings
 from baldro.runs.experiment import Experiment
+from baldro.runs.fields import FIELDS, HYPERPARAMETERS, IDENTITY
 from baldro.runs.fingerprint import code_of, fingerprint
+from baldro.runs.ids import shape
 from baldro.runs.moved import moved
 from baldro.runs.needs import Needs
 from baldro.runs.read import READ
-from baldro.runs.run import FIELDS, HYPERPARAMETERS, IDENTITY, Run, shape
+from baldro.runs.run import Run
 from baldro.stages import KINDS, STAGES
 
 __all__ = [

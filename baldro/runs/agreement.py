@@ -42,18 +42,22 @@ def agree(run: Run, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) ->
     benchmark = define(benchmarks[run.benchmark], what=f"benchmark {run.benchmark!r}")
     for kind in OTHER_ANSWERS:
         if kind in needs and kind not in benchmark.other_answers:
-            raise BaldroError(f"objective {run.objective!r}: benchmark {run.benchmark!r} has no {OTHER_ANSWERS[kind]}")
+            raise BaldroError(
+                "no-other-answers",
+                f"objective {run.objective!r}: benchmark {run.benchmark!r} has no {OTHER_ANSWERS[kind]}",
+            )
     if "activations" in needs:
         _check_layer(run, model)
     if benchmark.retain_compulsory and not has_retain(run, model, benchmark):
         retain = benchmark.forget[run.split]
         raise BaldroError(
-            f"model {run.model} has no retain model for {run.split}; allowed: an entry retain: {retain} in models.yaml"
+            "no-retain-model",
+            f"model {run.model} has no retain model for {run.split}; allowed: an entry retain: {retain} in models.yaml",
         )
     if len(run.id) > LONGEST:
         raise BaldroError(
-            f"the run {run.id!r} has a name of {len(run.id)} characters; allowed: {LONGEST}, so fewer fields at once, "
-            "or fewer runs one after the other"
+            "id-too-long",
+            f"the id {run.id!r} has {len(run.id)} characters; allowed: {LONGEST}, so fewer fields, or a shorter chain of runs",
         )
 
 
@@ -86,5 +90,6 @@ def _check_layer(run: Run, model: Mapping[str, Any]) -> None:
     depth = layers(model, what=f"model {run.model}")
     if depth is not None and run.rmu_layer >= depth:
         raise BaldroError(
-            f"'rmu_layer' is {run.rmu_layer}, and model {run.model!r} has {depth} layer{'s' * (depth != 1)}; allowed: 0 to {depth - 1}"
+            "no-such-layer",
+            f"'rmu_layer' is {run.rmu_layer}, and model {run.model!r} has {depth} layer{'s' * (depth != 1)}; allowed: 0 to {depth - 1}",
         )

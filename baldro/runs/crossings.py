@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 from baldro.errors import BaldroError, unknown
-from baldro.runs.run import HYPERPARAMETERS, IDENTITY, default
+from baldro.runs.fields import HYPERPARAMETERS, IDENTITY, default
 
 Row = Mapping[str, Any]
 
@@ -40,8 +40,8 @@ def crossings(rows: Sequence[Row], factors: Sequence[str]) -> list[Crossing]:
     for name in factors:
         if not any(name in crossing.levels for crossing in found):
             raise BaldroError(
-                f"attribution: no method of the grid has two values of {name!r} with all but the factors alike; "
-                "allowed: an axis of two values or more, crossed with the others"
+                "factor-does-not-vary",
+                f"attribution: no method has two values of {name!r} with all but the factors alike; allowed: an axis of several values",
             )
     return found
 
@@ -76,17 +76,21 @@ def _cross(rows: list[Row], factors: Sequence[str]) -> list[Crossing]:
         key = (row["seed"], *(row.get(name) for name in levels))
         if None in key:
             name = next(name for name in levels if row.get(name) is None)
-            raise BaldroError(f"attribution: {name!r} does not matter to every run of {where}; allowed: a field of all")
+            raise BaldroError(
+                "factor-not-of-all",
+                f"attribution: not every run of {where} has {name!r}; allowed: a field of all",
+            )
         if key in cells:
             raise BaldroError(
-                f"attribution: {where} has {_words(levels, key)} twice, with different {_different(row, cells[key])!r}; "
-                "allowed: one run a combination and seed"
+                "crossing-has-doubles",
+                f"attribution: {where} has {_words(levels, key)} twice, with different {_different(row, cells[key])!r}; allowed: once",
             )
         cells[key] = row
     for key in product(seeds, *levels.values()):
         if key not in cells:
             raise BaldroError(
-                f"attribution: {where} lacks {_words(levels, key)}; allowed: every combination with every seed"
+                "crossing-incomplete",
+                f"attribution: {where} lacks {_words(levels, key)}; allowed: all combinations",
             )
     shared = {name: value for name, value in rows[0].items() if all(row.get(name) == value for row in rows)}
     return [Crossing(shared=shared, levels=levels, seeds=seeds, rows=cells)]

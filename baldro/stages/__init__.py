@@ -28,10 +28,10 @@ def _stages() -> dict[str, Stage]:
         try:
             module = import_module(f"{__name__}.{path.stem}")
         except Exception as error:  # whatever a user's file does
-            raise BaldroError(f"{path}: cannot be read ({error}); allowed: one subclass of Stage") from error
+            raise BaldroError("file-not-readable", f"{path}: {error}; allowed: one subclass of Stage") from error
         made = [each for each in vars(module).values() if isinstance(each, type) and each.__module__ == module.__name__]
         if len(made) != 1 or not issubclass(made[0], Stage) or not getattr(made[0], "kinds", None):
-            raise BaldroError(f"{path}: holds no stage; allowed: one subclass of Stage, with its kinds")
+            raise BaldroError("not-a-stage", f"{path}: holds no stage; allowed: one subclass of Stage, with its kinds")
         found[path.stem.replace("_", "-")] = made[0]()
     return found
 
@@ -47,7 +47,7 @@ def _owners() -> dict[str, str]:
         for kind in facts.kinds:
             other = f"stage {owners[kind]}" if kind in owners else "a variant" if kind in VARIANTS else None
             if other:
-                raise BaldroError(f"{kind!r} of stage {stage} is also {other}'s; allowed: another name for one of them")
+                raise BaldroError("name-of-two", f"{kind!r} of stage {stage} is also {other}'s; allowed: another name")
             owners[kind] = stage
     return owners
 
@@ -67,6 +67,9 @@ def fields() -> dict[str, Mapping[str, Any]]:
     for name, stage in STAGES.items():
         for own, spec in stage.fields.items():
             if own in found:
-                raise BaldroError(f"stage {name} has a field {own}, which is another's; allowed: another name")
+                raise BaldroError(
+                    "field-means-two-things",
+                    f"stage {name}: field {own} is another's; allowed: another name",
+                )
             found[own] = spec
     return found

@@ -1,4 +1,8 @@
-"""Relearning: does an unlearned model get back what it forgot, by a short finetuning? (Hu et al. 2024, arXiv 2406.13356)"""
+"""Relearning: does an unlearned model get back what it forgot, by a short finetuning?
+
+Hu et al. (2024, arXiv 2406.13356) finetune on a small part of what was forgotten, or on public text that is only related to it. Here it
+is all of what was forgotten, which is the stronger attack, or the retain split, which holds none of it.
+"""
 
 from typing import Any
 

@@ -10,10 +10,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 import baldro
 from baldro.durable.files import write_text
 from baldro.jobs.methods import ELSEWHERE, KINDS
+from baldro.methods.values import write
 from baldro.plan import cost
 from baldro.plan.passes import HESSIAN_COST, Passes, of_forget, of_retain
-from baldro.runs import Run
-from baldro.runs.run import FIELDS, write
+from baldro.runs import FIELDS, Run
 
 PAGE = Path(__file__).resolve().parents[1] / "methods.md"
 LOSSES = Path(baldro.__path__[0]) / "training" / "update" / "losses.py"

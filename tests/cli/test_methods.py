@@ -59,9 +59,8 @@ def test_a_method_is_told_by_its_docstrings(capsys, name):
 
 def test_an_unknown_name_is_one_line_with_the_nearest(capsys):
     assert main(["methods", "unddial"]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("baldro methods: unknown method 'unddial' (did you mean undial?); allowed: ")
-    assert error.count("\n") == 1
+    (error,) = capsys.readouterr().err.splitlines()
+    assert "'unddial'" in error and "mean undial?" in error
 
 
 @pytest.mark.parametrize("name", ["UniErase", "guard", "LoKU", "kl minimisation", "drsatimp"])

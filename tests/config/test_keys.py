@@ -5,10 +5,9 @@ import yaml
 
 from baldro.config import keys
 from baldro.config.fields import SETTINGS
-from baldro.methods.catalogue import COMBINERS, VARIANTS
-from baldro.runs.experiment import rows
-from baldro.runs.run import AXES as FIELDS_OF_A_BLOCK
-from baldro.runs.run import FIELDS
+from baldro.methods.catalogue import COMBINERS, OBJECTIVES, VARIANTS
+from baldro.runs.fields import AXES as FIELDS_OF_A_BLOCK
+from baldro.runs.fields import FIELDS
 
 SCHEMA = keys.schema()
 AXES = SCHEMA["$defs"]["Axes"]["properties"]
@@ -31,7 +30,7 @@ def test_every_key_has_a_text_and_no_section_takes_an_unknown_one():
 def test_the_axes_are_the_fields_of_a_run_and_the_settings_those_that_no_method_owns():
     assert list(AXES) == [*FIELDS_OF_A_BLOCK, "then"]
     assert list(SCHEMA["$defs"]["Settings"]["properties"]) == list(SETTINGS)
-    for name, choices in (("objective", rows()), ("variant", VARIANTS), ("combiner", COMBINERS)):
+    for name, choices in (("objective", OBJECTIVES), ("variant", VARIANTS), ("combiner", COMBINERS)):
         one, several = AXES[name]["anyOf"]
         assert set(one["enum"]) == set(several["items"]["enum"]) == set(choices)
     assert AXES["rmu_layer"]["anyOf"][0] == {"type": ["integer", "string"], "minimum": 0}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from refusals import refused
 
 from baldro.benchmarks import define
 from baldro.config import load
@@ -11,9 +12,8 @@ from baldro.config.loading import ROOT
 from baldro.config.yamlfile import read
 from baldro.errors import BaldroError
 from baldro.places import resolve
-from baldro.runs import COMBINERS, VARIANTS
+from baldro.runs import COMBINERS, OBJECTIVES, VARIANTS
 from baldro.runs.agreement import LONGEST
-from baldro.runs.experiment import rows
 from baldro.runs.run import Run
 
 GOOD = {
@@ -33,177 +33,141 @@ def text(grid: str = "", after: str = "", before: str = "", **lines: str) -> str
 
 TOKENS = ["ceu", "gradascent", "graddiff", "ihl", "pdu", "rmu", "satimp", "tnpo", "undial", "wga"]
 """Objectives whose loss is a mean over tokens."""
-ONE_OF = "allowed: exactly one of build, source, target"
 NANO = "models:\n  nano:\n    build: {hidden_size: 16, num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 32}\n"
 RATIOS = "    forget: {forget05: retain95, forget10: retain90}\n"
 TINY = NANO.replace("nano:", "tiny: # here")
 BAD = {
-    "unknown key": (text(after="grids: 3 # here"), "unknown key 'grids' in the config (did you mean grid?); allowed: "),
-    "unknown key before": (text(before="descripton: x # here"), "(did you mean description?)"),
-    "unknown axis": (text("dvbeta: 3 # here"), "unknown key 'dvbeta' in grid (did you mean dv_beta?); allowed: "),
-    "unknown key of a model": (text(after=NANO + "    finetun: {lr: 1} # here"), "models.nano (did you mean finetune?)"),
-    "unknown setting": (text(after=NANO + "    finetune:\n      beta: 3 # here"), "unknown key 'beta' in models.nano.finetune"),
-    "method's setting": (text(after=NANO + "    finetune:\n      npo_beta: 3 # here"), "unknown key 'npo_beta' in models.nano.finetune"),
-    "setting by another name": (text(after=NANO + "    finetune:\n      learning_rate: 3 # here"), "'learning_rate' is not", "write lr"),
-    "ambiguous beta": (text("beta: 5 # here"), "'beta' is not a key of grid; write dv_beta"),
-    "ambiguous lambda": (text("lambda: 5 # here"), "write retain_weight"),
-    "objective": (text(objective="objective: [npo, npoo] # here"), "'npoo'", "did you mean npo?", "allowed: "),
-    "objective alone": (text(objective="objective: simnpoo # here"), "'simnpoo'", "did you mean simnpo?", "allowed: "),
-    "objective of a model": (text(objective="objective: finetune # here"), "'finetune'", f"allowed: {', '.join(sorted(rows()))}"),
-    "variant": (text(variant="variant: [base, baldro-d] # here"), "'baldro-d'", "n baldro-dv?", f"allowed: {', '.join(sorted(VARIANTS))}"),
-    "retain variant": (text("retain_variant: cvr # here"), "unknown retain_variant 'cvr' (did you mean cvar?)", "allowed: baldro-dv, "),
-    "combiner": (text("combiner: [sum, blurr] # here"), "'blurr' (did you mean blur?)", f"allowed: {', '.join(sorted(COMBINERS))}"),
-    "a combiner's field": (text("dual_step: 0 # here", variant="combiner: dual"), "dual_step is 0; allowed: a number above 0"),
-    "a bound that is open": (text("topk_fraction: 1 # here", variant="variant: topk"), "topk_fraction is 1; allowed: "),
-    "the same as text": (text('topk_fraction: "1" # here', variant="variant: topk"), "is '1'; allowed: a number above 0 and below 1"),
-    "a retain variant's field": (text("retain_dv_beta: 0 # here"), "retain_dv_beta is 0; allowed: a number above 0"),
-    "layer": (text("rmu_layer: 1.5 # here", objective="objective: rmu"), "rmu_layer is 1.5; allowed: a whole number of at least 0"),
-    "split": (
-        text(split="split: [forget05, forget01] # here"),
-        "unknown split 'forget01' in benchmark fictional",
-        "allowed: forget05, forget10",
-    ),
-    "model": (text(model="model: tinny # here"), "unknown model 'tinny' in grid (did you mean tiny?); allowed: "),
-    "benchmark": (text(benchmark="benchmark: fictionel # here"), "did you mean fictional?); allowed: "),
-    "empty axis": (text("lr: [] # here"), "grid.lr: is empty; allowed: at least one value"),
-    "dv_beta 0": (text("dv_beta: 0 # here"), "dv_beta is 0; allowed: a number above 0"),
-    "dv_beta 0 in a list": (text("dv_beta: [1, 0] # here"), "is 0; allowed: a number above 0"),
-    "dv_beta '0'": (text('dv_beta: "0" # here'), "dv_beta is '0'; allowed: a number above 0"),
-    "dv_beta below 0 as text": (text("dv_beta: [2, -1e-3] # here"), "dv_beta is '-1e-3'", "allowed: a number above 0"),
-    "lr as a word": (text("lr: abc # here"), "lr is 'abc'; allowed: a number above 0"),
-    "lr true": (text("lr: true # here"), "lr is True; allowed: a number above 0"),
-    "batch size": (text("batch_size: 2.5 # here"), "batch_size is 2.5; allowed: a whole number of at least 1"),
-    "fraction": (text("g_fraction: 1.5 # here", variant="variant: baldro-g"), "is 1.5; allowed: a number above 0 and of at most 1"),
-    "scope": (text("robust_scope: bach # here"), "'bach'", "did you mean batch?", "allowed: batch, micro-batch"),
-    "scope in a list": (text("robust_scope: [bach] # here"), "'bach'", "allowed: batch, micro-batch"),
-    "dv_level": (text("dv_level: token # here"), "dv_level token", "npo", f"allowed: {', '.join(TOKENS)}"),
-    "no name": (text().replace("name: t", "description: t # here"), "lacks name; required: name, grid"),
-    "no split": (text().replace("grid:", "grid: # here").replace("split:", "seed: 1 #"), "lacks split; required: "),
-    "name with a slash": (text().replace("name: t", "name: a/b # here"), "allowed: text that matches"),
-    "no grid": ("name: t # here\n", "lacks grid; required: name, grid"),
-    "grid of nothing": ("name: t\ngrid: [] # here\n", "grid: is empty; allowed: at least one value"),
-    "grid as text": ("name: t\ngrid: npo # here\n", "grid: is 'npo'; allowed: a mapping"),
-    "not YAML": ("name: t\ngrid: {benchmark: [fictional # here\n", "not YAML"),
-    "a list": ("- name: t # here\n", "holds list; allowed: a mapping"),
-    "nothing": ("# here", "allowed: a mapping"),
-    "a tab": ("name: t\n\tgrid: 3 # here\n", "not YAML"),
-    "model redefined": (text(after=TINY), "'tiny' is defined otherwise in models.yaml; allowed: one definition a name"),
-    "model without weights": (text(after="models:\n  nano: # here\n    prompt: chat"), "models.nano", ONE_OF),
-    "model of two sorts": (text(after=NANO.replace("nano:", "nano: # here") + "    source: [x]"), ONE_OF),
-    "no value": (text(after="attribution: # here"), "attribution: is null; allowed: a value, or no such key"),
-    "a factor that stands twice": (text(after="attribution: {factors: [lr, lr]} # here"), "factors: has 'lr' twice; allowed: once"),
-    "several values of a setting": (text(after=NANO + "    finetune:\n      lr: [1, 2] # here"), "lr is [1, 2]; allowed: a number above 0"),
-    "the second value of an axis": (text("lr:\n    - 1e-4\n    - 0 # here"), "lr is 0; allowed: a number above 0"),
+    "unknown key": (text(after="grids: 3 # here"), "unknown-key", "'grids'", "mean grid?"),
+    "unknown axis": (text("dvbeta: 3 # here"), "unknown-key", "'dvbeta'", "mean dv_beta?"),
+    "unknown key of a model": (text(after=NANO + "    finetun: {lr: 1} # here"), "unknown-key", "models.nano", "mean finetune?"),
+    "method's setting": (text(after=NANO + "    finetune:\n      npo_beta: 3 # here"), "unknown-key", "'npo_beta'", "models.nano.finetune"),
+    "setting by another name": (
+        text(after=NANO + "    finetune:\n      learning_rate: 3 # here"),
+        "ambiguous-name", "'learning_rate'", "write lr"),
+    "ambiguous beta": (text("beta: 5 # here"), "ambiguous-name", "'beta'", "write dv_beta"),
+    "objective": (text(objective="objective: [npo, npoo] # here"), "unknown-objective", "'npoo'", "mean npo?"),
+    "objective of a model": (
+        text(objective="objective: finetune # here"), "unknown-objective", "'finetune'", ", ".join(sorted(OBJECTIVES))),
+    "variant": (
+        text(variant="variant: [base, baldro-d] # here"),
+        "unknown-variant", "'baldro-d'", "mean baldro-dv?", ", ".join(sorted(VARIANTS))),
+    "retain variant": (text("retain_variant: cvr # here"), "unknown-retain-variant", "'cvr'", "mean cvar?"),
+    "combiner": (text("combiner: [sum, blurr] # here"), "unknown-combiner", "'blurr'", "mean blur?", ", ".join(sorted(COMBINERS))),
+    "a combiner's field": (text("dual_step: 0 # here", variant="combiner: dual"), "value-not-allowed", "dual_step is 0"),
+    "a bound that is open": (text("topk_fraction: 1 # here", variant="variant: topk"), "value-not-allowed", "topk_fraction is 1"),
+    "the same as text": (text('topk_fraction: "1" # here', variant="variant: topk"), "value-not-allowed", "is '1'", "above 0", "below 1"),
+    "layer": (text("rmu_layer: 1.5 # here", objective="objective: rmu"), "value-not-allowed", "rmu_layer is 1.5", "at least 0"),
+    "split": (text(split="split: [forget05, forget01] # here"), "unknown-split", "'forget01'", "fictional", "forget05, forget10"),
+    "model": (text(model="model: tinny # here"), "unknown-model", "'tinny'", "mean tiny?"),
+    "benchmark": (text(benchmark="benchmark: fictionel # here"), "unknown-benchmark", "mean fictional?"),
+    "empty axis": (text("lr: [] # here"), "empty-list", "grid.lr"),
+    "dv_beta 0": (text("dv_beta: 0 # here"), "value-not-allowed", "dv_beta is 0", "above 0"),
+    "dv_beta 0 in a list": (text("dv_beta: [1, 0] # here"), "value-not-allowed", "is 0"),
+    "dv_beta below 0 as text": (text("dv_beta: [2, -1e-3] # here"), "value-not-allowed", "'-1e-3'"),
+    "lr as a word": (text("lr: abc # here"), "value-not-allowed", "'abc'"),
+    "lr true": (text("lr: true # here"), "value-not-allowed", "True"),
+    "batch size": (text("batch_size: 2.5 # here"), "value-not-allowed", "2.5", "at least 1"),
+    "fraction": (text("g_fraction: 1.5 # here", variant="variant: baldro-g"), "value-not-allowed", "1.5", "at most 1"),
+    "scope": (text("robust_scope: bach # here"), "unknown-robust-scope", "'bach'", "mean batch?", "batch, micro-batch"),
+    "dv_level": (text("dv_level: token # here"), "no-loss-per-token", "npo", ", ".join(TOKENS)),
+    "no name": (text().replace("name: t", "description: t # here"), "missing-key", "lacks name", "name, grid"),
+    "no split": (text().replace("grid:", "grid: # here").replace("split:", "seed: 1 #"), "missing-key", "lacks split"),
+    "name with a slash": (text().replace("name: t", "name: a/b # here"), "wrong-form", "'a/b'"),
+    "no grid": ("name: t # here\n", "missing-key", "lacks grid"),
+    "grid of nothing": ("name: t\ngrid: [] # here\n", "empty-list", "grid: "),
+    "grid as text": ("name: t\ngrid: npo # here\n", "wrong-type", "'npo'", "a mapping"),
+    "not YAML": ("name: t\ngrid: {benchmark: [fictional # here\n", "not-yaml"),
+    "a list": ("- name: t # here\n", "not-a-mapping"),
+    "nothing": ("# here", "not-a-mapping"),
+    "a tab": ("name: t\n\tgrid: 3 # here\n", "not-yaml"),
+    "model redefined": (text(after=TINY), "defined-twice", "'tiny'", "models.yaml"),
+    "model without weights": (
+        text(after="models:\n  nano: # here\n    prompt: chat"),
+        "not-one-of", "models.nano", "build, source, target"),
+    "model of two sorts": (text(after=NANO.replace("nano:", "nano: # here") + "    source: [x]"), "not-one-of", "build, source, target"),
+    "no value": (text(after="attribution: # here"), "null-value", "attribution"),
+    "a factor that stands twice": (text(after="attribution: {factors: [lr, lr]} # here"), "value-stands-twice", "factors", "'lr'"),
+    "several values of a setting": (text(after=NANO + "    finetune:\n      lr: [1, 2] # here"), "value-not-allowed", "[1, 2]"),
+    "the second value of an axis": (text("lr:\n    - 1e-4\n    - 0 # here"), "value-not-allowed", "lr is 0"),
     "the second block": (
         "name: t\ngrid:\n  - {benchmark: fictional, model: tiny, split: forget10, objective: npo}\n  - split: forget05 # here\n",
-        "grid.1: lacks benchmark; required: "),
+        "missing-key", "grid.1", "lacks benchmark"),
     "benchmark that is nowhere": (
         text(benchmark="benchmark: few", after="benchmarks:\n  few:\n    kind: tofu\n    source: [no/where] # here\n" + RATIOS),
-        "benchmark few is not to be found; looked at: no/where",
-    ),
+        "place-not-found", "benchmark few", "no/where"),
     "model that is nowhere": (
         text(model="model: nano", after="models:\n  nano:\n    source: [$NO_SUCH/w, no/where] # here\n"),
-        "model nano is not to be found; looked at: $NO_SUCH/w, no/where",
-    ),
-    "width": (text(after=NANO.replace("16,", "1,").replace("32}", "32} # here")), "hidden_size: is 1; allowed: at least 8"),
+        "place-not-found", "model nano", "$NO_SUCH/w, no/where"),
+    "width": (text(after=NANO.replace("16,", "1,").replace("32}", "32} # here")), "out-of-bounds", "hidden_size: is 1", "at least 8"),
     "kind": (
         text(benchmark="benchmark: few", after="benchmarks:\n  few:\n    kind: mus # here\n    source: [x]\n" + RATIOS),
-        "'mus'",
-        "did you mean muse?",
-        "allowed: fictional, muse, tofu",
-    ),
+        "unknown-kind", "'mus'", "mean muse?", "fictional, muse, tofu"),
     "training text": (
-        text(
-            benchmark="benchmark: few",
-            after="benchmarks:\n  few:\n    kind: muse\n    train_on: exerpts # here\n    source: [x]\n    forget: {forget: retain}",
-        ),
-        "unknown train_on 'exerpts' (did you mean excerpts?); allowed: excerpts, raw",
-    ),
+        text(after="benchmarks:\n  few: {kind: muse, train_on: exerpts, source: [x], forget: {forget: retain}} # here"),
+        "unknown-train-on", "'exerpts'", "mean excerpts?"),
     "words": (
-        text(
-            benchmark="benchmark: few",
-            after="benchmarks:\n  few:\n    kind: muse\n    piece_words: 0 # here\n    source: [x]\n    forget: {forget: retain}",
-        ),
-        "piece_words: is 0; allowed: at least 1",
-    ),
+        text(after="benchmarks:\n  few: {kind: muse, piece_words: 0, source: [x], forget: {forget: retain}} # here"),
+        "out-of-bounds", "piece_words: is 0", "at least 1"),
     "key of another kind": (
         text(after="benchmarks:\n  tofu-mine:\n    kind: muse\n    source: [x]\n    forget: {forget: retain}\n    retain_row: 3 # here"),
-        "unknown key 'retain_row' in benchmarks.tofu-mine",
-    ),
+        "unknown-key", "'retain_row'", "benchmarks.tofu-mine"),
     "key of no kind, of a benchmark with the name of another": (
         text(after="benchmarks:\n  tofu:\n    kind: muse\n    source: [x]\n    forget: {forget: retain}\n    text: 3 # here"),
-        "unknown key 'text' in benchmarks.tofu (did you mean texts?)",
-    ),
+        "unknown-key", "benchmarks.tofu ", "mean texts?"),
     "no source": (
         text(after="benchmarks:\n  tofu: # here\n    kind: muse\n    forget: {forget: retain}"),
-        "benchmarks.tofu: lacks source; required: kind, forget, source",
-    ),
-    "no kind": (text(after="benchmarks:\n  mine: # here\n    forget: {forget: retain}"), "benchmarks.mine: lacks kind"),
+        "missing-key", "benchmarks.tofu: ", "kind, forget, source"),
+    "no kind": (text(after="benchmarks:\n  mine: # here\n    forget: {forget: retain}"), "missing-key", "benchmarks.mine: "),
     "classifier": (
         text(benchmark="benchmark: few", after="benchmarks:\n  few:\n    kind: fictional\n    fluency: [hub:a/b] # here\n" + RATIOS),
-        "the fluency classifier of benchmark few: 'hub:a/b' is not a place on the hub; allowed: hub:owner/name@revision",
-    ),
-    "selection rule": (text(after="selection: {rule: bst} # here"), "'bst'", "did you mean best?", "allowed: all, best"),
-    "selection without rule": (text(after="selection: {metric: model_utility} # here"), "lacks rule"),
+        "not-a-hub-place", "benchmark few", "'hub:a/b'"),
+    "selection rule": (text(after="selection: {rule: bst} # here"), "unknown-rule", "'bst'", "mean best?"),
+    "selection without rule": (text(after="selection: {metric: model_utility} # here"), "missing-key"),
     "metric to choose by": (
         text(after="selection: {rule: best, metric: model_utilty} # here"),
-        "unknown metric 'model_utilty' in selection", "did you mean model_utility?"),
-    "metric to keep": (
-        text(after="selection: {rule: best, subject_to: {metric: mu, at_least: 1}} # here"), "unknown metric 'mu'"),
+        "unknown-metric", "selection", "mean model_utility?"),
+    "metric to keep": (text(after="selection: {rule: best, subject_to: {metric: mu, at_least: 1}} # here"), "unknown-metric", "'mu'"),
     "metric to attribute": (
         text("lr: [1e-4, 2e-4]", after="attribution: {factors: [lr], metrics: [forget_quality_D]} # here"),
-        "unknown metric 'forget_quality_D' in attr", "did you mean forget_quality_d?"),
-    "metric of running text": (
-        text(after="selection: {rule: best, metric: knowmem_retain} # here"), "unknown metric 'knowmem_retain' in selection (of"),
-    "metric of running text to attribute": (
-        text("lr: [1e-4, 2e-4]", after="attribution: {factors: [lr], metrics: [verbmem_forget]} # here"), "'verbmem_forget' in attr"),
+        "unknown-metric", "attribution", "mean forget_quality_d?"),
+    "metric of running text": (text(after="selection: {rule: best, metric: knowmem_retain} # here"), "unknown-metric", "'knowmem_retain'"),
     "p-value to attribute": (
-        text("lr: [1e-4, 2e-4]", after="attribution: {factors: [lr], metrics: [forget_quality]} # here"), "'forget_quality' is a p-value"),
-    "metric without a rule": (
-        text(after="selection: {rule: all, metric: model_utility} # here"), "'metric' is of rule best; allowed: rule: best, or"),
+        text("lr: [1e-4, 2e-4]", after="attribution: {factors: [lr], metrics: [forget_quality]} # here"),
+        "effect-of-p-value", "'forget_quality'"),
+    "metric without a rule": (text(after="selection: {rule: all, metric: model_utility} # here"), "key-of-another-rule", "'metric'"),
     "two bounds": (
-        text(after="selection: {rule: best, subject_to: {metric: privleak, at_least: 1, at_most: 2}} # here"), "exactly one of at_least,"),
-    "axis that matters to nothing": (
-        text("dv_beta: [1, 2] # here", variant="variant: base"), "the axis 'dv_beta' matters to no run of the grid; allowed: with a m"),
-    "exclude nothing": (
-        text("lr: [1e-4, 2e-4]", after="exclude:\n  - {epochs: 7} # here"), "exclude: no run of the grid has 'epochs' 7; allowed: values"),
-    "exclude field": (text(after="exclude:\n  - {objetive: npo} # here"), "unknown field 'objetive' in exclude (did you mean objective?)"),
-    "exclude value": (text(after="exclude:\n  - {lr: fast} # here"), "lr is 'fast'; allowed: a number above 0"),
-    "exclude misspelt objective": (text(after="exclude:\n  - {objective: npoo} # here"), "'npoo'", "allowed: "),
-    "exclude misspelt model": (text(after="exclude:\n  - {model: tinny} # here"), "'tinny'", "allowed: "),
-    "exclude all": (text(after="exclude: # here\n  - {benchmark: fictional}"), "every run is excluded; allowed: at least one run"),
+        text(after="selection: {rule: best, subject_to: {metric: privleak, at_least: 1, at_most: 2}} # here"),
+        "not-one-of", "at_least, at_most"),
+    "axis that matters to nothing": (text("dv_beta: [1, 2] # here", variant="variant: base"), "axis-without-effect", "'dv_beta'"),
+    "exclude nothing": (text("lr: [1e-4, 2e-4]", after="exclude:\n  - {epochs: 7} # here"), "excludes-nothing", "'epochs' 7"),
+    "exclude field": (text(after="exclude:\n  - {objetive: npo} # here"), "unknown-field", "'objetive'", "mean objective?"),
+    "exclude value": (text(after="exclude:\n  - {lr: fast} # here"), "value-not-allowed", "'fast'"),
+    "exclude misspelt objective": (text(after="exclude:\n  - {objective: npoo} # here"), "unknown-objective", "'npoo'"),
+    "exclude all": (text(after="exclude: # here\n  - {benchmark: fictional}"), "excludes-all"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", BAD)
 def test_a_mistake_is_one_line_with_its_place(case, tmp_path):
-    written, *said = BAD[case]
+    written, code, *facts = BAD[case]
     path = tmp_path / "bad.yaml"
     path.write_text(written)
-    with pytest.raises(BaldroError) as caught:
-        load(path)
-    message = str(caught.value)
     line = next(n for n, line in enumerate(written.splitlines(), 1) if "# here" in line)
-    assert message.startswith(f"{path}:"), message
-    for part in said:
-        assert part in message, message
-    assert "\n" not in message
-    assert message.startswith(f"{path}:{line}: "), message
+    with refused(code, f"{path}:{line}: ", *facts):
+        load(path)
 
 
 def test_a_config_that_is_not_there_is_one_line(tmp_path):
-    with pytest.raises(
-        BaldroError, match=r"no\.yaml: cannot be read \(No such file or directory\); allowed: a YAML file"
-    ):
+    with pytest.raises(BaldroError, match=r"no\.yaml: .*No such file or directory"):
         load(tmp_path / "no.yaml")
 
 
 def test_the_workflow_hands_over_a_mapping_and_its_files(tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_text(text("beta: 5"))
-    with pytest.raises(BaldroError, match=rf"^{path}:8: 'beta' is not"):
+    with refused("ambiguous-name", f"{path}:8: ", "'beta'"):
         load(yaml.safe_load(path.read_text()), files=[path])
-    with pytest.raises(BaldroError, match=r"^config \(command line\): 'beta' is not"):
+    with refused("ambiguous-name", "config (command line): ", "'beta'"):
         load(yaml.safe_load(path.read_text()))
 
 
@@ -223,13 +187,13 @@ def test_a_key_that_stands_twice_is_refused_with_both_lines(case, tmp_path):
     written, line, key, first = TWICE[case]
     path = tmp_path / "twice.yaml"
     path.write_text(written)
-    said = rf"^{path}:{line}: key '{key}' stands twice \(first in line {first}\); allowed: once"
-    with pytest.raises(BaldroError, match=said):
+    facts = f"{path}:{line}: ", f"'{key}'", f"line {first}"
+    with refused("key-stands-twice", *facts):
         read(path)
-    with pytest.raises(BaldroError, match=said):
+    with refused("key-stands-twice", *facts):
         load(yaml.safe_load(text()), files=[path])
     path.with_suffix(".json").write_text('{"name": "t",\n\t"grid": {"lr": 1,\n\t"lr": 2}}')
-    with pytest.raises(BaldroError, match=r"twice.json:3: key 'lr' stands twice \(first in line 2\)"):
+    with refused("key-stands-twice", "twice.json:3: ", "'lr'", "line 2"):
         load(yaml.safe_load(text()), files=[path.with_suffix(".json")])
 
 
@@ -242,10 +206,10 @@ def test_a_merge_may_be_overridden_and_a_file_may_be_of_windows(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("name: t\n".encode("utf-16"), ": is in UTF-16; allowed: a YAML file, saved as UTF-8"),
-        (b"name: t\ndescription: caf\xe9\n", ":2: byte 0xe9 is not UTF-8"),
-        (b"name: t\ndescription: a\x07b\n", ":2: not YAML: special characters are not allowed"),
-        (b"name: t\n---\nname: u\n", ":1: not YAML: but found another document"),
+        ("name: t\n".encode("utf-16"), ": .*UTF-16"),
+        (b"name: t\ndescription: caf\xe9\n", ":2: .*0xe9"),
+        (b"name: t\ndescription: a\x07b\n", ":2: "),
+        (b"name: t\n---\nname: u\n", ":1: "),
     ],
 )
 def test_a_file_that_is_no_yaml_in_utf_8_is_one_line(content, said, tmp_path):
@@ -261,7 +225,7 @@ def test_a_holdout_of_no_forget_split_is_one_line_with_its_place(tmp_path):
         "name: t\ngrid: {benchmark: mine, model: tiny, split: secret, objective: npo}\nbenchmarks:\n  mine:\n    kind: tofu\n"
         f"    source: [{tmp_path}]\n    forget: {{secret: keep}}\n    holdout: {{secrets: others}}\n"
     )
-    with pytest.raises(BaldroError, match=rf"^{path}:8: benchmarks.mine.holdout: unknown forget split 'secrets'"):
+    with refused("unknown-forget-split", f"{path}:8: benchmarks.mine.holdout", "'secrets'"):
         load(path)
     path.write_text(path.read_text().replace("secrets", "secret"))
     (run,) = [run for run in load(path).runs if run.objective == "npo"]
@@ -282,19 +246,16 @@ def test_a_published_target_without_its_retain_model_is_refused(tmp_path):
         "name: t\ngrid: {benchmark: tofu, model: hub, split: [forget10, forget05], objective: npo}\n"
         "models:\n  hub:\n    target: [hub:a/b@main]\n    retain: {retain90: [hub:a/c@main]}\n"
     )
-    with pytest.raises(
-        BaldroError, match=rf"^{path}:\d+: model hub has no retain model for forget05; allowed: .*retain95"
-    ):
+    with refused("no-retain-model", f"{path}:", "hub", "forget05", "retain95"):
         load(path)
 
 
 def test_a_source_that_is_nowhere_is_one_line(tmp_path, monkeypatch):
     monkeypatch.delenv("BALDRO_NOWHERE", raising=False)
     places = ["$BALDRO_NOWHERE/tofu", str(tmp_path / "none")]
-    with pytest.raises(BaldroError) as caught:
+    with refused("place-not-found", "benchmark tofu", *places):
         resolve(places, what="benchmark tofu")
-    assert str(caught.value) == f"benchmark tofu is not to be found; looked at: {', '.join(places)}"
-    with pytest.raises(BaldroError, match="allowed: hub:owner/name@revision"):
+    with refused("not-a-hub-place", "hub:owner/name@revision"):
         resolve(["hub:locuslab/TOFU"], what="benchmark tofu")
     assert resolve([*places, str(tmp_path), "hub:a/b@c"], what="x").path == tmp_path
     assert str(resolve([*places, "hub:a/b@c"], what="x")) == "hub:a/b@c"
@@ -311,14 +272,10 @@ def test_relative_places_begin_in_the_checkout_wherever_a_command_is_started(tmp
     assert resolve(["./docs/../docs"], what="x").path.samefile(ROOT / "docs")
     assert resolve([str(tmp_path / "docs")], what="x").path == tmp_path / "docs"
     monkeypatch.setenv("BALDRO_MINE", "weights-of-mine")
-    with pytest.raises(BaldroError, match="BALDRO_MINE is weights-of-mine, which is not there"):
+    with refused("place-not-found", "BALDRO_MINE", "weights-of-mine"):
         resolve(["$BALDRO_MINE"], what="x")
-    with pytest.raises(BaldroError) as caught:
+    with refused("place-not-found", "model m", "weights-of-mine is in the working directory", ROOT):
         resolve(["weights-of-mine"], what="model m")
-    assert str(caught.value) == (
-        "model m is not to be found; looked at: weights-of-mine (weights-of-mine is in the working directory, but relative places "
-        f"begin in {ROOT})"
-    )
 
 
 @pytest.mark.parametrize(

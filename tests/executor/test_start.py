@@ -56,7 +56,7 @@ def test_a_lock_without_an_owner_stays(folder):
 
 def test_live_jobs_of_the_folder_are_not_run_beside(folder, monkeypatch):
     says(monkeypatch, "baldro-1", "baldro-2")
-    with pytest.raises(WorkflowError, match="SLURM jobs 812 of an earlier run"):
+    with pytest.raises(WorkflowError, match="812"):
         check_cluster(HERE)
     check_cluster(SimpleNamespace(local_exec=False))  # the executor goes on with them
     says(monkeypatch, "baldro-2", "another")
@@ -68,7 +68,7 @@ def test_a_squeue_that_does_not_answer_is_no_answer(folder, monkeypatch):
         raise slurm.Unanswered("squeue: not found")
 
     monkeypatch.setattr(slurm, "ask", ask)
-    with pytest.raises(WorkflowError, match="squeue does not answer"):
+    with pytest.raises(WorkflowError, match="squeue"):
         check_cluster(HERE)
     Path(".snakemake/baldro-slurm/baldro-1").rmdir()
     check_cluster(HERE)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import torch
+from refusals import refused
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from baldro import benchmarks as data
@@ -86,7 +87,7 @@ def test_another_prompt_is_refused_by_its_token_ids(made):
     sequences = inputs.answers_of(read(made.options), *made.opened, "forget20", "answer")
     first = sequences[0]
     other = replace(first, ids=(first.ids[0], first.ids[2], first.ids[1], *first.ids[3:]))
-    with pytest.raises(BaldroError, match="is of other rows, another prompt or another tokenizer than split forget20"):
+    with refused("reference-of-others", made.file["answer"], "forget20"):
         inputs.reference_tokens(made.file["answer"], [other, *sequences[1:]], "split forget20")
     one, same, another = (provenance.with_sequences('{"run": "x"}', s) for s in ([first], [replace(first)], [other]))
     assert one == same != another and json.loads(one)["run"] == "x"
@@ -99,9 +100,7 @@ def test_stored_values_belong_to_the_sequences_that_are_trained_on(made, kind):
     assert [len(row) for row in values] == [s.answer for s in sequences]
     assert [sum(row) for row in values] == pytest.approx(pd.read_parquet(made.file[kind])["logp"].tolist(), rel=1e-12)
     for other in set(KINDS) - {kind}:
-        with pytest.raises(
-            BaldroError, match=rf"{other}.parquet is of other rows, .* than split forget20; make it anew"
-        ):
+        with refused("reference-of-others", f"{other}.parquet", "forget20"):
             inputs.reference_tokens(made.file[other], sequences, "split forget20")
 
 
@@ -119,9 +118,7 @@ def test_a_file_of_sums_alone_is_refused(made, tmp_path):
     """As an earlier version wrote it."""
     pd.read_parquet(made.file["idk"]).drop(columns="token_logp").to_parquet(tmp_path / "old.parquet")
     sequences = inputs.answers_of(read(made.options), *made.opened, "forget20", "idk")
-    with pytest.raises(
-        BaldroError, match=r"old.parquet lacks the column token_logp; allowed: a file that `baldro reference` wrote"
-    ):
+    with pytest.raises(BaldroError, match=r"old\.parquet .*token_logp"):
         inputs.reference_tokens(tmp_path / "old.parquet", sequences, "split forget20")
 
 
@@ -130,17 +127,17 @@ def test_answers_that_there_are_not(made, tmp_path, capsys):
         "reference", run=id_of("original", "retain90"), answers="alternates", output=tmp_path / "r", **made.start
     )
     error = capsys.readouterr().err.strip()
-    assert code == 2 and "row 0 of split retain90 has no alternate answer; allowed: a forget split" in error
+    assert code == 2 and "row 0 of split retain90 " in error
     assert len(error.splitlines()) == 1 and not (tmp_path / "r").exists()
     with pytest.raises(SystemExit):
         baldro("reference", run=ORIGINAL, answers="idkk", output=tmp_path / "r", **made.start)
     assert "'idkk'" in capsys.readouterr().err
     given = read(made.options)
-    with pytest.raises(BaldroError, match=r"unknown kind of answers 'idkk' \(did you mean idk\?\)"):
+    with refused("unknown-kind-of-answers", "mean idk?"):
         inputs.answers_of(given, *made.opened, "forget20", "idkk")
     running = RunInputs(given.run, given.model, given.records.assign(question=""), given.start)
     for kind in KINDS[1:]:
-        with pytest.raises(BaldroError, match="split forget20 is running text, without questions"):
+        with refused("no-other-answers", "forget20"):
             inputs.answers_of(running, *made.opened, "forget20", kind)
 
 

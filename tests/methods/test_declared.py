@@ -12,7 +12,7 @@ from baldro.errors import BaldroError
 from baldro.methods import catalogue as methods
 from baldro.methods.catalogue import COMBINERS, OBJECTIVES, VARIANTS
 from baldro.methods.declared import GIVES, PACKAGE, Declared, declared
-from baldro.runs.run import _check_usual, _method_field
+from baldro.runs.fields import _check_usual, _method_field
 
 ROOMS = {"objectives": "objective", "variants": "variant", "combiners": "combiner"}
 WHOLE = '''"""Mine: of the

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import refused
 
 from baldro.cli.main import main
 from baldro.config import load
-from baldro.errors import BaldroError
 from baldro.plan import GPUS, cost, describe, hours, jobs, sizes, submissions
 from baldro.plan.text import size
 
@@ -432,7 +432,7 @@ def test_the_help_names_every_gpu(capsys):
 
 
 def test_an_unknown_gpu_is_one_line():
-    with pytest.raises(BaldroError, match=r"unknown GPU 'h10'.*allowed: a100"):
+    with refused("unknown-gpu", "'h10'", "a100"):
         describe(small(), gpu="h10")
 
 

@@ -5,8 +5,8 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import refused
 
-from baldro.errors import BaldroError
 from baldro.methods.catalogue import NO_OBJECTIVE
 from baldro.runs import COMBINERS, FIELDS, HYPERPARAMETERS, KINDS, OBJECTIVES, STAGES, VARIANTS, Run, shape
 from baldro.stages.stage import LORA, TRAINING
@@ -259,48 +259,46 @@ def test_a_fact_about_a_method_names_a_field():
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "code", "fact"),
     [
-        ("tofu--tiny--forget10--npo--lr=1e-05", "canonical id of its run; allowed: 'tofu--tiny--forget10--npo'"),
-        ("tofu--tiny--forget10--npo--lr=5e-4", "allowed: 'tofu--tiny--forget10--npo--lr=0.0005'"),
-        ("tofu--tiny--forget10--npo--seed=1--lr=0.1", "allowed: 'tofu--tiny--forget10--npo--lr=0.1--seed=1'"),
-        ("tofu--tiny--forget10--npo--base", "allowed: 'tofu--tiny--forget10--npo'"),
-        ("tofu--tiny--forget10--npo--dv_beta=5", "allowed: 'tofu--tiny--forget10--npo'"),
-        ("tofu--tiny--forget10--npo--baldro-dv--dv_beta=5.0", "--dv_beta=5'"),
-        ("tofu--tiny--forget10", "is not a run id"),
-        ("", "is not a run id"),
-        ("tofu--tiny--forget10--npoo", "unknown objective 'npoo' (did you mean npo?)"),
-        ("tofu--tiny--forget10--npo--baldro-dw", "unknown variant 'baldro-dw'"),
-        ("tofu--tiny--forget10--npo--beta=5", "unknown field 'beta'"),
-        ("tofu--tiny--forget10--npo--lr=fast", "lr is 'fast'; allowed: a number above 0"),
-        ("tofu--tiny--forget10--npo--lr=nan", "allowed: a number above 0"),
-        ("tofu--tiny--forget10--npo--lr=inf", "allowed: a number above 0"),
-        ("tofu--tiny--forget10--npo--lr=", "allowed: a number above 0"),
-        ("tofu--../etc--forget10--npo", "cannot be part of a run id"),
-        ("--tiny--forget10--npo", "cannot be part of a run id"),
+        ("tofu--tiny--forget10--npo--lr=1e-05", "id-not-canonical", "'tofu--tiny--forget10--npo'"),
+        ("tofu--tiny--forget10--npo--lr=5e-4", "id-not-canonical", "'tofu--tiny--forget10--npo--lr=0.0005'"),
+        ("tofu--tiny--forget10--npo--seed=1--lr=0.1", "id-not-canonical", "--lr=0.1--seed=1'"),
+        ("tofu--tiny--forget10--npo--base", "id-not-canonical", "--npo'"),
+        ("tofu--tiny--forget10--npo--dv_beta=5", "id-not-canonical", "--npo'"),
+        ("tofu--tiny--forget10--npo--baldro-dv--dv_beta=5.0", "id-not-canonical", "--dv_beta=5'"),
+        ("tofu--tiny--forget10", "not-a-run-id", "forget10"),
+        ("", "not-a-run-id", "''"),
+        ("tofu--tiny--forget10--npoo", "unknown-objective", "mean npo?"),
+        ("tofu--tiny--forget10--npo--baldro-dw", "unknown-variant", "'baldro-dw'"),
+        ("tofu--tiny--forget10--npo--beta=5", "unknown-field", "'beta'"),
+        ("tofu--tiny--forget10--npo--lr=fast", "value-not-allowed", "'fast'"),
+        ("tofu--tiny--forget10--npo--lr=nan", "value-not-allowed", "'nan'"),
+        ("tofu--tiny--forget10--npo--lr=inf", "value-not-allowed", "'inf'"),
+        ("tofu--tiny--forget10--npo--lr=", "value-not-allowed", "lr"),
+        ("tofu--../etc--forget10--npo", "not-for-an-id", "'../etc'"),
+        ("--tiny--forget10--npo", "not-for-an-id", "benchmark"),
     ],
 )
-def test_an_id_that_is_not_canonical_is_refused_in_one_line(text, said):
-    with pytest.raises(BaldroError) as caught:
+def test_an_id_that_is_not_canonical_is_refused(text, code, fact):
+    with refused(code, fact):
         Run.parse(text)
-    assert said in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["a--b", "a/b", "a b", "", "-a", "a-", ".", "..", "é", "a=b"])
 @pytest.mark.parametrize("part", ["benchmark", "model", "split"])
 def test_a_name_that_would_break_an_id_is_refused(part, name):
-    with pytest.raises(BaldroError, match="cannot be part of a run id"):
+    with refused("not-for-an-id", part):
         Run.of(**{**POINT, part: name})
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [("lr", 0), ("lr", True), ("lr", [1]), ("batch_size", 2.5), ("batch_size", 0), ("seed", -1), ("g_fraction", 1.1),
-     ("dv_beta", "0"), ("dv_beta", float("nan")), ("schedule", "Linear"), ("dv_level", "token"), ("seed", "1_0x")],
+     ("dv_beta", "0"), ("dv_beta", float("nan")), ("seed", "1_0x")],
 )  # fmt: skip
 def test_a_value_out_of_bounds_is_refused(field, value):
-    with pytest.raises(BaldroError, match=rf"{field}.*allowed: "):
+    with refused("value-not-allowed", field):
         Run.of(**POINT, variant="baldro-dv", **{field: value})
 
 
@@ -333,22 +331,21 @@ def test_the_id_of_a_child_is_its_parents_with_a_suffix(run):
 
 
 @pytest.mark.parametrize(
-    ("suffix", "said"),
+    ("suffix", "code", "fact"),
     [
-        ("npo--relearn--relearn_on=forget", "allowed: 'tofu--tiny--forget10--npo--relearn'"),
-        ("npo--relearn--split=forget10", "allowed: 'tofu--tiny--forget10--npo--relearn'"),
-        ("npo--relearn--relearn_on=all", "unknown relearn_on 'all'"),
-        ("relearn", "relearn starts from another run's model; allowed: in the grid, under `then` of a block"),
-        ("npo--original", "original starts from no other row's model; allowed: without a parent"),
-        ("npo--scored--relearn", "leaves no model to start from; allowed: a run that trains one"),
-        ("npo--split=forget05", "unknown field 'split'"),
-        ("npo--lr=0.1--relern", "unknown objective 'relern' (did you mean relearn?)"),
+        ("npo--relearn--relearn_on=forget", "id-not-canonical", "'tofu--tiny--forget10--npo--relearn'"),
+        ("npo--relearn--split=forget10", "id-not-canonical", "'tofu--tiny--forget10--npo--relearn'"),
+        ("npo--relearn--relearn_on=all", "unknown-relearn-on", "'all'"),
+        ("relearn", "parent-needed", "`then`"),
+        ("npo--original", "no-parent-possible", "original"),
+        ("npo--scored--relearn", "parent-leaves-no-model", "npo--scored"),
+        ("npo--split=forget05", "unknown-field", "'split'"),
+        ("npo--lr=0.1--relern", "unknown-objective", "mean relearn?"),
     ],
 )
-def test_a_suffix_that_is_not_canonical_is_refused_in_one_line(suffix, said):
-    with pytest.raises(BaldroError) as caught:
+def test_a_suffix_that_is_not_canonical_is_refused(suffix, code, fact):
+    with refused(code, fact):
         Run.parse(f"tofu--tiny--forget10--{suffix}")
-    assert said in str(caught.value)
 
 
 def test_stage_and_objective_say_each_other_and_a_parent_is_of_the_same_model():
@@ -357,14 +354,11 @@ def test_stage_and_objective_say_each_other_and_a_parent_is_of_the_same_model():
     assert Run.of(**point, stage="none").objective == "original"
     assert Run.of(**point, stage="none", parent=parent).objective == "scored"
     assert Run.of(**point, stage="relearn", parent=parent.id).parent == parent
-    for wrong, said in [
-        (dict(stage="unlearn"), "needs an objective; allowed: "),
-        (dict(stage="relern"), r"unknown stage 'relern' \(did you mean relearn"),
-        (dict(stage="finetune", objective="npo"), "'npo' is of stage unlearn, not finetune"),
-        (
-            dict(objective="npo", parent="tofu--small--forget10--npo"),
-            "is of another benchmark or model than tofu, tiny",
-        ),
-    ]:
-        with pytest.raises(BaldroError, match=said):
+    for code, wrong in {
+        "objective-needed": dict(stage="unlearn"),
+        "unknown-stage": dict(stage="relern"),
+        "objective-of-another-stage": dict(stage="finetune", objective="npo"),
+        "parent-of-another-model": dict(objective="npo", parent="tofu--small--forget10--npo"),
+    }.items():
+        with refused(code):
             Run.of(**point, **wrong)

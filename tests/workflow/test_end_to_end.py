@@ -129,4 +129,3 @@ def test_after_a_failure_only_what_failed_is_done_again(partly_failed):
     checkout, _ = partly_failed
     alone = {rule: [LOST] for rule in ("unlearn", "score", "metrics")}
     assert checkout.planned("failing.yaml") == alone | {"report": [""]}
-    assert checkout.planned("small.yaml") == {}

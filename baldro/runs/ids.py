@@ -1,0 +1,39 @@
+"""What stands in a run's id: its words, and the regular expression of all ids."""
+
+import re
+from collections.abc import Iterable
+
+from baldro.methods.catalogue import VARIANTS
+from baldro.stages import KINDS, STAGE_OF, STAGES
+
+NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._]|-(?!-))*(?<!-)")
+"""A benchmark, model or split: no `--`, which separates the parts of an id, and nothing that a file's name may not have."""
+
+
+def steps(words: list[str]) -> list[tuple[str, str | None, dict[str, str]]]:
+    """What stands behind benchmark, model and split: objective, variant and fields of a run, of its child, of its child's child, ..."""
+    steps: list[tuple[str, str | None, dict[str, str]]] = []
+    for place, word in enumerate(words):
+        if place and "=" in word:
+            name, _, value = word.partition("=")
+            steps[-1][2][name] = value
+        elif place and steps[-1][1:] == (None, {}) and word not in STAGE_OF:
+            steps[-1] = (steps[-1][0], word, {})
+        else:
+            steps.append((word, None, {}))
+    return steps
+
+
+def shape(stages: Iterable[str], *, parent: bool | None = None) -> str:
+    """A regular expression of the ids of runs of some stages, and of no other ids.
+
+    Args:
+        parent: whether they have one; None: either.
+    """
+    word, variants = r"(?:(?!--)[^/])+", "|".join(VARIANTS)
+
+    def step(kinds: Iterable[str]) -> str:
+        return rf"(?:--(?:{'|'.join(kinds)})(?:--(?:{variants}))?(?:--\w+={word})*)"
+
+    before = {None: f"{step(KINDS)}*", True: f"{step(KINDS)}+", False: ""}[parent]
+    return rf"{word}--{word}--{word}{before}{step(kind for stage in stages for kind in STAGES[stage].kinds)}"
