@@ -18,9 +18,7 @@ class BaldroError(ValueError):
         message: what is wrong, where, and what is allowed.
     """
 
-    def __init__(self, code: str, message: str | None = None):
-        if message is None:
-            code, message = "", code
+    def __init__(self, code: str, message: str):
         self.code = code
         super().__init__(" ".join(message.split()))
 
