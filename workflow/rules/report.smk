@@ -23,7 +23,8 @@ rule report:
 
 
 onsuccess:
-    shell("baldro summary --config {CONFIG}")
+    if Path(f"results/reports/{EXPERIMENT.name}/report.html").is_file():  # a part of an experiment was asked for (--until)
+        shell("baldro summary --config {CONFIG}")
 
 
 onerror:
