@@ -251,16 +251,16 @@ def _model(experiment: Experiment, run: Run) -> tuple[int, int]:
 
 
 def _rows(experiment: Experiment, run: Run) -> int:
-    return sizes.rows_of(run.benchmark, experiment.benchmarks[run.benchmark], run.split)
+    return sizes.rows_of(run.benchmark, experiment.definition(run.benchmark), run.split)
 
 
 def _tokens(experiment: Experiment, run: Run) -> float:
     """Of the split that is trained on; a retain split's rows are taken to be as long."""
-    return sizes.tokens_per_row(run.benchmark, experiment.benchmarks[run.benchmark], run.split)
+    return sizes.tokens_per_row(run.benchmark, experiment.definition(run.benchmark), run.split)
 
 
 def _scored(experiment: Experiment, run: Run) -> list[tuple[Section, int, float]]:
-    return list(sizes.scored(run.benchmark, experiment.benchmarks[run.benchmark], run.split).values())
+    return list(sizes.scored(run.benchmark, experiment.definition(run.benchmark), run.split).values())
 
 
 def _batches(sections: list[tuple[int, float]], longest: int, at_once: int) -> int:

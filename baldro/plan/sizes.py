@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from baldro.benchmarks import Section, define
+from baldro.benchmarks import Definition, Section, define
 from baldro.errors import BaldroError
 
 
@@ -52,7 +52,7 @@ def adapters(name: str, model: Mapping[str, Any], rank: int) -> int:
     return rank * depth * (4 * 2 * width + 3 * (width + inner))
 
 
-def rows(name: str, benchmark: Mapping[str, Any]) -> Mapping[str, int]:
+def rows(name: str, benchmark: Mapping[str, Any] | Definition) -> Mapping[str, int]:
     """Rows by split: as benchmarks.yaml has them, or computed where its kind can.
 
     Raises:
@@ -64,7 +64,7 @@ def rows(name: str, benchmark: Mapping[str, Any]) -> Mapping[str, int]:
     return known
 
 
-def rows_of(name: str, benchmark: Mapping[str, Any], split: str) -> int:
+def rows_of(name: str, benchmark: Mapping[str, Any] | Definition, split: str) -> int:
     """Rows of one split."""
     known = rows(name, benchmark)
     if split not in known:
@@ -72,13 +72,13 @@ def rows_of(name: str, benchmark: Mapping[str, Any], split: str) -> int:
     return known[split]
 
 
-def tokens_per_row(name: str, benchmark: Mapping[str, Any], split: str) -> float:
+def tokens_per_row(name: str, benchmark: Mapping[str, Any] | Definition, split: str) -> float:
     """Mean tokens of a prompt with its answer in a split.
 
     Raises:
         Unknown: benchmarks.yaml does not say.
     """
-    known = benchmark.get("tokens_per_row")
+    known = define(benchmark).tokens_per_row
     if isinstance(known, Mapping):
         if split not in known:
             raise Unknown(f"tokens_per_row: {{{split}: ...}}", name)
@@ -88,7 +88,7 @@ def tokens_per_row(name: str, benchmark: Mapping[str, Any], split: str) -> float
     return known
 
 
-def scored(name: str, benchmark: Mapping[str, Any], split: str) -> dict[str, tuple[Section, int, float]]:
+def scored(name: str, benchmark: Mapping[str, Any] | Definition, split: str) -> dict[str, tuple[Section, int, float]]:
     """Each section of the evidence when `split` is forgotten: what is asked, its rows, their mean tokens.
 
     A perturbed forget split has as many rows as the split.

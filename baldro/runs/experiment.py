@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,13 @@ class Experiment:
     attribution: Mapping[str, Any] | None = None
     """The crossed factors whose effects the report tells, and on which metrics."""
 
+    @cached_property
+    def _definitions(self) -> dict[str, Definition]:
+        return {name: define(entry, what=f"benchmark {name!r}") for name, entry in self.benchmarks.items()}
+
     def definition(self, benchmark: str) -> Definition:
         """A benchmark as its kind has it."""
-        return define(self.benchmarks[benchmark], what=f"benchmark {benchmark!r}")
+        return self._definitions[benchmark]
 
     def kind_module(self, benchmark: str) -> str:
         """The module of a benchmark's kind, which makes its rows and says what is asked of a model."""
