@@ -135,7 +135,7 @@ def test_holdout_is_counted_where_it_is_named():
 
 
 def test_tokens_by_split():
-    benchmark = {"kind": "tofu", "tokens_per_row": {"forget": 30.5}}
+    benchmark = {"kind": "tofu", "source": ["a"], "forget": {"forget": "retain"}, "tokens_per_row": {"forget": 30.5}}
     assert sizes.tokens_per_row("b", benchmark, "forget") == 30.5
     with refused("size-not-known", "tokens_per_row: {retain: ...}", "benchmarks.yaml"):
         sizes.tokens_per_row("b", benchmark, "retain")
