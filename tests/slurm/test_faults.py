@@ -49,12 +49,14 @@ def snakemake(cluster, undisturbed, tmp_path) -> Iterator[Snakemake]:
         watch.join()
         assert made(checkout.folder) == made(undisturbed.folder)
         assert not cluster.queue(checkout.folder)
-        assert not list(checkout.folder.glob("results/runs/*/checkpoint"))
+        whole = "--until" not in started.options  # what is finished is kept until it is scored
+        kept = {path.name for path in checkout.folder.glob("results/runs/*/checkpoint/*")}
+        assert kept == (set() if whole else {"finished"})
         assert not list(checkout.folder.glob("results/runs/*/.lease"))
         assert not list(checkout.folder.glob(".snakemake/baldro-slurm/*"))
         twice = {str(path): number for path, number in watch.made.items() if number > 1}
         assert not twice
-        assert len(watch.made) == 2 * (3 if "--until" in started.options else 6)  # files a run
+        assert len(watch.made) == 2 * (6 if whole else 3)  # files a run
     finally:
         if started.process.poll() is None:
             started.process.kill()
