@@ -107,7 +107,7 @@ def test_other_answers_have_references_of_their_own(fresh, tmp_path):
 def test_words_and_what_makes_no_numbers_rerun_nothing(checkout):
     checkout.edit("baldro/training/state.py", "import errno\n", "# a comment\nimport errno\n")
     checkout.edit("baldro/training/loop.py", '"""The loop that', '"""A loop that')
-    checkout.edit("baldro/prompts/limits.py", '"""Sequences in a batch, at most."""', '"""At most."""')
+    checkout.edit("baldro/prompts/limits.py", '"""Most sequences in a batch."""', '"""At most."""')
     checkout.edit("baldro/cli/main.py", "default=64", "default=32")
     checkout.edit("baldro/durable/progress.py", "every: float = 5.0", "every: float = 9.0")
     checkout.edit(
