@@ -23,7 +23,9 @@ rule report:
 
 
 onsuccess:
-    if Path(f"results/reports/{EXPERIMENT.name}/report.html").is_file():  # a part of an experiment was asked for (--until)
+    if Path(
+        f"results/reports/{EXPERIMENT.name}/report.html"
+    ).is_file():  # a part of an experiment was asked for (--until)
         shell("baldro summary --config {CONFIG}")
 
 
