@@ -1,6 +1,7 @@
 """All runs of the experiment -> tables, figures and one page. After a failure too: what failed is a row that says so."""
 
 CONFIG = shlex.quote(json.dumps(config))
+REPORT = f"results/reports/{EXPERIMENT.name}/report.html"
 
 
 rule report:
@@ -9,7 +10,7 @@ rule report:
         metrics=of_every_run("metrics.json"),
         per_sample=of_every_run("per_sample.parquet"),
     output:
-        f"results/reports/{EXPERIMENT.name}/report.html",
+        REPORT,
     log:
         f"logs/report/{EXPERIMENT.name}.log",
     benchmark:
@@ -23,9 +24,7 @@ rule report:
 
 
 onsuccess:
-    if Path(
-        f"results/reports/{EXPERIMENT.name}/report.html"
-    ).is_file():  # a part of an experiment was asked for (--until)
+    if Path(REPORT).is_file():  # else a part of an experiment was asked for (--until)
         shell("baldro summary --config {CONFIG}")
 
 
