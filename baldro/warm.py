@@ -127,6 +127,8 @@ class Server:
         self.environment: dict[str, str] | None = None
         """Of the first job, and so of all."""
         self.jobs: dict[int, socket.socket] = {}
+        """Process id of each fork -> the line to its `baldro`."""
+        self.over = False
         self.selector = selectors.DefaultSelector()
         self.listener = listener
         self.wake, wakes = os.pipe()
@@ -137,7 +139,6 @@ class Server:
         self._on(self.listener, self.accept)
         self._on(self.wake, self.reap)
         self._on(0, self.end)
-        self.over = False
 
     def _on(self, file: Any, what: Callable[[], None]) -> None:
         self.selector.register(file, selectors.EVENT_READ, what)
@@ -158,12 +159,15 @@ class Server:
         """A verb; a refused one sees the line's end."""
         line, _ = self.listener.accept()
         line.settimeout(60)
+        job, streams = None, []
         try:
             head, streams, _, _ = socket.recv_fds(line, 8, 3)
             request = json.loads(line.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL))
-        except (OSError, ValueError):
-            return line.close()
-        job = os.fork() if self._fits(request["environment"]) else None
+            if self._fits(request["environment"]):
+                line.sendall(ACCEPTED)
+                job = os.fork()
+        except (OSError, ValueError):  # a `baldro` that was killed before it had said what it wants, or was heard
+            pass
         if job == 0:
             self._become(request, line, streams)
         for stream in streams:
@@ -172,7 +176,6 @@ class Server:
             return line.close()
         self.jobs[job] = line
         self._on(line, lambda: self.listen(job))
-        line.sendall(ACCEPTED)
 
     def _fits(self, environment: dict[str, str]) -> bool:
         """Whether a job's environment is the one in which the libraries were loaded; the first job's is."""
@@ -240,9 +243,11 @@ class Server:
         except BaseException:
             traceback.print_exc()
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
+            try:
+                sys.stdout.flush()
+                sys.stderr.flush()
+            finally:  # whatever happens, no second server
+                os._exit(code)
 
 
 def _text(stream: int, encoding: str, errors: str, *, line_buffering: bool) -> io.TextIOWrapper:

@@ -1,7 +1,9 @@
 """Verbs in forks of a warm process: each ends as it would by itself, and what does not fit starts in the ordinary way."""
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -31,11 +33,15 @@ def server():
     os.environ.pop(warm.VARIABLE, None)
 
 
+def environment() -> dict[str, str]:
+    """Without the variable in which pytest names the test: each would have another environment."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+
+
 def baldro(*arguments: object, **options) -> subprocess.Popen:
     command = [sys.executable, "-m", "baldro.cli", *map(str, arguments)]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}  # names the test
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, env=environment, **streams, **options)
+    return subprocess.Popen(command, env=environment(), **streams, **options)
 
 
 def forks(server: subprocess.Popen) -> list[int]:
@@ -44,11 +50,19 @@ def forks(server: subprocess.Popen) -> list[int]:
         return [int(pid) for pid in file.read().split()]
 
 
+def faults_of_forks(server: subprocess.Popen) -> int:
+    """Page faults of the forks that have ended: more when another one has."""
+    with open(f"/proc/{server.pid}/stat") as file:
+        return int(file.read().rpartition(")")[2].split()[8])
+
+
 def test_a_mistake_is_one_line_and_its_exit_code(server, tmp_path):
+    before = faults_of_forks(server)
     process = baldro("metrics", "--samples", "none.parquet", "--alone", cwd=tmp_path)
     out, err = process.communicate(timeout=300)
     assert (process.returncode, out) == (2, ""), err
     assert err.startswith("baldro metrics: none.parquet") and len(err.splitlines()) == 1
+    assert faults_of_forks(server) > before  # it was a fork that said so
 
 
 def test_help_goes_to_the_standard_output(server):
@@ -74,6 +88,19 @@ def end_by(sent: signal.Signals, process: subprocess.Popen, server: subprocess.P
     while any(os.path.exists(f"/proc/{pid}") for pid in running):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_what_is_killed_before_it_is_heard_takes_nothing_with_it(server):
+    request = json.dumps({"arguments": ["metrics", "--help"], "folder": "/", "environment": environment()}).encode()
+    for said in (b"", len(request).to_bytes(8, "big"), len(request).to_bytes(8, "big") + request):
+        with socket.socket(socket.AF_UNIX) as line:
+            line.connect(os.environ[warm.VARIABLE])
+            line.sendall(said)
+    before = faults_of_forks(server)
+    with baldro("score", "--help") as process:
+        process.communicate(timeout=300)
+    assert process.returncode == 0
+    assert server.poll() is None and faults_of_forks(server) > before
 
 
 def test_another_environment_starts_in_the_ordinary_way(server, monkeypatch):

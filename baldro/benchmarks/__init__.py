@@ -48,6 +48,7 @@ def _kind(name: str) -> type[Definition]:
     if not (isinstance(found, type) and issubclass(found, Definition)):
         raise BaldroError("kind-without-class", f"{FOLDER / name}.py needs a class Benchmark(Definition)")
     lacking = [fact for fact in ("sections", "metrics", "columns") if not hasattr(found, fact)]
+    lacking += sorted(found.__abstractmethods__)
     if lacking:
         raise BaldroError("kind-incomplete", f"{FOLDER / name}.py: Benchmark lacks {', '.join(lacking)}")
     return found

@@ -4,6 +4,7 @@ A kind is a subclass in a file of `baldro.benchmarks.kinds`. What depends on the
 every benchmark of the kind a class variable. Nothing here loads pandas: the workflow reads it in every job.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -128,10 +129,10 @@ class Definition(BaseModel):
         """
         return []
 
+    @abstractmethod
     def load(self) -> "pd.DataFrame":
         """Its records, checked (`baldro.records.benchmark`); splits `full`, `base` and those of `forget` are what models are trained on.
 
         Raises:
             BaldroError: data that are not there, cut short, or contradict each other.
         """
-        raise NotImplementedError
