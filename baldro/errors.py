@@ -23,14 +23,22 @@ class BaldroError(ValueError):
         super().__init__(" ".join(message.split()))
 
 
+MANY = 20
+"""Names that an error still lists beside the nearest one."""
+
+
 def unknown(what: str, name: object, allowed: Iterable[object], *, where: str = "") -> BaldroError:
-    """An error for a name that is not among `allowed`, with the nearest one: *unknown objective 'npoo' (did you mean npo?)*."""
+    """An error for a name that is not among `allowed`, with the nearest one: *unknown objective 'npoo' (did you mean npo?)*.
+
+    Where one is near, a list of dozens of others would only hide it.
+    """
     names = sorted(str(a) for a in allowed)
     near = get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]}?)" if near else ""
     place = f" in {where}" if where else ""
     code = "-".join(["unknown", *re.findall(r"[a-z]+", what.lower())])
-    return BaldroError(code, f"unknown {what} {str(name)!r}{place}{hint}; allowed: {', '.join(names)}")
+    others = f"{near[0]}, or one of {len(names) - 1} others" if near and len(names) > MANY else ", ".join(names)
+    return BaldroError(code, f"unknown {what} {str(name)!r}{place}{hint}; allowed: {others}")
 
 
 @contextmanager

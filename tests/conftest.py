@@ -1,6 +1,7 @@
 """Fixtures that several rooms share."""
 
 import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,6 +16,8 @@ settings.register_profile(
     "search", deadline=None, max_examples=500
 )  # others every time: HYPOTHESIS_PROFILE=search, in search of more
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "alike"))
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""A shell has Ctrl-C ignored in what it starts in its background, as CI does with these tests; what they start would inherit that."""
 ROOT = Path(__file__).resolve().parents[1]
 
 

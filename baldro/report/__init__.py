@@ -112,13 +112,15 @@ def write_report(
 
 
 def main_table_text(output: Path, *, width: int | None = None) -> str:
-    """The main tables of a written report, and those of crossed factors, as plain text.
+    """The main tables of a written report, and those of crossed factors, as plain text; a line where no run has a result.
 
     `width`: in columns; by default as wide as the terminal.
 
     Errors: `output` holds no report.
     """
     frame, settings = record.read(output)
+    if not (frame["status"] == "ok").any():
+        return "No run has a result yet; the report says why.\n"
     return tables_text(
         frame, settings.selection, metrics=settings.metrics, attribution=settings.attribution, width=width
     )

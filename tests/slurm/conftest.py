@@ -10,6 +10,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,26 +131,33 @@ def processes(folder: Path) -> dict[int, str]:
 
 
 class Watch(threading.Thread):
-    """Looks at the unlearning runs' results all the time: how often each file came into being."""
+    """Looks at the unlearning runs' results all the time: what became of each file, so that none is written twice unnoticed."""
 
     def __init__(self, folder: Path):
         super().__init__(daemon=True)
         self.folder, self.over = folder, threading.Event()
-        self.now: dict[Path, int] = {}
-        self.made: defaultdict[Path, int] = defaultdict(int)
+        self.began = time.monotonic()
+        self.seen: defaultdict[str, list[tuple[float, Any]]] = defaultdict(list)
+        """File -> (seconds, its number and time of writing, or None once it is gone), a pair a change."""
 
     def run(self) -> None:
         while not self.over.wait(0.02):
-            found = {}
+            found = dict.fromkeys(self.seen)
             for path in self.folder.glob("results/runs/*--npo*/*"):
                 if path.name in RESULTS:
-                    try:
-                        found[path] = path.stat().st_ino
-                    except OSError:
-                        continue
-            for path, inode in found.items():
-                self.made[path] += self.now.get(path) != inode
-            self.now = found
+                    with suppress(FileNotFoundError):
+                        stat = path.stat()
+                        found[f"{path.parent.name}/{path.name}"] = stat.st_ino, stat.st_mtime_ns
+            for name, now in found.items():
+                if not self.seen[name] or self.seen[name][-1][1] != now:
+                    self.seen[name].append((time.monotonic() - self.began, now))
+
+    def twice(self) -> dict[str, list[tuple[float, Any]]]:
+        """The files that were written more than once, with their stories.
+
+        One that a job deletes before it starts, and puts back as an earlier job had left it, was written once.
+        """
+        return {name: story for name, story in self.seen.items() if len({now for _, now in story} - {None}) > 1}
 
 
 @dataclass

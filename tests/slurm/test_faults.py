@@ -54,9 +54,8 @@ def snakemake(cluster, undisturbed, tmp_path) -> Iterator[Snakemake]:
         assert kept == (set() if whole else {"finished"})
         assert not list(checkout.folder.glob("results/runs/*/.lease"))
         assert not list(checkout.folder.glob(".snakemake/baldro-slurm/*"))
-        twice = {str(path): number for path, number in watch.made.items() if number > 1}
-        assert not twice
-        assert len(watch.made) == 2 * (6 if whole else 3)  # files a run
+        assert not watch.twice(), started.said()
+        assert len(watch.seen) == 2 * (6 if whole else 3)  # files a run
     finally:
         if started.process.poll() is None:
             started.process.kill()

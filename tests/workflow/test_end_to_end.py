@@ -129,3 +129,15 @@ def test_after_a_failure_only_what_failed_is_done_again(partly_failed):
     checkout, _ = partly_failed
     alone = {rule: [LOST] for rule in ("unlearn", "score", "metrics")}
     assert checkout.planned("failing.yaml") == alone | {"report": [""]}
+
+
+def test_what_is_to_be_made_anew_is_no_result_though_it_comes_to_nothing(partly_failed):
+    """Other rows under a benchmark's old name that cannot be made: the numbers of the earlier rows are not told as theirs."""
+    checkout, _ = partly_failed
+    broken = {"kind": "tofu", "source": ["empty"], "forget": {"forget10": "retain90"}}
+    (checkout.folder / "empty").mkdir()
+    (checkout.folder / "empty/forget10.json").write_text("{}\n")
+    checkout.write("broken.yaml", name="broken", benchmarks={"few": broken})
+    checkout.snakemake("broken.yaml", "--cores", "2", code=1)
+    rows = pd.read_csv(checkout.folder / "results/reports/broken/runs.csv")
+    assert len(rows) == 4 and (rows["status"] == "missing").all()
