@@ -13,20 +13,22 @@ TRAIN_SHARE, SCORE_SHARE, BANDWIDTH_SHARE = 0.4, 0.3, 0.6
 """Assumed shares of the peak: arithmetic in training and in scoring, memory traffic in decoding and in the optimiser."""
 LAUNCH = 6e-4
 """Assumed seconds that a layer's kernels take to be launched, at least: what bounds small models and decoding."""
-STATE = {"fp32": 16, "bf16": 18, "bf16-only": 8}
-"""Bytes per parameter in training: weights, gradients and Adam's two moments; bf16 also keeps a copy to compute with."""
-FROZEN = {"fp32": 4, "bf16": 6, "bf16-only": 2}
+FROZEN = {"fp32": 4, "bf16": 6, "bf16-only": 2, "bf16-stochastic": 2}
 """Bytes per parameter that is not trained (LoRA): its weight; bf16 also keeps a copy to compute with."""
 FISHER = 4
 """Bytes per frozen parameter more, while FILA's start is made: its Fisher information (gradients are dropped one by one)."""
 DECOMPOSED = 5e11
 """Assumed FLOP/s of a decomposition in fp64, which is far from the peak of any GPU."""
-STORED = {"fp32": 4, "bf16": 2, "bf16-only": 2}
+STORED = {"fp32": 4, "bf16": 2, "bf16-only": 2, "bf16-stochastic": 2}
 """Bytes per parameter of a saved model."""
-WEIGHT = {"fp32": 4, "bf16": 4, "bf16-only": 2}
-"""Bytes per weight in training."""
-CHECKPOINT = {"fp32": 12, "bf16": 12, "bf16-only": 6}
-"""Bytes per trained parameter of a checkpoint: weights and Adam's moments."""
+WEIGHT = {"fp32": 4, "bf16": 4, "bf16-only": 2, "bf16-stochastic": 2}
+"""Bytes per weight in training, and per gradient."""
+MOMENT = {"fp32": 4, "bf16": 4, "bf16-only": 2, "bf16-stochastic": 4}
+"""Bytes of each of AdamW's two moments, per trained parameter: of the weight's type, or of the float32 update's."""
+EIGHT_BIT = 1 + 4 / 256
+"""The same of adamw-8bit in every precision: a byte, and a float32 scale for each block of 256. Below 4,096 weights they are float32."""
+COPIED = 52
+"""Bytes per parameter that bf16-stochastic reads and writes beside: float32 copies of weight and gradient, and what is drawn."""
 ACTIVATION = 34
 """Bytes per token, layer and unit of width kept for the backward pass in 16 bits (Korthikanti et al. 2022, without attention scores)."""
 INPUT = 2
@@ -85,9 +87,8 @@ def train_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
     work = P * passes.per_row(run, (3 if A == P else 2) + again, at_once)
     work += 0 if A == P else A * passes.per_row(run, 3 + again, at_once)
     flops = 2 * (work * schedule.drawn + P * passes.rows_once(run, rows)) * _tokens(experiment, run)
-    traffic = (
-        schedule.total * A * (28 if run.precision != "bf16-only" else 14)
-    )  # weight, gradient, two moments; three written
+    moved = 3 * WEIGHT[run.precision] + 2 * moments(run, run.precision)  # weight, gradient, two moments; three written
+    traffic = schedule.total * A * (moved + (COPIED if run.precision == "bf16-stochastic" else 0))
     arithmetic = flops / (TRAIN_SHARE * _peak(gpu, run.precision))
     launched = max(arithmetic, schedule.total * (3 + again) * depth * LAUNCH)
     return launched + traffic / (BANDWIDTH_SHARE * gpu.bandwidth) + _fila_seconds(experiment, run, gpu)
@@ -199,22 +200,33 @@ def trained(experiment: Experiment, run: Run) -> int:
 def of_state(run: Run) -> str:
     """What a run's state is counted as, in words."""
     if not run.lora_rank:
-        return f"{STATE[run.precision] + 4 * gradients(run, run.precision)} bytes a parameter"
+        return f"{of_trained(run, run.precision) + 4 * gradients(run, run.precision):.3g} bytes a parameter"
     more = f", {FISHER} more for FILA" if run.lora_start == "fila" else ""
-    return f"{FROZEN[run.precision]} bytes a frozen parameter{more}, {STATE[run.precision]} an adapter's"
+    return f"{FROZEN[run.precision]} bytes a frozen parameter{more}, {of_trained(run, run.precision):.3g} an adapter's"
 
 
 def _state(experiment: Experiment, run: Run, precision: str) -> float:
     P, A = _model(experiment, run)[0], trained(experiment, run)
-    return A * (STATE[precision] + 4 * gradients(run, precision)) + (P * FROZEN[precision] if run.lora_rank else 0)
+    trains = of_trained(run, precision) + 4 * gradients(run, precision)
+    return A * trains + (P * FROZEN[precision] if run.lora_rank else 0)
+
+
+def of_trained(run: Run, precision: str) -> float:
+    """Bytes of a trained parameter: weight, gradient and the optimiser's two moments."""
+    return FROZEN[precision] + WEIGHT[precision] + moments(run, precision)
+
+
+def moments(run: Run, precision: str) -> float:
+    """Bytes of the optimiser's two moments of a parameter."""
+    return 2 * (EIGHT_BIT if run.optimiser == "adamw-8bit" else MOMENT[precision])
 
 
 def gradients(run: Run, precision: str) -> int:
-    """Gradients in float32 that a step holds beside the one that is counted in STATE."""
+    """Gradients in float32 that a step holds beside the parameters' own."""
     if run.combiner in (None, "sum"):
         return 0
     apart = {"update": 1, "penalty": 2, "multiplier": 0}[COMBINERS[run.combiner].kind]
-    return apart + (precision == "bf16-only" and apart > 0)  # whose own .grad is no float32
+    return apart + (WEIGHT[precision] < 4 and apart > 0)  # whose own .grad is no float32
 
 
 def node_bytes(experiment: Experiment, run: Run) -> float:
@@ -242,7 +254,7 @@ def evidence_bytes(experiment: Experiment, run: Run) -> float:
 def _checkpoint(experiment: Experiment, run: Run) -> float:
     """One of a LoRA run has its adapters alone; with FILA also as they were at the start."""
     started = WEIGHT[run.precision] if run.lora_start == "fila" else 0
-    return trained(experiment, run) * (CHECKPOINT[run.precision] + started)
+    return trained(experiment, run) * (WEIGHT[run.precision] + moments(run, run.precision) + started)
 
 
 def _model(experiment: Experiment, run: Run) -> tuple[int, int]:

@@ -63,8 +63,11 @@ class Common:
     """Learning rate after the warm-up."""
     clip_norm: float | None = _number(1, at_least=0)
     """Largest L2 norm of the update's gradient; 0 switches clipping off."""
-    precision: str | None = _choice("fp32", "bf16", "bf16-only")
-    """bf16: bf16 arithmetic, fp32 master weights. bf16-only: bf16 weights too (the released form)."""
+    precision: str | None = _choice("fp32", "bf16", "bf16-only", "bf16-stochastic")
+    """bf16: bf16 arithmetic, fp32 master weights. bf16-only: bf16 weights too (the released form). bf16-stochastic: these, updated in fp32
+    and rounded up or down by chance, right on average."""
+    optimiser: str | None = _choice("adamw", "adamw-8bit")
+    """adamw-8bit: AdamW whose moments take 8 bits each (2 bytes a parameter, not 8); needs the package bitsandbytes."""
     forget_weight: float | None = _number(1, at_least=0)
     """gamma, the factor of the forget loss."""
     retain_weight: float | None = _number(1, at_least=0)

@@ -14,6 +14,7 @@ TRAINING = (
     "schedule",
     "clip_norm",
     "precision",
+    "optimiser",
     "lora_rank",
     "seed",
 )

@@ -26,12 +26,12 @@ from baldro.prompts.batches import draw
 from baldro.prompts.encode import Tokens
 from baldro.runs import Run
 from baldro.training.devices import accelerated, device_group, device_name, peak_memory
-from baldro.training.optimizer import adamw
+from baldro.training.optimizer import optimiser
 from baldro.training.schedule import Schedule, lr_factor
 from baldro.training.state import TrainingState
 from baldro.training.update import DeviceGroup, ReferenceCache, Sample, Step, cache_reference
 
-FORGET, RETAIN, DROPOUT = 0, 1, 2
+FORGET, RETAIN, DROPOUT, ROUNDING = 0, 1, 2, 3
 """Streams of random draws under one seed."""
 
 
@@ -113,7 +113,7 @@ def train(
     if execution.gradient_checkpointing:
         recompute_activations(model)
     schedule = Schedule.of(run, len(forget) or len(retain))
-    optimizer = adamw(model, run)
+    optimizer = optimiser(model, run)
     scheduler = LambdaLR(optimizer, lambda step: lr_factor(run.schedule, step, schedule))
     autocast = partial(torch.autocast, accelerator.device.type, dtype=torch.bfloat16, enabled=run.precision == "bf16")
     # Before a checkpoint's weights: the reference is the start.
@@ -170,11 +170,12 @@ def _take_step(
     epoch, lr = schedule.at(state.step)[0] / schedule.n, state.scheduler.get_last_lr()[0]
     indices, *batch = _batch(schedule, state.step, step.run.seed, forget, retain)
     state.optimizer.zero_grad(set_to_none=True)
-    _seed(step.run.seed, state.step, step.devices.rank)
+    _seed(step.run.seed, DROPOUT, state.step, step.devices.rank)
     log = step.accumulate(*batch, epoch=epoch)
     norm = float(nn.utils.clip_grad_norm_(step.forward.model.parameters(), step.run.clip_norm or math.inf))
     loss = float((log.weight_B * log.loss_B).sum()) if forget else math.nan
     _check_finite(state.step, loss if forget else 0.0, log.retain, norm)
+    _seed(step.run.seed, ROUNDING, state.step, 0)  # one draw for all devices, whose weights stay the same
     state.optimizer.step()
     state.scheduler.step()
     tokens = sum(len(t.ids) for s in batch[0] for t in s.sequences) + sum(len(t.ids) for t in batch[1])
@@ -211,9 +212,9 @@ def _batch(
     return indices, [forget[i] for i in indices], [retain[i] for i in drawn]
 
 
-def _seed(seed: int, step: int, device: int) -> None:
-    """Seed the draws of dropout anew in each step, so that a checkpoint needs no random state."""
-    torch.manual_seed(int(np.random.SeedSequence([seed, DROPOUT, step, device]).generate_state(1, np.uint64)[0] >> 1))
+def _seed(seed: int, stream: int, step: int, device: int) -> None:
+    """Seed the draws of a stream anew in each step, so that a checkpoint needs no random state."""
+    torch.manual_seed(int(np.random.SeedSequence([seed, stream, step, device]).generate_state(1, np.uint64)[0] >> 1))
 
 
 def _reference_cache(

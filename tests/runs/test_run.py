@@ -22,7 +22,7 @@ SENSIBLE = {
 }
 DEFAULTS = dict(
     lr=1e-5, epochs=5, max_steps=None, batch_size=32, weight_decay=0.01, warmup_epochs=1, schedule="linear",
-    clip_norm=1, precision="fp32", forget_weight=1, retain_weight=1, retain_normalisation="token-mean", npo_beta=0.1,
+    clip_norm=1, precision="fp32", optimiser="adamw", forget_weight=1, retain_weight=1, retain_normalisation="token-mean", npo_beta=0.1,
     forget_normalisation="sample-mean",
     simnpo_beta=4.5, simnpo_delta=0, satimp_beta1=5, satimp_beta2=1, dv_beta=2, dv_direction="hard", dv_level="sample",
     g_fraction=0.5, g_rank="loss", g_retain="whole", robust_scope="batch", micro_batch_size=8, seed=0,

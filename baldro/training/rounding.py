@@ -1,0 +1,69 @@
+"""Stochastic rounding: bf16 weights that keep an update on average which rounding to nearest would lose.
+
+bf16 has 8 significant bits. What an Adam step adds to a weight is often less than half a unit in its last place, which is 2^-9 to 2^-8
+of the weight (at a learning rate of 1e-5 that is so for all weights above 0.004): to nearest, the weight stays where it is, step after
+step. Rounded up with the probability that makes the mean exact, it moves in some of the steps (Gupta et al. 2015, arXiv 1502.02551;
+for training in bf16 Zamirai et al. 2020, arXiv 2010.06192).
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+LOST = 16
+"""Last bits of a float32 that bf16 does not have; sign, exponent and the first bits are the same."""
+
+
+def stochastic(values: Tensor) -> Tensor:
+    """Round float32 to the bf16 value below or above, so that the mean is the value: x + u is cut off, u uniform over the gap.
+
+    Floats of one sign are in the order of their bits read as integers, one integer a float. So u is a whole number below 2^16, added to
+    the bits and cut off with the last 16: it carries with the probability (last bits) / 2^16. What bf16 holds has no last bits and
+    stays, as do infinities and torch's NaN.
+
+    Draws from the default generator of the values' device.
+    """
+    u = torch.randint(1 << LOST, values.shape, dtype=torch.int32, device=values.device)
+    return u.add_(values.view(torch.int32)).bitwise_and_(-1 << LOST).view(torch.float32).bfloat16()
+
+
+class Rounded:
+    """An optimiser's step on bf16 weights: it updates a float32 copy of one weight at a time, which is rounded stochastically.
+
+    Comes before the optimiser's class (`rounded`). The optimiser sees float32 alone, so its moments are float32, or 8 bits of it: in bf16
+    the second moment, which decays by 0.1 % a step, would stand still for the reason that weights do.
+
+    Draws from the default generators: seeded before each step, steps repeat, and a checkpoint needs no random state.
+    """
+
+    param_groups: list[dict[str, Any]]
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        """One update. It uses the gradients up."""
+        held = [(p, p.grad) for p in self._parameters() if p.grad is not None]
+        self.zero_grad()
+        for p, grad in held:
+            weight, p.data, p.grad = p.data, p.data.float(), grad.float()
+            super().step()  # of this weight alone: no other has a gradient
+            updated, p.data, p.grad = p.data, weight, None
+            weight.copy_(stochastic(updated) if weight.dtype == torch.bfloat16 else updated)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The optimiser's own, without torch's cast of the moments to the weights' type."""
+        held = [(p, p.data) for p in self._parameters()]
+        for p, weight in held:
+            p.data = weight.new_empty(0, dtype=torch.float32)
+        super().load_state_dict(state_dict)
+        for p, weight in held:
+            p.data = weight
+
+    def _parameters(self) -> list[torch.nn.Parameter]:
+        return [p for group in self.param_groups for p in group["params"]]
+
+
+def rounded(kind: type[Optimizer]) -> type[Optimizer]:
+    """The class of an optimiser with its weights rounded stochastically."""
+    return type(f"Rounded{kind.__name__}", (Rounded, kind), {})
