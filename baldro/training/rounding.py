@@ -39,29 +39,39 @@ class Rounded:
     """
 
     param_groups: list[dict[str, Any]]
+    state: dict[Tensor, Any]
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
         """One update. It uses the gradients up."""
-        held = [(p, p.grad) for p in self._parameters() if p.grad is not None]
+        places = [(group["params"], i) for group in self.param_groups for i in range(len(group["params"]))]
+        held = [(listed, i, listed[i], listed[i].grad) for listed, i in places if listed[i].grad is not None]
         self.zero_grad()
-        for p, grad in held:
-            weight, p.data, p.grad = p.data, p.data.float(), grad.float()
-            super().step()  # of this weight alone: no other has a gradient
-            updated, p.data, p.grad = p.data, weight, None
-            weight.copy_(stochastic(updated) if weight.dtype == torch.bfloat16 else updated)
+        for listed, i, weight, grad in held:
+            listed[i] = copy = weight.detach().float()
+            copy.grad = grad.float()
+            self.state[copy] = self.state.pop(weight, {})
+            super().step()  # of this copy alone: nothing else has a gradient
+            self.state[weight], listed[i] = self.state.pop(copy), weight
+            own, updated = _local(weight), _local(copy)
+            own.copy_(stochastic(updated) if own.dtype == torch.bfloat16 else updated)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The optimiser's own, without torch's cast of the moments to the weights' type."""
-        held = [(p, p.data) for p in self._parameters()]
-        for p, weight in held:
-            p.data = weight.new_empty(0, dtype=torch.float32)
+        """The optimiser's own, with float32 in the weights' places: to their type torch would cast the moments."""
+        weights = [list(group["params"]) for group in self.param_groups]
+        for group in self.param_groups:
+            group["params"][:] = [torch.empty(0, dtype=torch.float32, device=p.device) for p in group["params"]]
         super().load_state_dict(state_dict)
-        for p, weight in held:
-            p.data = weight
+        for group, own in zip(self.param_groups, weights, strict=True):
+            for copy, weight in zip(group["params"], own, strict=True):
+                if copy in self.state:
+                    self.state[weight] = self.state.pop(copy)
+            group["params"][:] = own
 
-    def _parameters(self) -> list[torch.nn.Parameter]:
-        return [p for group in self.param_groups for p in group["params"]]
+
+def _local(tensor: Tensor) -> Tensor:
+    """The tensor, or of one that is split over devices this device's share."""
+    return tensor.to_local() if hasattr(tensor, "to_local") else tensor
 
 
 def rounded(kind: type[Optimizer]) -> type[Optimizer]:
