@@ -18,15 +18,19 @@ def accelerated() -> Accelerator:
     return accelerator
 
 
-def device_group(accelerator: Accelerator) -> DeviceGroup:
-    """The devices that share a step."""
+def device_group(accelerator: Accelerator, *, split: bool = False) -> DeviceGroup:
+    """The devices that share a step.
+
+    Args:
+        split: whether each holds a share of the model alone; of one device there is nothing to split.
+    """
 
     def total(tensor: torch.Tensor) -> torch.Tensor:
         return accelerator.reduce(tensor.to(accelerator.device), reduction="sum").to(tensor.device)
 
     if accelerator.num_processes == 1:
         return DeviceGroup()
-    return DeviceGroup(rank=accelerator.process_index, size=accelerator.num_processes, total=total)
+    return DeviceGroup(rank=accelerator.process_index, size=accelerator.num_processes, total=total, split=split)
 
 
 def peak_memory(device: torch.device) -> int:
