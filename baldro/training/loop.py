@@ -156,7 +156,7 @@ def train(
         tokens=state.tokens,
         seconds=state.seconds,
         peak_memory_bytes=peak_memory(accelerator.device),
-        device=device_name(accelerator.device),
+        device=device_name(accelerator.device, count=devices.size),
         main=accelerator.is_main_process,
         state=state,
     )

@@ -34,7 +34,7 @@ class OnlineSoftmax:
 
     def raise_to(self, m: float) -> float:
         """Take a larger maximum (another device's); returns the factor for what was accumulated."""
-        shrink = math.exp(self.m - m)
+        shrink = math.exp(self.m - m) if self.m > -math.inf else 0.0
         self.m, self.Z = m, self.Z * shrink
         return shrink
 
