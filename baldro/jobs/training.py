@@ -12,6 +12,7 @@ from baldro.records import failure
 from baldro.records import finished as kept
 from baldro.records import run as record
 from baldro.runs import check_packages
+from baldro.runs.agreement import check_sharding
 
 
 def run(options: Namespace, stop: Stop) -> None:
@@ -24,6 +25,8 @@ def run(options: Namespace, stop: Stop) -> None:
     check_packages([given.run])
     references = {"reference": options.reference, "alternate_reference": options.alternate_reference}
     check_unlearning(given.run, retain_split=options.retain_split, **references)
+    if options.shard:
+        check_sharding(given.run, devices=max(options.devices, int(os.environ.get("WORLD_SIZE", "1"))))
     identity = provenance.identity(given, retain_split=options.retain_split, **references)
     with Lease.take(options.output) if _main() else Lease() as lease:
         if _restored(given, options, identity, lease):
@@ -62,6 +65,7 @@ def _fit(given: RunInputs, options: Namespace, identity: str, *, lease: Lease, s
     execution = Execution(
         micro_batch=options.micro_batch,
         gradient_checkpointing=bool(options.gradient_checkpointing),
+        shard=bool(options.shard),
         checkpoint_steps=options.checkpoint_steps,
         checkpoint_minutes=options.checkpoint_minutes,
     )

@@ -9,6 +9,7 @@ from baldro.models.forward import (
     activations_behind,
     full_float32,
     hidden_and_targets,
+    layers,
     recompute_activations,
     through_head,
     token_logp,
@@ -19,5 +20,5 @@ from baldro.records.model import BUILD
 
 __all__ = [
     "BUILD", "DTYPES", "activations_behind", "build", "cast", "check", "check_ids", "describe", "from_place", "full_float32",
-    "hidden_and_targets", "load", "positions", "recompute_activations", "save", "through_head", "token_logp", "tokenizer",
+    "hidden_and_targets", "layers", "load", "positions", "recompute_activations", "save", "through_head", "token_logp", "tokenizer",
 ]  # fmt: skip

@@ -5,6 +5,7 @@ Shape legend: B samples, L positions, T answer tokens of the longest answer, N a
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -25,11 +26,18 @@ def hidden_and_targets(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, 
     Returns:
         hidden (N, H), target ids (N,), and mask (B, T): True where sample b has a t-th answer token, row by row the order of N.
     """
-    hidden_BLH = model.base_model(input_ids=batch.ids_BL, use_cache=False).last_hidden_state
+    hidden_BLH = body(model, input_ids=batch.ids_BL, use_cache=False)
     predicts_BL = batch.answer_BL[:, 1:]
     count_B = batch.answer_BL.sum(1)
     mask_BT = torch.arange(int(count_B.max()), device=count_B.device) < count_B[:, None]
     return hidden_BLH[:, :-1][predicts_BL], batch.ids_BL[:, 1:][predicts_BL], mask_BT
+
+
+def body(model: nn.Module, **inputs: Any) -> Tensor:
+    """The last hidden states (B, L, H) by one forward pass of the body; of a model that is split over devices, of the gathered one."""
+    if run_body := getattr(model, "run_body", None):
+        return run_body(**inputs)
+    return model.base_model(**inputs).last_hidden_state
 
 
 @contextmanager
@@ -43,19 +51,19 @@ def activations_behind(model: nn.Module, layer: int | None) -> Iterator[list[Ten
     if layer is None:
         yield found
         return
-    layers = _layers(model)
-    if layer >= len(layers):
+    there = layers(model)
+    if layer >= len(there):
         raise BaldroError(
-            "no-such-layer", f"layer {layer}: the model has {len(layers)} layers; allowed: 0 to {len(layers) - 1}"
+            "no-such-layer", f"layer {layer}: the model has {len(there)} layers; allowed: 0 to {len(there) - 1}"
         )
-    hook = layers[layer].register_forward_hook(lambda _module, _inputs, output: found.append(_first(output)))
+    hook = there[layer].register_forward_hook(lambda _module, _inputs, output: found.append(_first(output)))
     try:
         yield found
     finally:
         hook.remove()
 
 
-def _layers(model: nn.Module) -> nn.ModuleList:
+def layers(model: nn.Module) -> nn.ModuleList:
     """The layers of the body, or of its decoder (OPT)."""
     for body in (model.base_model, model.get_decoder()):
         found = [part for part in body.children() if isinstance(part, nn.ModuleList)]

@@ -58,9 +58,14 @@ def head(model: nn.Module) -> Head:
 def frozen(model: nn.Module) -> Head:
     """A copy of the head, which training does not move."""
     linear = _linear(model)
-    bias = None if getattr(linear, "bias", None) is None else linear.bias.detach().clone()
-    copy = partial(F.linear, weight=linear.weight.detach().clone(), bias=bias)
+    bias = None if getattr(linear, "bias", None) is None else _copy(linear.bias)
+    copy = partial(F.linear, weight=_copy(linear.weight), bias=bias)
     return Head(copy, behind(model.config), out_features=len(linear.weight))
+
+
+def _copy(weight: Tensor) -> Tensor:
+    """A copy; of a weight that is split over devices the whole one."""
+    return weight.detach().full_tensor() if hasattr(weight, "full_tensor") else weight.detach().clone()
 
 
 def _linear(model: nn.Module) -> nn.Module:

@@ -6,7 +6,9 @@ from typing import Any
 from baldro.benchmarks import Definition, define
 from baldro.durable.files import read_json
 from baldro.errors import BaldroError, unknown
+from baldro.methods.catalogue import COMBINERS
 from baldro.places import find
+from baldro.runs.needs import Needs
 from baldro.runs.run import Run
 
 LONGEST = 230
@@ -36,9 +38,11 @@ def agree(run: Run, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) ->
     """Whether a run's model and benchmark, as they are defined, have what it needs.
 
     Raises:
-        BaldroError: no other answers; no such layer; no retain model to compare with; an id too long.
+        BaldroError: no other answers; no such layer; no retain model to compare with; an id too long; what cannot be split.
     """
     model, needs = models[run.model], run.method.needs
+    if (asked := Needs.of(model)).shard:
+        check_sharding(run, devices=asked.gpu)
     benchmark = define(benchmarks[run.benchmark], what=f"benchmark {run.benchmark!r}")
     for kind in OTHER_ANSWERS:
         if kind in needs and kind not in benchmark.other_answers:
@@ -58,6 +62,28 @@ def agree(run: Run, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) ->
         raise BaldroError(
             "id-too-long",
             f"the id {run.id!r} has {len(run.id)} characters; allowed: {LONGEST}, so fewer fields, or a shorter chain of runs",
+        )
+
+
+def check_sharding(run: Run, *, devices: int) -> None:
+    """Whether a run can be trained with its model split over devices (`needs: {shard: true}`).
+
+    Raises:
+        BaldroError: one device, or something of the run that needs the whole model on each.
+    """
+    if devices < 2:
+        raise BaldroError("nothing-to-shard", f"model {run.model}: shard needs several GPUs; allowed: gpu: 2 or more")
+    whole = {
+        f"combiner {run.combiner!r} (a second derivative)": COMBINERS[run.combiner].kind == "penalty"
+        if run.combiner
+        else False,
+        "lora_start 'fila' (a decomposition of whole weights)": run.lora_start == "fila",
+        "optimiser 'adamw-8bit' (bitsandbytes knows no split weights)": run.optimiser == "adamw-8bit",
+    }
+    if lacking := [what for what, wanted in whole.items() if wanted]:
+        raise BaldroError(
+            "cannot-be-sharded",
+            f"run {run.id}: {' and '.join(lacking)} cannot be split over devices; allowed: shard: false in the needs of model {run.model}",
         )
 
 

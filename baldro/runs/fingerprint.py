@@ -33,7 +33,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         *("methods.objectives.__init__", "methods.combiners.__init__"),
         *("methods.variants.__init__", "methods.variants.online"),
         *("training.devices", "training.loop", "training.optimizer", "training.pieces", "training.schedule"),
-        *("training.state", "training.update"),
+        *("training.shards", "training.state", "training.update"),
     ),
     "adapters": ("training.adapters",),
     "rounding": ("training.rounding",),

@@ -17,7 +17,17 @@ class Needs(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    gpu: Whole = Field(1, ge=0, description="GPUs that a job holds, of which it uses one; 0: none.")
+    gpu: Whole = Field(
+        1,
+        ge=0,
+        description="GPUs of a node that a job holds; 0: none. A training has a process for each (on the CPU where there are none); "
+        "scoring uses one.",
+    )
+    shard: bool = Field(
+        False,
+        description="Weights, gradients and optimiser state are split over a training's GPUs (FSDP2): an N-th of them on each, and slower "
+        "than whole copies. The result is the same to rounding.",
+    )
     mem_mb: Whole = Field(
         8000, ge=400, description="Memory of the node, not of the GPU; a SLURM job's own Snakemake takes 400 of them."
     )

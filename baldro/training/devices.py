@@ -6,27 +6,42 @@ import resource
 import torch
 from accelerate import Accelerator
 
+from baldro.errors import BaldroError
 from baldro.models import full_float32
 from baldro.training.update import DeviceGroup
 
 
 def accelerated() -> Accelerator:
-    """Find the devices of this process and of its launcher's others; float32 products keep their 24 bits from now on."""
+    """Find the devices of this process and of its launcher's others; float32 products keep their 24 bits from now on.
+
+    Raises:
+        BaldroError: more processes on this machine than it has GPUs, if it has any.
+    """
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1")))
+    if several and torch.cuda.is_available() and (there := torch.cuda.device_count()) < here:
+        raise BaldroError(
+            "too-few-gpus",
+            f"{here} GPUs are asked for, and this process sees {there}; allowed: at most {there} (gpu in a model's needs)",
+        )
     accelerator = Accelerator(cpu=several and not torch.cuda.is_available())  # which does not see that there is no GPU
     full_float32()  # after accelerate, which may have switched it off
     return accelerator
 
 
-def device_group(accelerator: Accelerator) -> DeviceGroup:
-    """The devices that share a step."""
+def device_group(accelerator: Accelerator, *, split: bool = False) -> DeviceGroup:
+    """The devices that share a step.
+
+    Args:
+        split: whether each holds a share of the model alone; of one device there is nothing to split.
+    """
 
     def total(tensor: torch.Tensor) -> torch.Tensor:
         return accelerator.reduce(tensor.to(accelerator.device), reduction="sum").to(tensor.device)
 
     if accelerator.num_processes == 1:
         return DeviceGroup()
-    return DeviceGroup(rank=accelerator.process_index, size=accelerator.num_processes, total=total)
+    return DeviceGroup(rank=accelerator.process_index, size=accelerator.num_processes, total=total, split=split)
 
 
 def peak_memory(device: torch.device) -> int:
@@ -36,8 +51,9 @@ def peak_memory(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def device_name(device: torch.device) -> str:
-    """`cuda: NVIDIA H100`, or `cpu: 2 threads`."""
+def device_name(device: torch.device, *, count: int = 1) -> str:
+    """`cuda: NVIDIA H100`, or `cpu: 2 threads`; of several `4 x cuda: NVIDIA H100`."""
+    several = f"{count} x " * (count > 1)
     if device.type == "cuda":
-        return f"cuda: {torch.cuda.get_device_name(device)}"
-    return f"{device.type}: {torch.get_num_threads()} threads"
+        return f"{several}cuda: {torch.cuda.get_device_name(device)}"
+    return f"{several}{device.type}: {torch.get_num_threads()} threads"

@@ -25,6 +25,7 @@ from baldro.models import recompute_activations
 from baldro.prompts.batches import draw
 from baldro.prompts.encode import Tokens
 from baldro.runs import Run
+from baldro.training import shards
 from baldro.training.devices import accelerated, device_group, device_name, peak_memory
 from baldro.training.optimizer import optimiser
 from baldro.training.schedule import Schedule, lr_factor
@@ -47,6 +48,8 @@ class Execution:
     """Sequences per forward pass."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass: less memory, a third more time."""
+    shard: bool = False
+    """Split weights, gradients and optimiser state over the devices, if there are several; else each holds all of them."""
     checkpoint_steps: int | None = None
     """Steps between two checkpoints; None: no checkpoint by steps."""
     checkpoint_minutes: float | None = 10
@@ -109,16 +112,16 @@ def train(
     accelerator = accelerated()
     torch.manual_seed(run.seed)
     adapters = _adapters(model, run)
-    model.to(accelerator.device).train()
     if execution.gradient_checkpointing:
         recompute_activations(model)
+    devices = device_group(accelerator, split=execution.shard)
+    _to_devices(model, accelerator.device, devices).train()
     schedule = Schedule.of(run, len(forget) or len(retain))
     optimizer = optimiser(model, run)
     scheduler = LambdaLR(optimizer, lambda step: lr_factor(run.schedule, step, schedule))
     autocast = partial(torch.autocast, accelerator.device.type, dtype=torch.bfloat16, enabled=run.precision == "bf16")
     # Before a checkpoint's weights: the reference is the start.
     cache = _reference_cache(model, run, schedule, forget, retain, autocast)
-    devices = device_group(accelerator)
     step = Step(model, run, micro_batch=execution.micro_batch, devices=devices, autocast=autocast, cache=cache)
     state = TrainingState(
         output / "checkpoint",
@@ -130,6 +133,7 @@ def train(
         every_steps=execution.checkpoint_steps,
         every_minutes=execution.checkpoint_minutes,
         main=accelerator.is_main_process,
+        split=devices.split,
         lease=lease,
     )
     progress = Progress(f"{'unlearn' if forget else run.objective} {run.id}", schedule.total, every=every)
@@ -143,17 +147,27 @@ def train(
         lease.look()
         _between_steps(state, stop, devices)
         progress.advance(tokens=tokens, note=note)
-    if adapters:
+    if devices.split:
+        shards.gather(model, keep=accelerator.is_main_process)
+    if adapters and (accelerator.is_main_process or not devices.split):
         adapters.merge()
     return Trained(
         steps=schedule.total,
         tokens=state.tokens,
         seconds=state.seconds,
         peak_memory_bytes=peak_memory(accelerator.device),
-        device=device_name(accelerator.device),
+        device=device_name(accelerator.device, count=devices.size),
         main=accelerator.is_main_process,
         state=state,
     )
+
+
+def _to_devices(model: nn.Module, device: torch.device, devices: DeviceGroup) -> nn.Module:
+    """Put the model on this process's device, whole or its share of it."""
+    if devices.split:
+        shards.shard(model, device=device, size=devices.size)
+        return model
+    return model.to(device)
 
 
 def _take_step(
@@ -172,7 +186,8 @@ def _take_step(
     state.optimizer.zero_grad(set_to_none=True)
     _seed(step.run.seed, DROPOUT, state.step, step.devices.rank)
     log = step.accumulate(*batch, epoch=epoch)
-    norm = float(nn.utils.clip_grad_norm_(step.forward.model.parameters(), step.run.clip_norm or math.inf))
+    norm = nn.utils.clip_grad_norm_(step.forward.model.parameters(), step.run.clip_norm or math.inf)
+    norm = float(norm.full_tensor() if step.devices.split else norm)
     loss = float((log.weight_B * log.loss_B).sum()) if forget else math.nan
     _check_finite(state.step, loss if forget else 0.0, log.retain, norm)
     _seed(step.run.seed, ROUNDING, state.step, 0)  # one draw for all devices, whose weights stay the same
@@ -186,8 +201,9 @@ def _take_step(
 
 def _between_steps(state: TrainingState, stop: Stop, devices: DeviceGroup) -> None:
     """Write a checkpoint if one is due; if a signal asked any device to stop, write one and end, on all devices after the same step."""
-    asked = devices.largest(float(bool(stop.asked))) > 0
-    state.keep(now=asked)
+    wanted = devices.largest(2.0 if stop.asked else 1.0 if state.due() else 0.0)  # clocks differ, and all take part
+    asked = wanted > 1
+    state.keep(now=wanted > 0)
     if asked:
         devices.largest(0.0)  # wait: a launcher whose first process has ended soon kills the one that still writes
         kept = f"the checkpoint in {state.path.parent} will be continued" if state.step else "there is nothing to keep"
@@ -225,7 +241,9 @@ def _reference_cache(
         return ReferenceCache()
     drawn = draw(len(retain), start=0, count=schedule.drawn, seed=run.seed, stream=RETAIN) if retain else []
     seen = [retain[i] for i in dict.fromkeys(drawn)]
-    return cache_reference(model, run, forget=[s.tokens for s in forget], retain=seen, autocast=autocast)
+    cache = cache_reference(model, run, forget=[s.tokens for s in forget], retain=seen, autocast=autocast)
+    shards.let_go(model)
+    return cache
 
 
 def _adapters(model: nn.Module, run: Run) -> Any:

@@ -10,23 +10,35 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
 LOST = 16
 """Last bits of a float32 that bf16 does not have; sign, exponent and the first bits are the same."""
 
 
-def stochastic(values: Tensor) -> Tensor:
+def stochastic(values: Tensor, u: Tensor) -> Tensor:
     """Round float32 to the bf16 value below or above, so that the mean is the value: x + u is cut off, u uniform over the gap.
 
     Floats of one sign are in the order of their bits read as integers, one integer a float. So u is a whole number below 2^16, added to
     the bits and cut off with the last 16: it carries with the probability (last bits) / 2^16. What bf16 holds has no last bits and
     stays, as do infinities and torch's NaN.
 
-    Draws from the default generator of the values' device.
+    Args:
+        u: of the values' shape, int32, as `draw` has them.
     """
-    u = torch.randint(1 << LOST, values.shape, dtype=torch.int32, device=values.device)
-    return u.add_(values.view(torch.int32)).bitwise_and_(-1 << LOST).view(torch.float32).bfloat16()
+    return values.view(torch.int32).add(u).bitwise_and_(-1 << LOST).view(torch.float32).bfloat16()
+
+
+def draw(like: Tensor) -> Tensor:
+    """A whole number below 2^16 for each element of a tensor, from the default generator of its device.
+
+    Of a tensor that is split over devices, each draws for all and takes its share, so that the number of devices does not matter.
+    """
+    u = torch.randint(1 << LOST, like.shape, dtype=torch.int32, device=like.device)
+    return (
+        distribute_tensor(u, like.device_mesh, like.placements, src_data_rank=None) if isinstance(like, DTensor) else u
+    )
 
 
 class Rounded:
@@ -53,8 +65,8 @@ class Rounded:
             self.state[copy] = self.state.pop(weight, {})
             super().step()  # of this copy alone: nothing else has a gradient
             self.state[weight], listed[i] = self.state.pop(copy), weight
-            own, updated = _local(weight), _local(copy)
-            own.copy_(stochastic(updated) if own.dtype == torch.bfloat16 else updated)
+            own, updated, u = (_local(each) for each in (weight, copy, draw(weight)))
+            own.copy_(stochastic(updated, u) if own.dtype == torch.bfloat16 else updated)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The optimiser's own, with float32 in the weights' places: to their type torch would cast the moments."""
@@ -71,7 +83,7 @@ class Rounded:
 
 def _local(tensor: Tensor) -> Tensor:
     """The tensor, or of one that is split over devices this device's share."""
-    return tensor.to_local() if hasattr(tensor, "to_local") else tensor
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def rounded(kind: type[Optimizer]) -> type[Optimizer]:

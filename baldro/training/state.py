@@ -14,6 +14,7 @@ from torch import nn
 from baldro.durable.lease import Lease
 from baldro.errors import BaldroError
 from baldro.records import dynamics, steps
+from baldro.training import shards
 from baldro.training.update import StepLog
 
 PARTS = ("model", "optimizer", "scheduler", "update")
@@ -30,6 +31,8 @@ class TrainingState:
         identity: code, data and start of the run; a checkpoint of another identity is not continued.
         every_steps, every_minutes: when a checkpoint is due; None: never by this rule.
         main: True on the one process that writes files.
+        split: whether the model is split over devices (`baldro.training.shards`). The checkpoint holds it whole, as one device's does,
+            so that any number of devices continues it.
         lease: of the run's folder, without which nothing is written.
     """
 
@@ -45,9 +48,11 @@ class TrainingState:
         every_steps: int | None,
         every_minutes: float | None,
         main: bool,
+        split: bool = False,
         lease: Lease,
     ):
         self.path, self.identity, self.main, self.lease = folder / "state.pt", identity, main, lease
+        self.split = split
         self.every_steps, self.every_minutes = every_steps, every_minutes
         self.model, self.optimizer, self.scheduler, self.update = model, optimizer, scheduler, update
         self.step, self.tokens, self.seconds = 0, 0, 0.0
@@ -97,11 +102,15 @@ class TrainingState:
             dict(step=self.step, epoch=epoch, index=i, loss=x, weight=w, nll=n) for i, x, w, n in per_sample
         ]
 
-    def keep(self, *, now: bool) -> None:
-        """Write a checkpoint if one is due or wanted `now`, unless there was no step since the last one."""
+    def due(self) -> bool:
+        """Whether a checkpoint is due, by steps or by this process's clock."""
         by_steps = self.every_steps and self.step % self.every_steps == 0
         by_time = self.every_minutes is not None and time.monotonic() - self.written > 60 * self.every_minutes
-        if self.step > self.kept and (now or by_steps or by_time):
+        return bool(by_steps or by_time)
+
+    def keep(self, *, now: bool) -> None:
+        """Write a checkpoint if one is due or wanted `now`, unless there was no step since the last one."""
+        if self.step > self.kept and (now or self.due()):
             self.write()
 
     def write(self) -> None:
@@ -111,13 +120,14 @@ class TrainingState:
             BaldroError: it cannot be written.
         """
         self.kept, self.written = self.step, time.monotonic()
+        if not self.main and not self.split:
+            return
+        parts = {name: getattr(self, name).state_dict() for name in PARTS}
+        if self.split:
+            parts = shards.whole(parts, keep=self.main)
         if not self.main:
             return
-        state = {
-            "identity": self.identity,
-            "log": {name: getattr(self, name) for name in LOG},
-            **{name: getattr(self, name).state_dict() for name in PARTS},
-        }
+        state = {"identity": self.identity, "log": {name: getattr(self, name) for name in LOG}, **parts}
         with self.lease.whole(self.path) as beside:
             try:
                 torch.save(state, beside)
@@ -134,6 +144,8 @@ class TrainingState:
         if state["identity"] != self.identity:
             print(f"{self.path} is of other code, data or start: training begins anew", flush=True)
             return
+        if self.split:
+            state |= shards.load(state, self.model, self.optimizer)
         for name in PARTS:
             getattr(self, name).load_state_dict(state[name])
         for name, value in state["log"].items():

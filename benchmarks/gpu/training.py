@@ -23,7 +23,7 @@ from baldro.errors import BaldroError
 from baldro.models import DTYPES, cast
 from baldro.prompts.encode import Tokens
 from baldro.scoring import reference
-from baldro.training.rounding import stochastic
+from baldro.training.rounding import draw, stochastic
 from baldro.training.update import Sample
 from benchmarks.gpu.given import Check, apart, llama, point, train
 
@@ -101,9 +101,9 @@ def rounding(device: torch.device, quick: bool) -> Check:
     """Stochastic rounding has the value as its mean, and leaves what bf16 holds as it is."""
     torch.manual_seed(0)
     value, held = torch.full((1 << 20,), 1.001, device=device), torch.randn(1 << 20, device=device).bfloat16()
-    off = float(stochastic(value).double().mean() - value[0].double())
+    off = float(stochastic(value, draw(value)).double().mean() - value[0].double())
     most = 5 * 2**-7 / 2 / 2**10  # five standard deviations of the mean: of one, at most half of bf16's gap
-    stays = torch.equal(stochastic(held.float()), held)
+    stays = torch.equal(stochastic(held.float(), draw(held)), held)
     return Check(
         name="stochastic rounding is right on average",
         passed=abs(off) < most and stays,

@@ -56,6 +56,20 @@ def says(path, capsys, code: str, *facts: object, line_of: str) -> None:
     assert (told.out, told.err) == ("", f"baldro check: {text}\n")
 
 
+@pytest.mark.parametrize(
+    ("needs", "axes", "code", "facts"),
+    [
+        (dict(gpu=1, shard=True), {}, "nothing-to-shard", ["nano", "gpu: 2"]),
+        (dict(gpu=2, shard=True), dict(combiner="uno"), "cannot-be-sharded", ["uno", "nano"]),
+        (dict(gpu=2, shard=True), dict(lora_rank=4, lora_start="fila"), "cannot-be-sharded", ["fila", "nano"]),
+        (dict(gpu=2, shard=True), dict(optimiser="adamw-8bit"), "cannot-be-sharded", ["adamw-8bit", "nano"]),
+    ],
+)
+def test_what_cannot_be_split_over_devices_is_said_first(config, needs, axes, code, facts):
+    with refused(code, *facts):
+        load(config(models={"nano": NANO | {"needs": needs}}, **axes))
+
+
 WRONG = {
     "altpo without other answers": (
         dict(benchmark="rows", objective=["npo", "altpo"]), "no-other-answers", "'altpo'", "'rows'", "- altpo"),

@@ -1,53 +1,61 @@
-"""Several devices through the command line: two real processes end with the weights of one."""
+"""Several devices through the command line: real processes end with the weights of one, and as one does."""
 
-import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from baldro.cli import main
+from .conftest import PRETRAIN, words
+from .test_interruption import Started
 
-BENCHMARK = {
-    "kind": "fictional",
-    "authors": 4,
-    "questions": 2,
-    "background_authors": 2,
-    "known_authors": 4,
-    "world_facts": 4,
-}
-MODEL = {"build": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}}
-RUN = "few--nano--base--pretrain--lr=0.01--max_steps=3--batch_size=5"
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.processes]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"]
 
 
-@pytest.fixture
-def command(tmp_path):
-    definition = json.dumps({**BENCHMARK, "forget": {"forget25": "retain75"}})
-    assert main(["benchmark", "--definition", definition, "--output", str(tmp_path / "few.parquet")]) == 0
-    nano = str(tmp_path / "nano.json")
-    assert main(["model", "--name", "nano", "--definition", json.dumps(MODEL), "--output", nano]) == 0
-    return ["train", "--run", RUN, "--benchmark", str(tmp_path / "few.parquet"), "--model", nano, "--output"]
+def assert_alike(folder, other):
+    """Weights to rounding, and not to the bit: then there was one device only."""
+    found, expected = (load_file(f / "model" / "model.safetensors") for f in (folder, other))
+    assert found.keys() == expected.keys()
+    for name, weight in expected.items():
+        torch.testing.assert_close(found[name], weight, rtol=1e-4, atol=1e-5)
+    assert any(not torch.equal(found[name], weight) for name, weight in expected.items())
 
 
-@pytest.mark.processes
-def test_two_processes_end_with_the_weights_of_one(command, tmp_path):
-    assert main([*command, str(tmp_path / "one")]) == 0
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"]
+@pytest.mark.parametrize(
+    ("launcher", "options"),
+    [(TORCHRUN, {}), ([sys.executable, "-m"], dict(devices=2, shard=True))],
+    ids=["torchrun", "shard"],
+)
+def test_two_processes_end_with_the_weights_of_one(made, tmp_path, launcher, options):
+    command = [*launcher, "baldro.cli", *words("train", run=PRETRAIN, output=tmp_path, **made.given, **options)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*launcher, "baldro.cli", *command, str(tmp_path / "two")],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
-    one, two = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("one", "two"))
-    for name, weight in one.items():
-        torch.testing.assert_close(two[name], weight, rtol=1e-4, atol=1e-5)
-    assert any(not torch.equal(two[name], weight) for name, weight in one.items()), (
-        "the two processes did not share the work"
-    )
+    assert_alike(tmp_path, made.root / "base")
+
+
+def test_a_signal_to_the_first_process_stops_all_and_one_device_goes_on(made, tmp_path):
+    with Started(output=tmp_path, devices=2, shard=True, **made.unlearn) as started:
+        started.steps(5)
+        started.hit(signal.SIGTERM)
+        code, said = started.end()
+    assert (code, "interrupted by SIGTERM" in said) == (2, True)
+    with Started(output=tmp_path, **made.unlearn) as started:
+        assert started.end()[0] == 0
+    assert_alike(tmp_path, made.root / "long")
+
+
+def test_a_device_that_is_lost_ends_the_others(made, tmp_path):
+    with Started(output=tmp_path, devices=2, **made.unlearn) as started:
+        started.steps(2)
+        (other,) = psutil.Process(started.process.pid).children()
+        other.kill()
+        began = time.monotonic()
+        assert started.end()[0] != 0
+        assert time.monotonic() - began < 60

@@ -25,13 +25,13 @@ def of(needs=None):
 def test_defaults():
     """As the README has them; all that an entry without `needs` asks for."""
     expected = dict(gpu=1, mem_mb=8000, train_minutes=60, score_minutes=60)
-    expected |= dict(micro_batch=64, batch_tokens=16384, gradient_checkpointing=False, runs_per_job=1)
+    expected |= dict(micro_batch=64, batch_tokens=16384, gradient_checkpointing=False, runs_per_job=1, shard=False)
     assert of().needs("nano").model_dump() == of({}).needs("nano").model_dump() == expected
 
 
 def test_what_an_entry_says_is_what_its_jobs_ask_for():
     said = dict(gpu=0, mem_mb=900, train_minutes=9, score_minutes=8, micro_batch=3, batch_tokens=512, runs_per_job=5)
-    said |= dict(gradient_checkpointing=True)
+    said |= dict(gradient_checkpointing=True, shard=False)
     assert of(said).needs("nano").model_dump() == said
     assert of({"mem_mb": 9e3}).needs("nano") == Needs(mem_mb=9000)
     assert isinstance(of({"mem_mb": 9e3}).needs("nano").mem_mb, int)  # Snakemake takes no other

@@ -113,3 +113,19 @@ def test_jobs_ask_for_what_the_models_entry_says(packed, cluster):
         hours, rest, _ = job["TimeLimit"].split(":")
         assert 60 * int(hours) + int(rest) == minutes[kind] * len(row["runs"]), job
         assert (job["Partition"], job["MinMemoryNode"], job["TresPerJob"]) == ("gpu", "2000M", "gres:gpu:1")
+
+
+def test_a_job_of_two_gpus_is_a_training_of_two_processes(fresh, on_slurm, tmp_path_factory):
+    """Each with its share of the model; and in the end the tables of the same here."""
+    here, there = (copy_of(fresh, tmp_path_factory.mktemp(name) / "checkout") for name in ("here", "there"))
+    model = nano()
+    model["nano"] |= {"needs": NEEDS | {"gpu": 2, "shard": True}}
+    for checkout in (here, there):
+        checkout.write("two.yaml", models=model, name="two", variant=["base", "baldro-dv"])
+    on_slurm(there, "two.yaml")
+    here.snakemake("two.yaml", "--cores", "2", seconds=PATIENCE * 540)
+    assert tables(there.folder) == tables(here.folder)
+    rows = [row for row in accounts(there) if "unlearn" in row["rules"]]
+    assert rows and all(row["gpus"] == 2 for row in rows)
+    runs = list(there.folder.glob("results/runs/*--npo*/run.json"))
+    assert len(runs) == 2 and all(json.loads(run.read_text())["device"].startswith("2 x cpu") for run in runs)

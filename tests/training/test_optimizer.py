@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from devices import on_devices
 from hypothesis import given
 from hypothesis import strategies as st
 from refusals import refused
@@ -14,7 +15,7 @@ from baldro.models import DTYPES
 from baldro.runs import Run
 from baldro.training.loop import Execution, train
 from baldro.training.optimizer import optimiser
-from baldro.training.rounding import LOST, stochastic
+from baldro.training.rounding import LOST, draw, stochastic
 from baldro.training.update import Sample
 
 pytestmark = pytest.mark.usefixtures("one_cpu_thread")
@@ -31,38 +32,26 @@ def run_of(kind="adamw", precision="bf16-stochastic", **values):
 # Rounding ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def every_draw(monkeypatch):
-    """Each number that may be drawn, once: a mean over them is the expectation, to the last bit."""
-    every = torch.arange(1 << LOST, dtype=torch.int32)
-    monkeypatch.setattr(torch, "randint", lambda *_, **__: every.clone())
-    return len(every)
+EVERY = torch.arange(1 << LOST, dtype=torch.int32)
+"""Each number that may be drawn, once: a mean over them is the expectation, to the last bit."""
 
 
-FLOATS = st.floats(-(2.0**127), 2.0**127, width=32, allow_nan=False)
+@given(x=st.floats(-(2.0**127), 2.0**127, width=32))
+def test_the_expectation_is_the_value_and_each_result_one_of_its_neighbours(x):
+    found = stochastic(torch.full((len(EVERY),), x), EVERY).double()
+    assert found.mean().item() == x, "exactly: all are whole multiples of one gap"
+    below, above = found.min(), found.max()
+    neighbour = torch.nextafter(below.bfloat16(), torch.tensor(torch.inf).bfloat16()).double()
+    assert below <= x <= above and above in (below, neighbour)
 
 
-def test_the_expectation_is_the_value_and_each_result_one_of_its_neighbours(every_draw):
-    @given(x=FLOATS)
-    def holds(x):
-        found = stochastic(torch.full((every_draw,), x)).double()
-        assert found.mean().item() == x, "exactly: all are whole multiples of one gap"
-        below, above = found.min(), found.max()
-        neighbours = torch.nextafter(below.bfloat16(), torch.tensor(torch.inf).bfloat16()).double()
-        assert below <= x <= above and above in (below, neighbours)
-
-    holds()
-
-
-def test_what_bf16_holds_stays(every_draw):
-    kept = torch.arange(-(1 << 15), 1 << 15).short().view(torch.bfloat16)
-    kept = kept[kept.isfinite() | kept.isinf()]
-    for offset in (0, 1, every_draw - 1):
-        drawn = torch.full_like(kept, offset, dtype=torch.int32)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(torch, "randint", lambda *_, drawn=drawn, **__: drawn.clone())
-            assert torch.equal(stochastic(kept.float()).view(torch.int16), kept.view(torch.int16))
-    assert stochastic(torch.full((every_draw,), torch.nan)).isnan().all()
+def test_what_bf16_holds_stays():
+    held = torch.arange(-(1 << 15), 1 << 15).short().view(torch.bfloat16)
+    held = held[~held.isnan()]
+    for u in (0, 1, len(EVERY) - 1):
+        found = stochastic(held.float(), torch.full_like(held, u, dtype=torch.int32))
+        assert torch.equal(found.view(torch.int16), held.view(torch.int16))
+    assert stochastic(torch.full((len(EVERY),), torch.nan), EVERY).isnan().all()
 
 
 def test_an_update_of_a_thousandth_is_lost_to_nearest_and_kept_on_average():
@@ -70,7 +59,7 @@ def test_an_update_of_a_thousandth_is_lost_to_nearest_and_kept_on_average():
     torch.manual_seed(0)
     nearest = kept = torch.ones(4096, dtype=torch.bfloat16)
     for _ in range(100):
-        nearest, kept = (nearest.float() + 1e-3).bfloat16(), stochastic(kept.float() + 1e-3)
+        nearest, kept = (nearest.float() + 1e-3).bfloat16(), stochastic(kept.float() + 1e-3, draw(kept))
     assert (nearest == 1).all()
     assert kept.double().mean().item() == pytest.approx(1.1, abs=5 / 256 * (100 / 4096) ** 0.5)
 
@@ -131,6 +120,65 @@ def test_a_weight_that_is_kept_in_float32_is_not_rounded():
         model[0].grad = weight.clone()
         optimiser(model, run_of(precision=precision)).step()
     assert torch.equal(models[0][0], models[1][0])
+
+
+SPLIT = """
+import torch
+from torch import nn
+from torch.distributed import destroy_process_group, init_process_group
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard, distribute_tensor
+
+from baldro.runs import Run
+from baldro.training import shards
+from baldro.training.optimizer import optimiser
+
+init_process_group("gloo")
+mesh = init_device_mesh("cpu", (2,))
+point = dict(benchmark="b", model="m", split="s", objective="graddiff")
+run = Run.of(**point, precision="bf16-stochastic", lr=1e-3)
+
+
+def split(tensor):
+    return distribute_tensor(tensor, mesh, [Shard(0)])
+
+
+def begin(place):
+    torch.manual_seed(0)
+    weights = [torch.randn(5, 8).bfloat16(), torch.randn(3).bfloat16()]
+    model = nn.ParameterList([nn.Parameter(place(weight)) for weight in weights])
+    return model, optimiser(model, run)
+
+
+def go(model, made_by, steps, place):
+    for step in steps:
+        draw = torch.Generator().manual_seed(step)
+        for p in model:
+            p.grad = place(torch.randn(p.shape, generator=draw).bfloat16())
+        torch.manual_seed(step)
+        made_by.step()
+
+
+alone, made_by = begin(lambda tensor: tensor)
+go(alone, made_by, range(6), lambda tensor: tensor)
+first, made_by = begin(split)
+go(first, made_by, range(3), split)
+state = shards.whole({"model": first.state_dict(), "optimizer": made_by.state_dict()}, keep=True)
+model, made_by = begin(split)
+state |= shards.load(state, model, made_by)
+model.load_state_dict(state["model"])
+made_by.load_state_dict(state["optimizer"])
+go(model, made_by, range(3, 6), split)
+for one, other in zip(model, alone, strict=True):
+    assert torch.equal(one.full_tensor(), other)
+destroy_process_group()
+"""
+
+
+@pytest.mark.processes
+def test_split_over_devices_weights_are_those_of_one_to_the_bit():
+    """Resumed halfway, too; the first weight's five rows are three and two."""
+    on_devices(2, SPLIT)
 
 
 # In training ---------------------------------------------------------------------------------------------------------

@@ -84,6 +84,7 @@ rule finetune:
         runtime=needed("train_minutes"),
         micro_batch=needed("micro_batch"),
         gradient_checkpointing=needed("gradient_checkpointing"),
+        shard=needed("shard"),
     params:
         start=start_option,
         run=lambda wildcards: of(wildcards).hyperparameters(),  # a changed default is a changed run
@@ -91,7 +92,8 @@ rule finetune:
     shell:
         "{OFFLINE} baldro train --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} --output results/runs/{wildcards.run} "
-        "--micro-batch {resources.micro_batch} --gradient-checkpointing {resources.gradient_checkpointing} --threads {threads}"
+        "--micro-batch {resources.micro_batch} --gradient-checkpointing {resources.gradient_checkpointing} "
+        "--devices {resources.gpu} --shard {resources.shard} --threads {threads}"
 
 
 rule reference:

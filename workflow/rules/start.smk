@@ -13,7 +13,8 @@ onstart:
     claim()  # a dry run may have claimed the folder in between; this Snakemake now holds the lock
     check_cluster(workflow)
     for job in workflow.dag.needrun_jobs():
-        if job.rule.name == "metrics":  # else a report after a failure would show them beside what they are no results of
+        # Else a report after a failure would show numbers of other inputs as results.
+        if job.rule.name == "metrics":
             for file in map(Path, job.output):
                 file.unlink(missing_ok=True)
     if workflow.local_exec:

@@ -26,6 +26,7 @@ rule unlearn:
         runtime=needed("train_minutes"),
         micro_batch=needed("micro_batch"),
         gradient_checkpointing=needed("gradient_checkpointing"),
+        shard=needed("shard"),
         runs_per_job=needed("runs_per_job"),
         max_new_tokens=new_tokens,
         evaluate_rows=setting("evaluate_rows", 0),
@@ -39,6 +40,7 @@ rule unlearn:
         "{OFFLINE} baldro train --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} --retain-split {params.retain} {params.reference} --output results/runs/{wildcards.run} "
         "--micro-batch {resources.micro_batch} --gradient-checkpointing {resources.gradient_checkpointing} "
+        "--devices {resources.gpu} --shard {resources.shard} "
         "--max-new-tokens {resources.max_new_tokens} --evaluate-rows {resources.evaluate_rows} --threads {threads}"
 
 

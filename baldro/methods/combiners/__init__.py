@@ -14,6 +14,8 @@ Keyword-only arguments with a default are the combiner's fields; the grid reads 
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import import_module
 from typing import Any
 
@@ -28,6 +30,9 @@ Gradient = list[Tensor]
 KINDS = ("update", "multiplier", "penalty")
 PIECE = 1 << 22
 """Numbers that are in float64 at a time, so that inner products need no float64 copy of an embedding."""
+
+
+_SUMMED: ContextVar[Callable[[Tensor], Tensor] | None] = ContextVar("summed", default=None)
 
 
 def combiner(*, label: str, memory: str, defaults: dict[str, Any] | None = None) -> Callable[[Callable], Callable]:
@@ -61,11 +66,26 @@ def function(name: str) -> tuple[str, Callable]:
 
 
 def dot(a: Gradient, b: Gradient) -> float:
-    """<a, b> over the whole model, products and sums in float64."""
+    """<a, b> over the whole model, products and sums in float64; within `summed`, over the shares of all devices."""
     total = 0.0
     for a_N, b_N in _pieces(a, b):  # not sum(): here that becomes the combiner of this name once it is imported
         total += float(torch.sum(a_N.double() * b_N.double()))
-    return total
+    over = _SUMMED.get()
+    return total if over is None else float(over(torch.tensor(total, dtype=torch.float64)))
+
+
+@contextmanager
+def summed(over: Callable[[Tensor], Tensor] | None) -> Iterator[None]:
+    """A block whose gradients are one device's shares, or whole ones (None).
+
+    Args:
+        over: sum of a tensor over all devices.
+    """
+    before = _SUMMED.set(over)
+    try:
+        yield
+    finally:
+        _SUMMED.reset(before)
 
 
 def ratio(a: float, b: float) -> float:
@@ -94,4 +114,4 @@ def _pieces(a: Gradient, b: Gradient) -> Iterator[tuple[Tensor, Tensor]]:
             yield x.detach(), y.detach()
 
 
-__all__ = ["Gradient", "combiner", "dot", "function", "mix", "ratio", "share"]
+__all__ = ["Gradient", "combiner", "dot", "function", "mix", "ratio", "share", "summed"]

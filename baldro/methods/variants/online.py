@@ -22,15 +22,19 @@ class OnlineSoftmax:
     def admit(self, losses_B: Tensor) -> tuple[Tensor, float]:
         """Weights of a piece (not normalised), and the factor by which to shrink what was accumulated before it."""
         x_B = exponents(losses_B, self.dv_beta, self.dv_direction)
-        m = max(self.m, float(x_B.max()))
+        m = self.largest(losses_B)
         shrink = math.exp(self.m - m)
         weights_B = torch.exp(x_B - m)
         self.m, self.Z = m, self.Z * shrink + float(weights_B.sum())
         return weights_B.to(losses_B.dtype), shrink
 
+    def largest(self, losses_B: Tensor) -> float:
+        """The largest exponent so far, a further piece's included."""
+        return max(self.m, float(exponents(losses_B, self.dv_beta, self.dv_direction).max()))
+
     def raise_to(self, m: float) -> float:
         """Take a larger maximum (another device's); returns the factor for what was accumulated."""
-        shrink = math.exp(self.m - m) if self.Z else 0.0
+        shrink = math.exp(self.m - m) if self.m > -math.inf else 0.0
         self.m, self.Z = m, self.Z * shrink
         return shrink
 

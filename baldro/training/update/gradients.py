@@ -49,19 +49,22 @@ class Gradients:
             held = self.sums[i] if self.wide else parameter.grad
             self.touched[i] |= held is not None
             held = torch.zeros_like(parameter, dtype=torch.float32 if self.wide else None) if held is None else held
-            taken.append(self.devices.total(held) if self.devices.size > 1 else held)
+            if self.devices.split:
+                taken.append(held.to_local())  # summed by the backward pass; a device has its share
+            else:
+                taken.append(self.devices.total(held) if self.devices.size > 1 else held)
             self.sums[i] = parameter.grad = None
         return taken
 
     def put(self, update: Sequence[Tensor]) -> None:
         """Put an update into `.grad`, where clipping and the optimiser find it."""
         for parameter, grad, touched in zip(self.parameters, update, self._touched_anywhere(), strict=True):
-            parameter.grad = grad.to(parameter.dtype) if touched else None
+            parameter.grad = self._as(parameter, grad.to(parameter.dtype)) if touched else None
         self.touched = [False] * len(self.parameters)
 
     def share(self) -> None:
-        """Sum `.grad` over devices."""
-        if self.devices.size == 1:
+        """Sum `.grad` over devices; of a split model the backward passes have."""
+        if self.devices.size == 1 or self.devices.split:
             return
         self.touched = [parameter.grad is not None for parameter in self.parameters]
         for parameter, touched in zip(self.parameters, self._touched_anywhere(), strict=True):
@@ -69,6 +72,15 @@ class Gradients:
                 grad = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
                 parameter.grad = self.devices.total(grad)
         self.touched = [False] * len(self.parameters)
+
+    def _as(self, parameter: nn.Parameter, local: Tensor) -> Tensor:
+        """A device's share of an update, split as the parameter is."""
+        if not self.devices.split:
+            return local
+        from torch.distributed.tensor import DTensor
+
+        shape = dict(shape=parameter.shape, stride=parameter.stride())
+        return DTensor.from_local(local, parameter.device_mesh, parameter.placements, **shape)
 
     def _touched_anywhere(self) -> list[bool]:
         """Whether a backward pass of any device has reached each parameter."""

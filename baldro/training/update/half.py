@@ -72,24 +72,39 @@ class Half(ABC):
         return self.mine
 
     def _know(self, weights_B: Tensor) -> None:
+        """Keep the weights, and deal the samples that have any out to the devices anew, so that none goes without work."""
         self.weights_B = weights_B.double().cpu()
-        self.mine = [i for i in self.mine if self.weights_B[i] != 0]
+        kept = sorted((i for i in range(self.count) if self.weights_B[i] != 0), key=lambda i: -self.lengths[i])
+        mine = [kept[place] for place in self.devices.share(len(kept))]
+        self.log.forget([i for i in kept if i in self.mine and i not in mine])
+        self.mine = sorted(mine)
 
     def _without_gradients(self) -> Tensor:
         """The numbers that the weights are computed from, of every sample (B,)."""
         ranks_B = torch.zeros(self.count, dtype=torch.float64)
         for piece in self.pieces(self.mine):
             with self.forward.measuring():
-                stats = self.stats(piece)
-                losses_B = self.units(stats, piece)
-                self.log.note(piece, losses_B, stats)
-                ranks_B[piece] = self.ranks(losses_B, stats).double().cpu()
+                stats = self.stats(piece or self._filler())
+                if piece:
+                    losses_B = self.units(stats, piece)
+                    self.log.note(piece, losses_B, stats)
+                    ranks_B[piece] = self.ranks(losses_B, stats).double().cpu()
         return self.devices.total(ranks_B)
 
     def pieces(self, indices: Sequence[int]) -> list[list[int]]:
-        """Cut some samples into pieces of similar length, of as many samples as one forward pass takes."""
+        """Cut some samples into pieces of similar length, of as many samples as one forward pass takes.
+
+        Of a split model every device makes as many passes: a device that has fewer pieces gets empty ones at the end.
+        """
         ordered = sorted(indices, key=lambda i: -self.lengths[i])
-        return [ordered[at : at + self.room] for at in range(0, len(ordered), self.room)]
+        found = [ordered[at : at + self.room] for at in range(0, len(ordered), self.room)]
+        if self.devices.split:
+            found += [[] for _ in range(int(self.devices.largest(len(found))) - len(found))]
+        return found
+
+    def _filler(self) -> list[int]:
+        """What goes through the model in a pass for the others alone: the shortest sample."""
+        return [min(range(self.count), key=lambda i: self.lengths[i])]
 
     # Losses ----------------------------------------------------------------------------------------------------------
 
@@ -120,8 +135,26 @@ class Half(ABC):
                 return self._online(factor, gradients)
             self._know(self.weigh(self._without_gradients(), **self.fields))
         for piece in self.pieces(self.mine):
-            (factor * self.loss(self.stats(piece), piece)).backward()
+            self._backward(piece, lambda stats, piece: factor * self.loss(stats, piece))
             gradients.collect()
+
+    def _backward(
+        self,
+        piece: Sequence[int],
+        loss: Callable[[TokenStats, Sequence[int]], Tensor],
+        between: Callable[[], None] = lambda: None,
+    ) -> None:
+        """A forward and a backward pass; of an empty piece with a gradient of 0.
+
+        Args:
+            between: what an empty piece does in place of `loss`, where that speaks to other devices.
+        """
+        if piece:
+            return loss(self.stats(piece), piece).backward()
+        filler = self._filler()
+        units_U = self.units(self.stats(filler), filler)
+        between()
+        (0.0 * units_U.sum()).backward()
 
     def _online(self, factor: float, gradients: Gradients) -> None:
         """Backward passes of an online softmax: weights exp(x - m), gradients shrunk when m grows, all divided by Z in the end."""
@@ -132,13 +165,21 @@ class Half(ABC):
                 self.log.weight_B *= by
                 gradients.scale(by)
 
+        def agree(m: float) -> None:
+            """Of a split model a pass leaves all devices' gradient, so all scale theirs alike, pass by pass."""
+            if self.devices.split:
+                scale(softmax.raise_to(self.devices.largest(m)))
+
         def admit(units_U: Tensor) -> Tensor:
+            agree(softmax.largest(units_U))
             weights_U, shrink = softmax.admit(units_U)
             scale(shrink)
             return weights_U
 
         for piece in self.pieces(self.mine):
-            (factor * self.loss(self.stats(piece), piece, admit)).backward()
+            self._backward(
+                piece, lambda stats, piece: factor * self.loss(stats, piece, admit), lambda: agree(softmax.m)
+            )
             gradients.collect()
         scale(softmax.raise_to(self.devices.largest(softmax.m)))
         scale(1 / float(self.devices.total(torch.tensor([softmax.Z], dtype=torch.float64))))

@@ -39,6 +39,8 @@ class DeviceGroup:
     size: int = 1
     total: Callable[[Tensor], Tensor] = lambda tensor: tensor
     """Sum of a tensor over all devices."""
+    split: bool = False
+    """Whether each holds a share of the model alone (`baldro.training.shards`): then every forward and backward pass is one of all."""
 
     def largest(self, value: float) -> float:
         """Maximum of a number over all devices."""
@@ -63,6 +65,11 @@ class StepLog:
         """Record the losses and likelihoods of some samples."""
         self.loss_B[indices] = losses.detach().double().cpu()
         self.nll_B[indices] = stats.detached_nll_B().double().cpu()
+
+    def forget(self, indices: Sequence[int]) -> None:
+        """Drop the records of samples that another device takes on."""
+        for values_B in (self.loss_B, self.weight_B, self.nll_B):
+            values_B[list(indices)] = 0
 
     def share(self, devices: DeviceGroup) -> None:
         """Exchange records, so that every device has those of all samples."""

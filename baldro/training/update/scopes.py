@@ -51,6 +51,8 @@ def scopes(
 ) -> list[Scope]:
     """The batch as one scope, of which each device computes some samples; or this device's micro-batches, each a scope.
 
+    Of a split model all devices make every pass together, so they share each micro-batch as they would the batch.
+
     Args:
         micro_batch: sequences in one forward pass.
         devices: the devices that share the batch.
@@ -59,8 +61,10 @@ def scopes(
     size = max(1, len(forget), len(retain)) if whole else run.micro_batch_size
     starts = [range(0, len(half), size) for half in (forget, retain)]
     shares = tuple(1 / max(1, len(of_half)) for of_half in starts)
-    common = dict(micro_batch=micro_batch, devices=devices if whole else DeviceGroup())
-    for at in [0] if whole else max(starts, key=len)[devices.rank :: devices.size]:
+    shared = whole or devices.split
+    common = dict(micro_batch=micro_batch, devices=devices if shared else DeviceGroup())
+    every = max(starts, key=len)
+    for at in [0] if whole else every if shared else every[devices.rank :: devices.size]:
         rows = slice(at, at + size)
         forget_half = ForgetHalf(forward, run, forget[rows], **common)
         forget_half.prepare()
@@ -78,7 +82,7 @@ def gathered(found: Sequence[Scope], run: Run, count: int, devices: DeviceGroup)
         log.weight_B[scope.rows] = scope.forget.log.weight_B * scope.shares[0]
         log.nll_B[scope.rows] = scope.forget.log.nll_B
         log.retain += scope.shares[1] * float((scope.retain.log.weight_B * scope.retain.log.loss_B).sum())
-    if scoped(run):  # else each half is shared already
+    if scoped(run) and not devices.split:  # else each half is shared already
         log.share(devices)
         log.retain = float(devices.total(torch.tensor([log.retain], dtype=torch.float64)))
     return log

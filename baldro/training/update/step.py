@@ -103,7 +103,8 @@ class Step:
 
     def _put(self, parts: Sequence[Scope], forget: list[Tensor], retain: list[Tensor]) -> None:
         if self.kind == "update":
-            update = self.combine(forget, retain, gamma=self.gamma, lam=self.lam, **self.fields)
+            with combiners.summed(self.devices.total if self.devices.split else None):
+                update = self.combine(forget, retain, gamma=self.gamma, lam=self.lam, **self.fields)
         else:
             _, *along = self.combine(forget, retain, **self.fields)
             update = self._hessian_vector_products(parts, along)

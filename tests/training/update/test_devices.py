@@ -1,31 +1,34 @@
-"""Two devices take the step of one."""
+"""Two devices take the step of one, each with the whole model or with a share of it."""
 
 import copy
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from devices import on_devices
 
 from .conftest import CLOSE, VARIANTS
 
 DEVICE = """
 import sys, torch
 from accelerate import Accelerator
+from baldro.training import shards
 from baldro.training.update import Step
 from baldro.training.devices import device_group
 
 model, cases = torch.load(sys.argv[1], weights_only=False)
-devices, results = device_group(Accelerator(cpu=True)), []
-assert devices.size == 2
-for run, forget, retain, micro_batch, cache in cases:
-    model.zero_grad(set_to_none=True)
-    step_log = Step(model, run, micro_batch=micro_batch, devices=devices, cache=cache).accumulate(forget, retain)
-    gradients = {name: p.grad for name, p in model.named_parameters()}
-    results.append((gradients, step_log.loss_B, step_log.weight_B, step_log.nll_B, step_log.retain))
+accelerator, results = Accelerator(cpu=True), []
+for split in (False, True):
+    if split:
+        shards.shard(model, device=accelerator.device, size=2)
+    devices = device_group(accelerator, split=split)
+    assert devices.size == 2
+    for run, forget, retain, micro_batch, cache in cases:
+        if split and run.combiner == "uno":
+            continue
+        model.zero_grad(set_to_none=True)
+        step_log = Step(model, run, micro_batch=micro_batch, devices=devices, cache=cache).accumulate(forget, retain)
+        gradients = {n: p.grad if p.grad is None else shards.full_tensor(p.grad) for n, p in model.named_parameters()}
+        results.append((gradients, step_log.loss_B, step_log.weight_B, step_log.nll_B, step_log.retain))
 torch.save(results, f"{sys.argv[1]}.{devices.rank}")
 """
 
@@ -33,26 +36,7 @@ torch.save(results, f"{sys.argv[1]}.{devices.rank}")
 def on_two_devices(model, cases, folder):
     """What each of two processes has in the end, for every case."""
     torch.save((model, cases), folder / "cases")
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = str(server.getsockname()[1])
-    common = dict(WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port, OMP_NUM_THREADS="1")
-    common["PYTHONPATH"] = str(Path(__file__).resolve().parents[3])
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", DEVICE, str(folder / "cases")],
-            env={**os.environ, **common, "RANK": rank, "LOCAL_RANK": rank},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in "01"
-    ]
-    try:
-        for process in processes:
-            error = process.communicate(timeout=300)[1]
-            assert process.returncode == 0, error
-    finally:
-        for process in processes:
-            process.kill()
+    on_devices(2, DEVICE, folder / "cases")
     return [torch.load(folder / f"cases.{rank}", weights_only=False) for rank in "01"]
 
 
@@ -79,6 +63,7 @@ def test_two_devices_take_the_step_of_one(book, tmp_path):
         (run, book.given(run, forget), retain, size, book.cache(run, forget, retain))
         for run, forget, retain, size in cases
     ]
+    cases += [case for case in cases if case[0].combiner != "uno"]  # the same of a split model
     for case, *devices in zip(cases, *on_two_devices(model, sent, tmp_path), strict=True):
         gradients, step_log = book.ours(*case[:3])
         untouched = {name for name, p in book.model.named_parameters() if p.grad is None}

@@ -1,0 +1,113 @@
+"""The processes of a training on several devices of a machine: the verb's own is the first, and starts the others, one a device.
+
+They find each other as torch's launchers arrange it (RANK, WORLD_SIZE, MASTER_ADDR, ...), so the verb can be started by those too. Unlike
+them the first process lives as any verb does: it notes signals, says in one line what is wrong, and ends with the verb's exit code. If
+another process ends before its time, so does the first; if the first is killed, so are the others.
+"""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO
+
+GRACE = 20
+"""Seconds in which processes that have met the same end may say so themselves."""
+PR_SET_PDEATHSIG = 1
+"""linux/prctl.h"""
+
+
+@contextmanager
+def processes(count: int) -> Iterator[None]:
+    """The block runs in `count` processes that know of each other; nothing else happens where they have been started, or for one."""
+    others: list[Other] = []
+    if count > 1 and "RANK" not in os.environ:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+        place = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        os.environ.update({key: str(value) for key, value in place.items()}, RANK="0", LOCAL_RANK="0")
+        others = [Other(rank) for rank in range(1, count)]
+    over = threading.Event()
+    if others:
+        threading.Thread(target=_watch, args=(others, over), daemon=True).start()
+    try:
+        yield
+        _leave_group()
+    finally:
+        over.set()
+        for other in others:
+            other.end()
+
+
+class Other:
+    """The process of another device: this one's command, but for its log."""
+
+    def __init__(self, rank: int):
+        self.rank = rank
+        self.errors: IO[str] = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "baldro.cli", *_without_log(sys.argv[1:])],
+            env={**os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self.errors,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        )
+
+    def error(self) -> str:
+        """The last line that it said."""
+        self.errors.seek(0)
+        lines = self.errors.read().strip().splitlines()
+        return lines[-1] if lines else f"ended with {self.process.returncode} without a word"
+
+    def end(self) -> None:
+        """Wait a little, since it may be writing; then kill it."""
+        try:
+            self.process.wait(GRACE if self.process.poll() is None else 0)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.errors.close()
+
+
+def _watch(others: Sequence[Other], over: threading.Event) -> None:
+    """End this process when another has failed: this one would wait for it for ever, inside a library."""
+    while not over.wait(0.2):
+        failed = next((other for other in others if other.process.poll() not in (None, 0)), None)
+        if failed is None or over.wait(GRACE):  # it fails by the same error, and says so itself
+            continue
+        print(
+            f"baldro: device {failed.rank} of this training has failed: {failed.error()}", file=sys.stderr, flush=True
+        )
+        for other in others:
+            other.process.kill()
+        code = failed.process.returncode
+        os._exit(code if code > 0 else 1)
+
+
+def _leave_group() -> None:
+    """Say goodbye to the others, which some libraries ask for with a warning."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def _without_log(arguments: Sequence[str]) -> list[str]:
+    """The arguments without --log FILE, which is the first process's."""
+    kept, skip = [], False
+    for argument in arguments:
+        if skip or argument == "--log" or argument.startswith("--log="):
+            skip = argument == "--log"
+        else:
+            kept.append(argument)
+    return kept
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
