@@ -16,7 +16,7 @@ from baldro.places import resolve
 from baldro.prompts.encode import Tokens
 from baldro.prompts.prompt import hash_of
 from baldro.records.model import BUILD
-from baldro.runs import code_of
+from baldro.runs import code_of, packages_of
 
 PACKAGES = ("torch", "transformers", "accelerate", "datasets", "peft", "numpy", "pandas", "scipy")
 
@@ -80,8 +80,9 @@ def _hash(path: Path | None) -> str | None:
 
 def provenance(given: RunInputs) -> dict[str, Any]:
     """Versions, commit, data and code of a run, and the time: fields of `records.run.Trained`."""
+    versions = {name: _version(name) for name in (*PACKAGES, *packages_of(given.run))}
     return {
-        "versions": {"python": sys.version.split()[0], **{name: _version(name) for name in PACKAGES}},
+        "versions": {"python": sys.version.split()[0], **versions},
         "commit": _commit(),
         "data": given.content,
         "code": code_of(given.run),

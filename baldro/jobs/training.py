@@ -11,6 +11,7 @@ from baldro.jobs.run_inputs import RunInputs, check_unlearning, read
 from baldro.records import failure
 from baldro.records import finished as kept
 from baldro.records import run as record
+from baldro.runs import check_packages
 from baldro.runs.agreement import check_sharding
 
 
@@ -21,6 +22,7 @@ def run(options: Namespace, stop: Stop) -> None:
         Diverged, Interrupted, Superseded: as `baldro.training.loop.train`.
     """
     given = read(options)
+    check_packages([given.run])
     references = {"reference": options.reference, "alternate_reference": options.alternate_reference}
     check_unlearning(given.run, retain_split=options.retain_split, **references)
     if options.shard:

@@ -16,7 +16,12 @@ from baldro.places import Source, resolve
 
 transformers.utils.logging.disable_progress_bar()
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "bf16-only": torch.bfloat16}
+DTYPES = {
+    "fp32": torch.float32,
+    "bf16": torch.float32,
+    "bf16-only": torch.bfloat16,
+    "bf16-stochastic": torch.bfloat16,
+}
 """Type of the weights in training: bf16 keeps fp32 master weights and computes in bf16."""
 
 

@@ -25,7 +25,7 @@ def slow_bf16(experiment: Experiment) -> str | None:
     """
     if not _lacks_bf16(_flags()):
         return None
-    runs = [run for run in experiment.lineage() if run.precision in ("bf16", "bf16-only")]
+    runs = [run for run in experiment.lineage() if run.precision not in (None, "fp32")]
     models = [name for name in dict.fromkeys(run.model for run in runs) if _without_gpu(experiment, name)]
     if not models:
         return None

@@ -12,6 +12,7 @@ from baldro.runs.fingerprint import code_of, fingerprint
 from baldro.runs.ids import shape
 from baldro.runs.moved import moved
 from baldro.runs.needs import Needs
+from baldro.runs.packages import check_packages, packages_of
 from baldro.runs.read import READ
 from baldro.runs.run import Run
 from baldro.stages import KINDS, STAGES
@@ -30,10 +31,12 @@ __all__ = [
     "Experiment",
     "Needs",
     "Run",
+    "check_packages",
     "code_of",
     "content",
     "crossings",
     "fingerprint",
     "moved",
+    "packages_of",
     "shape",
 ]

@@ -63,8 +63,11 @@ class Common:
     """Learning rate after the warm-up."""
     clip_norm: float | None = _number(1, at_least=0)
     """Largest L2 norm of the update's gradient; 0 switches clipping off."""
-    precision: str | None = _choice("fp32", "bf16", "bf16-only")
-    """bf16: bf16 arithmetic, fp32 master weights. bf16-only: bf16 weights too (the released form)."""
+    precision: str | None = _choice("fp32", "bf16", "bf16-only", "bf16-stochastic")
+    """bf16: bf16 arithmetic, fp32 master weights. bf16-only: bf16 weights too (the released form). bf16-stochastic: these, updated in fp32
+    and rounded up or down by chance, right on average."""
+    optimiser: str | None = _choice("adamw", "adamw-8bit")
+    """adamw-8bit: AdamW whose moments take 8 bits each (2 bytes a parameter, not 8); needs the package bitsandbytes."""
     forget_weight: float | None = _number(1, at_least=0)
     """gamma, the factor of the forget loss."""
     retain_weight: float | None = _number(1, at_least=0)
@@ -87,6 +90,9 @@ class Common:
     """Dropout before the adapters, in training."""
     lora_start: str | None = _choice("random", "fila")
     """random: adapters that change nothing yet; fila: taken out of the weights where forgetting matters most (LoKU)."""
+    lora_base: str | None = _choice("loaded", "nf4")
+    """What stands beside the adapters: loaded: the weights as they are; nf4: in 4 bits (QLoRA), which training then starts from; needs the
+    package bitsandbytes."""
     dv_level: str | None = _choice("sample", "token")
     """What is reweighted: samples (paper) or the tokens of the batch (released DrSatImp)."""
     g_rank: str | None = _choice("loss", "likelihood")

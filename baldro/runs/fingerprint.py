@@ -36,6 +36,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         *("training.shards", "training.state", "training.update"),
     ),
     "adapters": ("training.adapters",),
+    "rounding": ("training.rounding",),
     "reference": (*OPENED, "scoring.cache", "scoring.likelihood"),
     "refusals": ("benchmarks.idk",),
     "score": (
@@ -61,7 +62,8 @@ def code_of(run: Run) -> str:
     """Fingerprint of what makes a run's weights: the loop, and its own objective, variants and combiner, no others."""
     own = [f"objectives.{run.objective}", f"variants.{run.variant}"] if run.objective in OBJECTIVES else []
     own += [f"variants.{run.retain_variant}", f"combiners.{run.combiner}"] if run.combiner else []
-    more = ["adapters"] * bool(run.lora_rank) + ["refusals"] * (run.method.answers == "idk")
+    more = ["adapters"] * bool(run.lora_rank) + ["rounding"] * (run.precision == "bf16-stochastic")
+    more += ["refusals"] * (run.method.answers == "idk")
     return fingerprint("train", *more, own=tuple(f"methods.{name.replace('-', '_')}" for name in own))
 
 

@@ -14,11 +14,12 @@ TRAINING = (
     "schedule",
     "clip_norm",
     "precision",
+    "optimiser",
     "lora_rank",
     "seed",
 )
 """Fields of every training."""
-LORA = ("lora_alpha", "lora_dropout", "lora_start")
+LORA = ("lora_alpha", "lora_dropout", "lora_start", "lora_base")
 """Fields of a training of adapters."""
 
 

@@ -27,12 +27,12 @@ from baldro.prompts.encode import Tokens
 from baldro.runs import Run
 from baldro.training import shards
 from baldro.training.devices import accelerated, device_group, device_name, peak_memory
-from baldro.training.optimizer import adamw
+from baldro.training.optimizer import optimiser
 from baldro.training.schedule import Schedule, lr_factor
 from baldro.training.state import TrainingState
 from baldro.training.update import DeviceGroup, ReferenceCache, Sample, Step, cache_reference
 
-FORGET, RETAIN, DROPOUT = 0, 1, 2
+FORGET, RETAIN, DROPOUT, ROUNDING = 0, 1, 2, 3
 """Streams of random draws under one seed."""
 
 
@@ -117,7 +117,7 @@ def train(
     devices = device_group(accelerator, split=execution.shard)
     _to_devices(model, accelerator.device, devices).train()
     schedule = Schedule.of(run, len(forget) or len(retain))
-    optimizer = adamw(model, run)
+    optimizer = optimiser(model, run)
     scheduler = LambdaLR(optimizer, lambda step: lr_factor(run.schedule, step, schedule))
     autocast = partial(torch.autocast, accelerator.device.type, dtype=torch.bfloat16, enabled=run.precision == "bf16")
     # Before a checkpoint's weights: the reference is the start.
@@ -184,12 +184,13 @@ def _take_step(
     epoch, lr = schedule.at(state.step)[0] / schedule.n, state.scheduler.get_last_lr()[0]
     indices, *batch = _batch(schedule, state.step, step.run.seed, forget, retain)
     state.optimizer.zero_grad(set_to_none=True)
-    _seed(step.run.seed, state.step, step.devices.rank)
+    _seed(step.run.seed, DROPOUT, state.step, step.devices.rank)
     log = step.accumulate(*batch, epoch=epoch)
     norm = nn.utils.clip_grad_norm_(step.forward.model.parameters(), step.run.clip_norm or math.inf)
     norm = float(norm.full_tensor() if step.devices.split else norm)
     loss = float((log.weight_B * log.loss_B).sum()) if forget else math.nan
     _check_finite(state.step, loss if forget else 0.0, log.retain, norm)
+    _seed(step.run.seed, ROUNDING, state.step, 0)  # one draw for all devices, whose weights stay the same
     state.optimizer.step()
     state.scheduler.step()
     tokens = sum(len(t.ids) for s in batch[0] for t in s.sequences) + sum(len(t.ids) for t in batch[1])
@@ -227,9 +228,9 @@ def _batch(
     return indices, [forget[i] for i in indices], [retain[i] for i in drawn]
 
 
-def _seed(seed: int, step: int, device: int) -> None:
-    """Seed the draws of dropout anew in each step, so that a checkpoint needs no random state."""
-    torch.manual_seed(int(np.random.SeedSequence([seed, DROPOUT, step, device]).generate_state(1, np.uint64)[0] >> 1))
+def _seed(seed: int, stream: int, step: int, device: int) -> None:
+    """Seed the draws of a stream anew in each step, so that a checkpoint needs no random state."""
+    torch.manual_seed(int(np.random.SeedSequence([seed, stream, step, device]).generate_state(1, np.uint64)[0] >> 1))
 
 
 def _reference_cache(
@@ -253,6 +254,8 @@ def _adapters(model: nn.Module, run: Run) -> Any:
     if run.lora_rank is None:
         return None
     options = dict(rank=run.lora_rank, alpha=run.lora_alpha, dropout=run.lora_dropout, seed=run.seed)
+    if run.lora_base == "nf4":
+        options["four_bit"] = torch.float32 if run.precision == "fp32" else torch.bfloat16
     return import_module("baldro.training.adapters").Adapters(model, **options)
 
 

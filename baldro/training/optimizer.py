@@ -1,17 +1,35 @@
-"""The optimiser of a run."""
+"""The optimiser of a run: AdamW, by what its two moments take (`optimiser`) and how weights are stored (`precision`)."""
 
+from importlib import import_module
 from typing import Any
 
-import torch
 from torch import nn
+from torch.optim import AdamW, Optimizer
 
 from baldro.runs import Run
 
 
-def adamw(model: nn.Module, run: Run) -> torch.optim.AdamW:
-    """AdamW with the run's settings: on a GPU in one kernel, which needs no copy of the weights; on a CPU parameter by parameter."""
-    on_gpu = next(model.parameters()).device.type == "cuda"
-    return torch.optim.AdamW(_groups(model, run.weight_decay), lr=run.lr, fused=on_gpu or None)
+def optimiser(model: nn.Module, run: Run) -> Optimizer:
+    """AdamW with the run's settings; for bf16 weights that are rounded stochastically, with a float32 update.
+
+    The module of rounding is loaded by its name, so that an edit of it does not concern other runs.
+    """
+    kind, options = _eight_bit() if run.optimiser == "adamw-8bit" else _plain(model)
+    if run.precision == "bf16-stochastic":
+        kind = import_module("baldro.training.rounding").rounded(kind)
+    return kind(_groups(model, run.weight_decay), lr=run.lr, **options)
+
+
+def _plain(model: nn.Module) -> tuple[type[Optimizer], dict[str, Any]]:
+    """torch's: on a GPU in one kernel, which needs no copy of the weights; on a CPU parameter by parameter."""
+    return AdamW, {"fused": next(model.parameters()).device.type == "cuda" or None}
+
+
+def _eight_bit() -> tuple[type[Optimizer], dict[str, Any]]:
+    """bitsandbytes': each moment in 8 bits, of blocks of 256 (Dettmers et al. 2022, arXiv 2110.02861); float32 below 4,096 weights."""
+    from bitsandbytes.optim import AdamW8bit  # an optional package; `check_packages` has said it if it is not there
+
+    return AdamW8bit, {}
 
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from baldro.errors import OutOfMemory
 from baldro.plan import passes
-from baldro.plan.cost import GPU
+from baldro.plan.gpus import GPU
 from baldro.prompts.batches import Batch, collate
 from baldro.prompts.encode import Tokens
 from baldro.runs import Run
 from baldro.scoring import reference
-from baldro.training.optimizer import adamw
+from baldro.training.optimizer import optimiser
 from baldro.training.update import ReferenceCache, Sample, Step
 from benchmarks.gpu.planned import Planned
 from benchmarks.gpu.record import Context
@@ -180,7 +180,7 @@ def _measured(
 
         Adapters(model, rank=case.lora_rank, alpha=64)
     step = Step(model, run, micro_batch=micro_batch, autocast=autocast, cache=ReferenceCache())
-    optimizer = adamw(model, run)
+    optimizer = optimiser(model, run)
     for group in optimizer.param_groups:
         group["lr"] = 0.0  # so that every repetition has the same weights
 

@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,8 +20,10 @@ from torch import nn
 
 from baldro.durable.lease import Interrupted, Lease, Stop
 from baldro.errors import BaldroError
+from baldro.models import DTYPES, cast
 from baldro.prompts.encode import Tokens
 from baldro.scoring import reference
+from baldro.training.rounding import draw, stochastic
 from baldro.training.update import Sample
 from benchmarks.gpu.given import Check, apart, llama, point, train
 
@@ -28,10 +31,14 @@ KINDS: dict[str, dict[str, Any]] = {
     "fp32": dict(precision="fp32"),
     "bf16": dict(precision="bf16"),
     "bf16-only": dict(precision="bf16-only"),
+    "bf16-stochastic": dict(precision="bf16-stochastic"),
     "LoRA": dict(precision="bf16", lora_rank=4, lora_alpha=8, lora_dropout=0.1),
     "retain kl": dict(precision="fp32", retain_loss="kl"),
     "blur": dict(precision="fp32", combiner="blur"),
 }
+if find_spec("bitsandbytes"):
+    KINDS |= {f"8-bit, {name}": dict(precision=name, optimiser="adamw-8bit") for name in ("bf16", "bf16-stochastic")}
+    KINDS["LoRA, 4 bits"] = dict(precision="bf16", lora_rank=4, lora_alpha=8, lora_base="nf4")
 QUICK = ("fp32", "LoRA")
 MATRIX = 1024
 
@@ -42,8 +49,7 @@ def _run(**values: Any) -> Any:
 
 
 def _start(kind: str) -> nn.Module:
-    model = llama(width=64, dropout=0.1, vocab=128)
-    return model.to(torch.bfloat16) if kind == "bf16-only" else model
+    return cast(llama(width=64, dropout=0.1, vocab=128), DTYPES[KINDS[kind]["precision"]])
 
 
 class _Signalled(Lease):
@@ -89,6 +95,21 @@ def resume(device: torch.device, quick: bool) -> Check:
         passed=all(again <= 10 * twice for twice, again in found.values()),
         value="; ".join(told) or f"equal to the last bit, twice the same too: {', '.join(found)}",
         allowed="equal, or 10 times what two equal trainings differ by",
+    )
+
+
+def rounding(device: torch.device, quick: bool) -> Check:
+    """Stochastic rounding has the value as its mean, and leaves what bf16 holds as it is."""
+    torch.manual_seed(0)
+    value, held = torch.full((1 << 20,), 1.001, device=device), torch.randn(1 << 20, device=device).bfloat16()
+    off = float(stochastic(value, draw(value)).double().mean() - value[0].double())
+    most = 5 * 2**-7 / 2 / 2**10  # five standard deviations of the mean: of one, at most half of bf16's gap
+    stays = torch.equal(stochastic(held.float(), draw(held)), held)
+    return Check(
+        name="stochastic rounding is right on average",
+        passed=abs(off) < most and stays,
+        value=f"off by {off:.1e}, what bf16 holds {'stays' if stays else 'MOVES'}",
+        allowed=f"{most:.0e}",
     )
 
 

@@ -22,6 +22,7 @@ RUNS = {objective: Run.of(**POINT, objective=objective) for objective in ("pretr
     "npo blur-upper": Run.of(**POINT, objective="npo", combiner="blur-upper"),
     "npo retain cvar": Run.of(**POINT, objective="npo", retain_variant="cvar", retain_normalisation="sample-mean"),
     "npo lora": Run.of(**POINT, objective="npo", lora_rank=4),
+    "npo rounded": Run.of(**POINT, objective="npo", precision="bf16-stochastic"),
     "finetune lora": Run.of(**POINT, objective="finetune", lora_rank=4),
 }
 TRAINED = set(RUNS)
@@ -102,6 +103,7 @@ BEGIN = {
     "model": ("models.description",),
     "train": ("jobs.training",),
     "adapters": ("training.adapters",),
+    "rounding": ("training.rounding",),
     "reference": ("jobs.inputs", "scoring.likelihood"),
     "refusals": ("benchmarks.idk",),
     "score": ("jobs.inputs", "scoring.__init__"),
@@ -203,7 +205,7 @@ def test_the_same_code_elsewhere_has_the_same_fingerprint(changed):
     [
         ("training/state.py", "import errno\n", "# a comment\nimport errno\n"),
         ("training/loop.py", '"""The loop that', '"""A loop that'),
-        ("training/loop.py", "DROPOUT = 0, 1, 2", "DROPOUT = (\n    0,\n    1,\n    2,\n)"),
+        ("training/loop.py", "ROUNDING = 0, 1, 2, 3", "ROUNDING = (\n    0,\n    1,\n    2,\n    3,\n)"),
         ("methods/variants/base.py", '    """1/n each."""\n', ""),
         ("methods/variants/baldro_g.py", "1/k on the k hardest", "1/k on the first k"),
         ("methods/combiners/blur.py", "whatever is retained", "always"),
@@ -226,7 +228,7 @@ def test_words_layout_and_what_makes_no_numbers_change_nothing(changed, file, ol
 @pytest.mark.parametrize(
     ("file", "old", "new", "what"),
     [
-        ("training/loop.py", "DROPOUT = 0, 1, 2", "DROPOUT = 0, 1, 3", TRAINED),
+        ("training/loop.py", "ROUNDING = 0, 1, 2, 3", "ROUNDING = 0, 1, 2, 4", TRAINED),
         ("methods/variants/__init__.py", '"weights"]', '"weights"] + []', TRAINED),
         ("methods/variants/base.py", "1 / len(losses_B)", "2 / len(losses_B)", PLAIN),
         ("methods/variants/online.py", "-losses_B) / dv_beta", "-losses_B) / (2 * dv_beta)", TRAINED),
@@ -246,6 +248,7 @@ def test_words_layout_and_what_makes_no_numbers_change_nothing(changed, file, ol
         ("methods/combiners/uno.py", "factor = ratio", "factor = 2 * ratio", set()),
         ("methods/combiners/dual.py", "max(lam + ", "max(lam - ", {"pdu"}),
         ("training/adapters/fila.py", "import ", "import math as _m\nimport ", {"npo lora", "finetune lora"}),
+        ("training/rounding.py", "LOST = 16", "LOST = 15", {"npo rounded"}),
         ("methods/objectives/__init__.py", ".sum(1)", ".mean(1)", TRAINED),
         ("methods/objectives/npo.py", "-2 / npo_beta", "-3 / npo_beta", NPO),
         ("methods/objectives/simnpo.py", "loss(", "loss_(", {"simnpo"}),

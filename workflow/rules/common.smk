@@ -9,9 +9,10 @@ from baldro.errors import BaldroError
 
 try:  # the methods' modules are read with the grid
     from baldro.config import load
-    from baldro.runs import READ, STAGES, Run, code_of, content, fingerprint, moved, shape
+    from baldro.runs import READ, STAGES, Run, check_packages, code_of, content, fingerprint, moved, shape
 
     EXPERIMENT = load(config, files=workflow.configfiles)
+    check_packages(EXPERIMENT.lineage())
 except BaldroError as error:
     sys.exit(f"baldro: {error}")
 
