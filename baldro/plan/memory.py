@@ -117,9 +117,11 @@ def _split(experiment: Experiment, run: Run) -> tuple[float, float, float]:
 def node_bytes(experiment: Experiment, run: Run) -> float:
     """Bytes of the node's memory while a run trains, roughly; on GPUs, what loading and resuming take, which read a whole file first.
 
-    A training on several GPUs has a process for each, and each of them reads.
+    A training on several GPUs has a process for each, and each of them reads. Of a model that is split they share the checkpoint's pages,
+    and one of them holds it whole while it is written.
     """
     if not experiment.needs(run.model).gpu:
         return of(experiment, run).training - CONTEXT - LOGITS + PROCESS
     loaded = sizes.parameters(run.model, experiment.models[run.model]) * cost.WEIGHT[run.precision]
-    return cost.cards(experiment, run) * max(cost.checkpoint_bytes(experiment, run), loaded) + PROCESS
+    cards, kept = cost.cards(experiment, run), cost.checkpoint_bytes(experiment, run)
+    return max(cards * loaded, kept if experiment.needs(run.model).shard else cards * kept) + cards * PROCESS
