@@ -100,7 +100,8 @@ def test_parts_of_several_cards_by_hand(cards, again):
     assert held.scoring == copies.scoring == whole.scoring, "on one card"
     asked = experiment(needs={"gpu": cards, "shard": True})
     node = memory.node_bytes(asked, jobs(asked)["unlearn"][0])
-    assert node == cards * 6e9 * 12 + memory.PROCESS, "each process reads a checkpoint"
+    held = max(cards * 6e9 * 4, 6e9 * 12)  # each process reads the model, and one writes a checkpoint
+    assert node == held + cards * memory.PROCESS
 
 
 def test_what_cannot_be_split_is_not_proposed():
