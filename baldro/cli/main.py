@@ -72,7 +72,12 @@ def parser() -> argparse.ArgumentParser:
 
     sub = verb("plan", "Runs, GPU jobs, disk and an estimate of GPU hours, with how it is estimated.")
     sub.add_argument("--config", type=Path, required=True)
-    sub.add_argument("--gpu", default="a100", help="a100 (default), h100, h200, l40s or rtx4090")
+    sub.add_argument(
+        "--gpu",
+        default=["a100-80"],
+        nargs="+",
+        help="a100-40, a100-80 (default), h100, h200, l40s or rtx4090; with how many of them a job may use: 4xa100-40. Of several, a table",
+    )
 
     sub = verb("methods", "List objectives, robust variants and combiners, or show the docstrings of one.")
     sub.add_argument("name", nargs="?", help="an objective, a variant or a combiner; without it, all in a line each")

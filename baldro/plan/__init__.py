@@ -5,18 +5,17 @@ that keep a GPU busy, and no better than an order of magnitude for small ones. N
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
-from baldro.errors import unknown
-from baldro.plan import cost, submissions
-from baldro.plan.cost import GPU, GPUS
+from baldro.plan import cost, fits, fits_text, submissions
 from baldro.plan.cpu import slow_bf16
+from baldro.plan.gpus import GPU, GPUS, named
 from baldro.plan.sizes import Unknown
-from baldro.plan.text import count, line, size
 from baldro.plan.text import hours as hours_text
-from baldro.runs import VARIANTS, Experiment, Needs, Run
+from baldro.plan.text import line, size
+from baldro.runs import VARIANTS, Experiment, Run
 
-__all__ = ["GPUS", "describe", "hours", "jobs", "slow_bf16"]
+__all__ = ["GPUS", "compare", "describe", "hours", "jobs", "slow_bf16"]
 
 PARALLEL = (1, 4, 16)
 """Numbers of jobs at a time for which the peak of disk space is printed."""
@@ -56,12 +55,18 @@ def jobs(experiment: Experiment) -> dict[str, list[Run]]:
 def hours(experiment: Experiment, *, gpu: str) -> dict[str, float | str]:
     """GPU hours by kind of work (the keys of WORK), or what is lacking to estimate them; of models that need a GPU.
 
+    A job holds each of its GPUs as long as it lasts.
+
     Args:
         gpu: a key of GPUS.
     """
-    device, by_rule = _gpu(gpu), _on_gpu(experiment, jobs(experiment))
+    (_, device, _), by_rule = named(gpu), _on_gpu(experiment, jobs(experiment))
+
+    def held(run: Run, seconds: Callable[[Experiment, Run, GPU], float]) -> float:
+        return seconds(experiment, run, device) * cost.cards(experiment, run) / 3600
+
     return {
-        work: _total(by_rule[rule], lambda run, seconds=seconds: seconds(experiment, run, device) / 3600)
+        work: _total(by_rule[rule], lambda run, seconds=seconds: held(run, seconds))
         for work, (rule, seconds, _) in WORK.items()
     }
 
@@ -70,23 +75,43 @@ def describe(experiment: Experiment, *, gpu: str) -> str:
     """The plan as text.
 
     Args:
-        gpu: a key of GPUS.
+        gpu: a key of GPUS, with how many of them a job may use at most: *4xa100-40*; without a number, as many as `needs` say.
     """
-    device, by_rule = _gpu(gpu), jobs(experiment)
+    (name, device, cards), by_rule = named(gpu), jobs(experiment)
     held = _on_gpu(experiment, by_rule)
+    found = fits.find(experiment, _training(held), device, cards=cards)
     parts = {
         "Runs": _runs(experiment, by_rule["unlearn"]),
         "Jobs": [*_jobs(experiment, by_rule, held), *filter(None, [slow_bf16(experiment)])],
-        "Submissions (SLURM)": submissions.describe(experiment, by_rule, device, gpu),
+        "Submissions (SLURM)": submissions.describe(experiment, by_rule, device, name),
         "Disk": _disk(experiment, by_rule),
-        "GPU memory": _memory(experiment, held, device, gpu),
-        "GPU hours": _hours(experiment, gpu, held),
+        "GPU memory": fits_text.section(found, device, gpu),
+        "GPU hours": _hours(fits.applied(experiment, fits.chosen(found)), name),
     }
     speed = f"{device.bf16 / 1e12:g} TFLOP/s in bf16, {device.fp32 / 1e12:g} in fp32, {size(device.bandwidth)}/s"
-    lines = [f"Experiment {experiment.name}, from nothing, one GPU a job", f"{gpu}: {size(device.memory)}, {speed}"]
+    lines = [f"Experiment {experiment.name}, from nothing", f"{name}: {size(device.memory)}, {speed}"]
     for title, text in parts.items():
         lines += ["", title, *(f"  {line}" for line in text)]
     return "\n".join(lines)
+
+
+def compare(experiment: Experiment, gpus: Sequence[str]) -> str:
+    """A table in Markdown: for each group of runs and each of several GPUs the first settings that fit, with memory and GPU hours.
+
+    The hours are the whole experiment's, with these settings.
+
+    Args:
+        gpus: as `describe` takes one.
+    """
+    runs = _training(_on_gpu(experiment, jobs(experiment)))
+    rows = []
+    for text in gpus:
+        name, device, cards = named(text)
+        found = fits.find(experiment, runs, device, cards=cards)
+        known = hours(fits.applied(experiment, fits.chosen(found)), gpu=name).values()
+        total = hours_text(sum(value for value in known if not isinstance(value, str)))
+        rows += fits_text.rows(found, text, total)
+    return fits_text.table(rows)
 
 
 def _runs(experiment: Experiment, unlearnt: list[Run]) -> list[str]:
@@ -132,55 +157,12 @@ def _disk(experiment: Experiment, by_rule: dict[str, list[Run]]) -> list[str]:
     return [*lines, line("every unlearned model kept", every, size, "with --notemp")]
 
 
-def _memory(experiment: Experiment, held: dict[str, list[Run]], device: GPU, gpu: str) -> list[str]:
-    """A line per model and precision, of the run that needs most; a warning where it is more than there is."""
-    lines, kinds = [], dict.fromkeys((run.model, run.precision) for run in held["unlearn"])
-    for model, precision in kinds:
-        runs = [run for run in held["unlearn"] if (run.model, run.precision) == (model, precision)]
-        found = _numbers(runs, lambda run: cost.memory(experiment, run))
-        most = found if isinstance(found, str) else max(found)
-        needs = experiment.needs(model)
-        counted = cost.of_state(min(runs, key=lambda run: run.lora_rank is not None))  # all weights take more
-        how = f"unlearn: {counted}; activations of at most {count(needs.micro_batch, 'sequence')}"
-        lines.append(line(f"{model}, {precision}", most, size, how))
-        if not isinstance(most, str) and most > device.memory:
-            lines.append(f"WARNING: more than the {size(device.memory)} of one {gpu}")
-            lines += [f"  {text}" for text in _less(experiment, runs, needs)]
-    return lines or ["no model needs a GPU"]
+def _training(by_rule: dict[str, list[Run]]) -> list[Run]:
+    return [*by_rule["finetune"], *by_rule["unlearn"]]
 
 
-def _less(experiment: Experiment, runs: list[Run], needs: Needs) -> list[str]:
-    """What would take less, each with those before it: smaller passes (8 sequences, or 1 where 8 are too much for each GPU),
-    activations that are computed again, bf16 alone.
-    """
-
-    def need(**options) -> float:
-        return max(cost.memory(experiment, run, **options) for run in runs)
-
-    most = max(device.memory for device in GPUS.values())
-    fewer = min(needs.micro_batch, 8 if need(micro_batch=8) <= most else 1)
-    ways = [
-        (f"micro_batch: {fewer} in the model's needs", {"micro_batch": fewer}, fewer < needs.micro_batch),
-        (
-            "gradient_checkpointing: true in the model's needs, a third slower",
-            {"gradient_checkpointing": True},
-            not needs.gradient_checkpointing,
-        ),
-        ("precision: bf16-only, which changes the numbers", {"precision": "bf16-only"}, True),
-    ]
-    lines, taken = [], {}
-    for way, option, helps in ways:
-        if not helps:
-            continue
-        start, taken = "... and" if taken else "with", taken | option
-        fits = [name for name, device in GPUS.items() if device.memory >= need(**taken)]
-        lines.append(
-            f"{start} {way}: {size(need(**taken))} ({', '.join(fits) or 'too much for each GPU in the table'})"
-        )
-    return lines
-
-
-def _hours(experiment: Experiment, gpu: str, by_rule: dict[str, list[Run]]) -> list[str]:
+def _hours(experiment: Experiment, gpu: str) -> list[str]:
+    by_rule = _on_gpu(experiment, jobs(experiment))
     shown = {work: value for work, value in hours(experiment, gpu=gpu).items() if by_rule[WORK[work][0]] and value}
     lines = [line(work, value, hours_text, WORK[work][2]) for work, value in shown.items()]
     known = [value for value in shown.values() if not isinstance(value, str)]
@@ -194,12 +176,6 @@ def _hours(experiment: Experiment, gpu: str, by_rule: dict[str, list[Run]]) -> l
         f"{cost.LAUNCH * 1e3:g} ms a layer and pass; in every batch a row that generates to the limit. Not counted: loading and",
         f"saving unlearned models ({moved if isinstance(moved, str) else size(moved)} moved in all), starting, waiting, failed runs.",
     ]
-
-
-def _gpu(name: str) -> GPU:
-    if name not in GPUS:
-        raise unknown("GPU", name, GPUS)
-    return GPUS[name]
 
 
 def _numbers(runs: Iterable[Run], value: Callable[[Run], float]) -> list[float] | str:

@@ -1,22 +1,24 @@
-"""What a run costs on a GPU: seconds, memory, disk. Estimates from counts; every assumption is a constant of this file."""
+"""What a run costs: seconds on its GPUs, and disk. Estimates from counts; every assumption is a constant of this file."""
 
 import math
-from dataclasses import dataclass
 
 from baldro.benchmarks import Section
 from baldro.plan import passes, sizes
+from baldro.plan.gpus import GPU
 from baldro.prompts.limits import SEQUENCES
 from baldro.runs import COMBINERS, Experiment, Run
 from baldro.training.schedule import Schedule
 
 TRAIN_SHARE, SCORE_SHARE, BANDWIDTH_SHARE = 0.4, 0.3, 0.6
 """Assumed shares of the peak: arithmetic in training and in scoring, memory traffic in decoding and in the optimiser."""
+LINK_SHARE = 0.6
+"""Assumed share of the peak of what GPUs of a node send each other."""
 LAUNCH = 6e-4
 """Assumed seconds that a layer's kernels take to be launched, at least: what bounds small models and decoding."""
 FROZEN = {"fp32": 4, "bf16": 6, "bf16-only": 2, "bf16-stochastic": 2}
 """Bytes per parameter that is not trained (LoRA): its weight; bf16 also keeps a copy to compute with."""
-FISHER = 4
-"""Bytes per frozen parameter more, while FILA's start is made: its Fisher information (gradients are dropped one by one)."""
+UNPACKED = 0.5 + 2
+"""Bytes per parameter of a 4-bit base that are read, and written in 16 bits, before each product."""
 DECOMPOSED = 5e11
 """Assumed FLOP/s of a decomposition in fp64, which is far from the peak of any GPU."""
 STORED = {"fp32": 4, "bf16": 2, "bf16-only": 2, "bf16-stochastic": 2}
@@ -29,41 +31,8 @@ EIGHT_BIT = 1 + 4 / 256
 """The same of adamw-8bit in every precision: a byte, and a float32 scale for each block of 256. Below 4,096 weights they are float32."""
 COPIED = 52
 """Bytes per parameter that bf16-stochastic reads and writes beside: float32 copies of weight and gradient, and what is drawn."""
-ACTIVATION = 34
-"""Bytes per token, layer and unit of width kept for the backward pass in 16 bits (Korthikanti et al. 2022, without attention scores)."""
-INPUT = 2
-"""The same with gradient checkpointing: a layer's input; other activations are kept for one layer at a time."""
-PADDING = 1.5
-"""Assumed ratio of padded to real tokens in a batch of mixed lengths."""
-OVERHEAD = 2e9
-"""Assumed bytes of the GPU's context and of the logits in memory at a time."""
-PROCESS = 2.5e9
-"""Assumed bytes of the node that a job takes without weights: Snakemake 0.2e9, torch and transformers 0.5e9 (measured), a GPU's context."""
 EVIDENCE = 12
 """Bytes of evidence per token of a candidate with its question, compressed (measured: 17 per answer token, two thirds of the tokens)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class GPU:
-    """A GPU's data sheet (dense arithmetic, without sparsity)."""
-
-    bf16: float
-    """FLOP/s in bf16 with fp32 accumulation."""
-    fp32: float
-    """FLOP/s in fp32 (PyTorch's default for matrices, no TF32)."""
-    memory: float
-    """Bytes."""
-    bandwidth: float
-    """Bytes/s of its memory."""
-
-
-GPUS = {
-    "a100": GPU(bf16=312e12, fp32=19.5e12, memory=80e9, bandwidth=2039e9),  # SXM, 80 GB
-    "h100": GPU(bf16=989e12, fp32=67e12, memory=80e9, bandwidth=3350e9),  # SXM
-    "h200": GPU(bf16=989e12, fp32=67e12, memory=141e9, bandwidth=4800e9),  # SXM
-    "l40s": GPU(bf16=362e12, fp32=91.6e12, memory=48e9, bandwidth=864e9),
-    "rtx4090": GPU(bf16=165e12, fp32=82.6e12, memory=24e9, bandwidth=1008e9),
-}
 
 
 def precision(experiment: Experiment, run: Run) -> str:
@@ -75,23 +44,65 @@ def precision(experiment: Experiment, run: Run) -> str:
 
 
 def train_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
-    """6 FLOP per parameter and token forward and backward, and what the optimiser reads and writes.
+    """6 FLOP per parameter and token forward and backward, and what the optimiser reads and writes; on several GPUs, each its share.
 
-    A frozen parameter takes 4 (it has no gradient of its own), one that gradient checkpointing computes again 2 more.
+    A frozen parameter takes 4 (it has no gradient of its own), one that gradient checkpointing computes again 2 more. What several GPUs
+    send each other is sent while they compute.
     """
     P, depth = _model(experiment, run)
-    A = trained(experiment, run)
+    A, among = trained(experiment, run), cards(experiment, run)
     again = int(experiment.needs(run.model).gradient_checkpointing)
     rows, at_once = _rows(experiment, run), experiment.needs(run.model).micro_batch
     schedule = Schedule.of(run, rows)
     work = P * passes.per_row(run, (3 if A == P else 2) + again, at_once)
     work += 0 if A == P else A * passes.per_row(run, 3 + again, at_once)
-    flops = 2 * (work * schedule.drawn + P * passes.rows_once(run, rows)) * _tokens(experiment, run)
-    moved = 3 * WEIGHT[run.precision] + 2 * moments(run, run.precision)  # weight, gradient, two moments; three written
-    traffic = schedule.total * A * (moved + (COPIED if run.precision == "bf16-stochastic" else 0))
-    arithmetic = flops / (TRAIN_SHARE * _peak(gpu, run.precision))
-    launched = max(arithmetic, schedule.total * (3 + again) * depth * LAUNCH)
+    flops = 2 * (work * schedule.drawn + P * passes.rows_once(run, rows)) * row_tokens(experiment, run)
+    arithmetic = flops / (TRAIN_SHARE * _peak(gpu, run.precision)) / among
+    sent = schedule.total * _sent(experiment, run) / (LINK_SHARE * gpu.link)
+    launched = max(arithmetic, sent, schedule.total * (3 + again) * depth * LAUNCH)
+    traffic = schedule.total * (
+        _updated(run) * A / (among if split(experiment, run) else 1) + _unpacked(experiment, run)
+    )
     return launched + traffic / (BANDWIDTH_SHARE * gpu.bandwidth) + _fila_seconds(experiment, run, gpu)
+
+
+def _updated(run: Run) -> float:
+    """Bytes that the optimiser reads and writes of a parameter: weight, gradient and two moments; three of them written."""
+    return 3 * WEIGHT[run.precision] + 2 * moments(run) + (COPIED if run.precision == "bf16-stochastic" else 0)
+
+
+def _sent(experiment: Experiment, run: Run) -> float:
+    """Bytes that each of several GPUs receives in a step.
+
+    Of a model that is split, all weights for each pass forward and each backward, and each backward pass's gradients; of whole copies, the
+    step's gradients, to be summed and then to be known.
+    """
+    among, A = cards(experiment, run), trained(experiment, run)
+    if among == 1:
+        return 0.0
+    whole = 2 * A * WEIGHT[run.precision]
+    if split(experiment, run):
+        forward, both = _step_passes(experiment, run)
+        whole = _model(experiment, run)[0] * WEIGHT[run.precision] * (forward + 2 * both) + 4 * A * both
+    return whole * (among - 1) / among
+
+
+def _step_passes(experiment: Experiment, run: Run) -> tuple[int, int]:
+    """Passes of a step, one after the other: forward ones alone, and forward and backward ones."""
+    at_once = experiment.needs(run.model).micro_batch * cards(experiment, run)
+    halves = [half(run, micro_batch=at_once) for half in (passes.of_forget, passes.of_retain)]
+    forward = sum(half.forward for half in halves)
+    both = sum(half.trained + passes.HESSIAN_COST * half.hessian for half in halves)
+    return math.ceil(run.batch_size * forward / at_once), math.ceil(run.batch_size * both / at_once)
+
+
+def _unpacked(experiment: Experiment, run: Run) -> float:
+    """Bytes of its memory that a GPU reads and writes in a step to have a 4-bit base in 16 bits for each pass."""
+    if run.lora_base != "nf4":
+        return 0.0
+    forward, both = _step_passes(experiment, run)
+    again = int(experiment.needs(run.model).gradient_checkpointing)
+    return _model(experiment, run)[0] * UNPACKED * (forward + (2 + again) * both)
 
 
 def _fila_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
@@ -105,13 +116,13 @@ def _fila_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
     P, depth = _model(experiment, run)
     width, _ = sizes.shape(run.model, experiment.models[run.model])
     rows = 2 * _rows(experiment, run)
-    passes = 6 * P * rows * _tokens(experiment, run) / (TRAIN_SHARE * _peak(gpu, run.precision))
+    passes = 6 * P * rows * row_tokens(experiment, run) / (TRAIN_SHARE * _peak(gpu, run.precision))
     return max(passes, rows * 3 * depth * LAUNCH) + (24 + 7 * 9) * width**3 * depth / DECOMPOSED
 
 
 def reference_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
     """One forward pass over the forget split."""
-    return _forward(experiment, run, _rows(experiment, run) * _tokens(experiment, run), gpu)
+    return _forward(experiment, run, _rows(experiment, run) * row_tokens(experiment, run), gpu)
 
 
 def candidates_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
@@ -161,79 +172,23 @@ def candidates(experiment: Experiment, run: Run) -> int:
     return sum(rows * asked.candidates for asked, rows, _ in _scored(experiment, run))
 
 
-def memory(
-    experiment: Experiment,
-    run: Run,
-    *,
-    precision: str | None = None,
-    micro_batch: int | None = None,
-    gradient_checkpointing: bool | None = None,
-) -> float:
-    """Bytes on the GPU while a run trains: state by precision, and activations of one pass, roughly.
-
-    Args:
-        precision: instead of the run's own.
-        micro_batch: sequences in one pass, instead of what the model's needs say.
-        gradient_checkpointing: the same.
-    """
-    needs = experiment.needs(run.model)
-    width, depth = sizes.shape(run.model, experiment.models[run.model])
-    precision = precision or run.precision
-    micro_batch = micro_batch or needs.micro_batch
-    again = needs.gradient_checkpointing if gradient_checkpointing is None else gradient_checkpointing
-    sequences = min(micro_batch, run.batch_size * (2 if run.method.retains else 1))
-    token = width * (2 if precision == "fp32" else 1) * PADDING * _tokens(experiment, run)
-    kept = INPUT * depth + ACTIVATION if again else ACTIVATION * depth
-    training = _state(experiment, run, precision) + sequences * token * kept
-    if run.lora_start == "fila":  # its start is made of one sample at a time, and nothing of the optimiser is there yet
-        start = _model(experiment, run)[0] * (FROZEN[precision] + FISHER) + token * ACTIVATION * depth
-        training = max(training, start)
-    return training + OVERHEAD
-
-
 def trained(experiment: Experiment, run: Run) -> int:
     """Parameters that training changes: all, or a LoRA run's adapters."""
     model = experiment.models[run.model]
     return sizes.adapters(run.model, model, run.lora_rank) if run.lora_rank else sizes.parameters(run.model, model)
 
 
-def of_state(run: Run) -> str:
-    """What a run's state is counted as, in words."""
-    if not run.lora_rank:
-        return f"{of_trained(run, run.precision) + 4 * gradients(run, run.precision):.3g} bytes a parameter"
-    more = f", {FISHER} more for FILA" if run.lora_start == "fila" else ""
-    return f"{FROZEN[run.precision]} bytes a frozen parameter{more}, {of_trained(run, run.precision):.3g} an adapter's"
-
-
-def _state(experiment: Experiment, run: Run, precision: str) -> float:
-    P, A = _model(experiment, run)[0], trained(experiment, run)
-    trains = of_trained(run, precision) + 4 * gradients(run, precision)
-    return A * trains + (P * FROZEN[precision] if run.lora_rank else 0)
-
-
-def of_trained(run: Run, precision: str) -> float:
-    """Bytes of a trained parameter: weight, gradient and the optimiser's two moments."""
-    return FROZEN[precision] + WEIGHT[precision] + moments(run, precision)
-
-
-def moments(run: Run, precision: str) -> float:
+def moments(run: Run) -> float:
     """Bytes of the optimiser's two moments of a parameter."""
-    return 2 * (EIGHT_BIT if run.optimiser == "adamw-8bit" else MOMENT[precision])
+    return 2 * (EIGHT_BIT if run.optimiser == "adamw-8bit" else MOMENT[run.precision])
 
 
-def gradients(run: Run, precision: str) -> int:
+def gradients(run: Run) -> int:
     """Gradients in float32 that a step holds beside the parameters' own."""
     if run.combiner in (None, "sum"):
         return 0
     apart = {"update": 1, "penalty": 2, "multiplier": 0}[COMBINERS[run.combiner].kind]
-    return apart + (WEIGHT[precision] < 4 and apart > 0)  # whose own .grad is no float32
-
-
-def node_bytes(experiment: Experiment, run: Run) -> float:
-    """Bytes of the node's memory while a run trains, roughly; on a GPU, what loading and resuming take, which read a whole file first."""
-    if not experiment.needs(run.model).gpu:
-        return memory(experiment, run) - OVERHEAD + PROCESS
-    return max(_checkpoint(experiment, run), _model(experiment, run)[0] * WEIGHT[run.precision]) + PROCESS
+    return apart + (WEIGHT[run.precision] < 4 and apart > 0)  # whose own .grad is no float32
 
 
 def model_bytes(experiment: Experiment, run: Run) -> float:
@@ -243,7 +198,7 @@ def model_bytes(experiment: Experiment, run: Run) -> float:
 
 def running_bytes(experiment: Experiment, run: Run) -> float:
     """What a run has on disk at most: two checkpoints (the last one, and the next while it is written), then its model."""
-    return max(2 * _checkpoint(experiment, run), model_bytes(experiment, run))
+    return max(2 * checkpoint_bytes(experiment, run), model_bytes(experiment, run))
 
 
 def evidence_bytes(experiment: Experiment, run: Run) -> float:
@@ -251,10 +206,10 @@ def evidence_bytes(experiment: Experiment, run: Run) -> float:
     return EVIDENCE * sum(rows * asked.candidates * tokens for asked, rows, tokens in _scored(experiment, run))
 
 
-def _checkpoint(experiment: Experiment, run: Run) -> float:
+def checkpoint_bytes(experiment: Experiment, run: Run) -> float:
     """One of a LoRA run has its adapters alone; with FILA also as they were at the start."""
     started = WEIGHT[run.precision] if run.lora_start == "fila" else 0
-    return trained(experiment, run) * (WEIGHT[run.precision] + moments(run, run.precision) + started)
+    return trained(experiment, run) * (WEIGHT[run.precision] + moments(run) + started)
 
 
 def _model(experiment: Experiment, run: Run) -> tuple[int, int]:
@@ -266,7 +221,17 @@ def _rows(experiment: Experiment, run: Run) -> int:
     return sizes.rows_of(run.benchmark, experiment.definition(run.benchmark), run.split)
 
 
-def _tokens(experiment: Experiment, run: Run) -> float:
+def cards(experiment: Experiment, run: Run) -> int:
+    """GPUs that a training of the run uses."""
+    return max(1, experiment.needs(run.model).gpu)
+
+
+def split(experiment: Experiment, run: Run) -> bool:
+    """Whether its model is split over them; otherwise each has a whole copy."""
+    return cards(experiment, run) > 1 and experiment.needs(run.model).shard
+
+
+def row_tokens(experiment: Experiment, run: Run) -> float:
     """Of the split that is trained on; a retain split's rows are taken to be as long."""
     return sizes.tokens_per_row(run.benchmark, experiment.definition(run.benchmark), run.split)
 

@@ -4,8 +4,8 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from baldro.plan import cost
-from baldro.plan.cost import GPU
+from baldro.plan import cost, memory
+from baldro.plan.gpus import GPU
 from baldro.plan.sizes import Unknown
 from baldro.plan.text import count, hours, limit
 from baldro.runs import Experiment, Needs, Run
@@ -87,7 +87,7 @@ def warnings(
     rows = [run for run in by_rule["score"] if run.model == model]
     compared = [run for run in by_rule["reference"] if run.model == model]
     try:
-        node = max((cost.node_bytes(experiment, run) for run in trained), default=0.0)
+        node = max((memory.node_bytes(experiment, run) for run in trained), default=0.0)
         train = max((cost.train_seconds(experiment, run, device) for run in trained), default=0.0)
         score = max(cost.score_seconds(experiment, run, device) for run in rows)
         reference = max((cost.reference_seconds(experiment, run, device) for run in compared), default=0.0)

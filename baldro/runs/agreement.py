@@ -79,6 +79,7 @@ def check_sharding(run: Run, *, devices: int) -> None:
         else False,
         "lora_start 'fila' (a decomposition of whole weights)": run.lora_start == "fila",
         "optimiser 'adamw-8bit' (bitsandbytes knows no split weights)": run.optimiser == "adamw-8bit",
+        "lora_base 'nf4' (the same)": run.lora_base == "nf4",
     }
     if lacking := [what for what, wanted in whole.items() if wanted]:
         raise BaldroError(

@@ -90,6 +90,9 @@ class Common:
     """Dropout before the adapters, in training."""
     lora_start: str | None = _choice("random", "fila")
     """random: adapters that change nothing yet; fila: taken out of the weights where forgetting matters most (LoKU)."""
+    lora_base: str | None = _choice("loaded", "nf4")
+    """What stands beside the adapters: loaded: the weights as they are; nf4: in 4 bits (QLoRA), which training then starts from; needs the
+    package bitsandbytes."""
     dv_level: str | None = _choice("sample", "token")
     """What is reweighted: samples (paper) or the tokens of the batch (released DrSatImp)."""
     g_rank: str | None = _choice("loss", "likelihood")

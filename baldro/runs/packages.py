@@ -7,7 +7,7 @@ from baldro.errors import BaldroError
 from baldro.runs.fields import FIELDS
 from baldro.runs.run import Run
 
-NEEDED = {("optimiser", "adamw-8bit"): "bitsandbytes"}
+NEEDED = {("optimiser", "adamw-8bit"): "bitsandbytes", ("lora_base", "nf4"): "bitsandbytes"}
 """Field and value of a run -> the package that it needs."""
 
 

@@ -35,3 +35,8 @@ def check_together(objective: str, settled: Mapping[str, Any]) -> None:
         raise BaldroError(
             "nothing-retained", f"lora_start fila: {objective} has no retain set; allowed: one that retains"
         )
+    if settled.get("lora_start") == "fila" and settled["lora_base"] == "nf4":
+        raise BaldroError(
+            "fila-of-quantised",
+            "lora_start fila: it changes the frozen weights, which lora_base nf4 has in 4 bits; allowed: one of the two",
+        )

@@ -19,7 +19,7 @@ TRAINING = (
     "seed",
 )
 """Fields of every training."""
-LORA = ("lora_alpha", "lora_dropout", "lora_start")
+LORA = ("lora_alpha", "lora_dropout", "lora_start", "lora_base")
 """Fields of a training of adapters."""
 
 

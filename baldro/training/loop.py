@@ -254,6 +254,8 @@ def _adapters(model: nn.Module, run: Run) -> Any:
     if run.lora_rank is None:
         return None
     options = dict(rank=run.lora_rank, alpha=run.lora_alpha, dropout=run.lora_dropout, seed=run.seed)
+    if run.lora_base == "nf4":
+        options["four_bit"] = torch.float32 if run.precision == "fp32" else torch.bfloat16
     return import_module("baldro.training.adapters").Adapters(model, **options)
 
 

@@ -164,7 +164,8 @@ class TrainingState:
             with ZipFile(self.path) as archive:
                 damage = archive.testzip()  # sums of all parts, at which torch does not look
             if damage is None:
-                return torch.load(self.path, map_location="cpu", weights_only=True)
+                # Every device reads it, and keeps a share: mapped, the node's memory holds it once.
+                return torch.load(self.path, map_location="cpu", weights_only=True, mmap=self.split)
         except Exception as error:
             if _may_pass(error):
                 raise

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from baldro.plan import cost
-from baldro.plan.cost import GPU
+from baldro.plan.gpus import GPU
 from benchmarks.gpu import scoring, steps
 from benchmarks.gpu.planned import Planned, card, memory_of
 from benchmarks.gpu.record import Context

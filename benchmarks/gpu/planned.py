@@ -2,8 +2,9 @@
 
 import torch
 
-from baldro.plan import cost
-from baldro.plan.cost import GPU, GPUS
+from baldro.plan import cost, fits
+from baldro.plan import memory as held
+from baldro.plan.gpus import GPU, GPUS
 from baldro.runs import Experiment, Run
 from baldro.runs.experiment import experiment
 from benchmarks.gpu.work import Shape
@@ -13,9 +14,9 @@ BENCHMARK, MODEL, SPLIT = "rows", "shape", "forget10"
 
 def card(name: str, *, bf16: float, fp32: float, bandwidth: float, memory: float) -> tuple[str, GPU]:
     """The plan's entry of a card by its name; for one that the plan does not know, what was measured of it."""
-    for key, gpu in GPUS.items():
-        if key.removeprefix("rtx") in name.lower():
-            return key, gpu
+    known = {key: gpu for key, gpu in GPUS.items() if key.removeprefix("rtx").partition("-")[0] in name.lower()}
+    if known:
+        return min(known.items(), key=lambda each: abs(each[1].memory - memory))
     return "measured", GPU(bf16=bf16, fp32=fp32, memory=memory, bandwidth=bandwidth)
 
 
@@ -56,7 +57,7 @@ class Planned:
 
     def memory(self, run: Run, micro_batch: int) -> float:
         """Bytes in training."""
-        return cost.memory(self.experiment(run), run, micro_batch=micro_batch)
+        return held.of(fits.with_needs(self.experiment(run), MODEL, {"micro_batch": micro_batch}), run).training
 
     def scoring(self, gpu: GPU) -> tuple[float, float]:
         """Seconds of all candidate answers, and of all continuations."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from baldro.plan.cost import GPU
+from baldro.plan.gpus import GPU
 from baldro.prompts.encode import Tokens
 from baldro.scoring.generation import batches, generate
 from baldro.scoring.likelihood import likelihoods

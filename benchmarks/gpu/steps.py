@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from baldro.errors import OutOfMemory
 from baldro.plan import passes
-from baldro.plan.cost import GPU
+from baldro.plan.gpus import GPU
 from baldro.prompts.batches import Batch, collate
 from baldro.prompts.encode import Tokens
 from baldro.runs import Run

@@ -38,6 +38,7 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 if find_spec("bitsandbytes"):
     KINDS |= {f"8-bit, {name}": dict(precision=name, optimiser="adamw-8bit") for name in ("bf16", "bf16-stochastic")}
+    KINDS["LoRA, 4 bits"] = dict(precision="bf16", lora_rank=4, lora_alpha=8, lora_base="nf4")
 QUICK = ("fp32", "LoRA")
 MATRIX = 1024
 

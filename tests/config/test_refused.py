@@ -62,6 +62,7 @@ def says(path, capsys, code: str, *facts: object, line_of: str) -> None:
         (dict(gpu=1, shard=True), {}, "nothing-to-shard", ["nano", "gpu: 2"]),
         (dict(gpu=2, shard=True), dict(combiner="uno"), "cannot-be-sharded", ["uno", "nano"]),
         (dict(gpu=2, shard=True), dict(lora_rank=4, lora_start="fila"), "cannot-be-sharded", ["fila", "nano"]),
+        (dict(gpu=2, shard=True), dict(lora_rank=4, lora_base="nf4"), "cannot-be-sharded", ["nf4", "nano"]),
         (dict(gpu=2, shard=True), dict(optimiser="adamw-8bit"), "cannot-be-sharded", ["adamw-8bit", "nano"]),
     ],
 )
@@ -88,6 +89,8 @@ WRONG = {
         dict(retain_variant=["base", "chi2"], retain_normalisation="token-mean"), "no-loss-per-sample", "chi2", "retain_variant:"),
     "fila without retain samples": (
         dict(objective="gradascent", lora_rank=4, lora_start="fila"), "nothing-retained", "gradascent", "lora_start:"),
+    "fila of 4-bit weights": (
+        dict(lora_rank=4, lora_start="fila", lora_base="nf4"), "fila-of-quantised", "lora_base", "lora_start:"),
     "weights of tokens, angle of gradients": (
         dict(objective="wga", variant="baldro-dv", dv_level="token", combiner="uno"), "weights-of-tokens", "uno", "blur", "combiner:"),
     "weights of tokens of a sum": (dict(variant="baldro-dv", dv_level="token"), "no-loss-per-token", "npo", "wga", "dv_l"),

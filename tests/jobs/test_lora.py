@@ -1,6 +1,7 @@
 """`baldro train` with LoRA: what it writes is an ordinary model, which every verb goes on from."""
 
 import json
+from importlib.util import find_spec
 
 import pandas as pd
 import pytest
@@ -26,7 +27,13 @@ def given(tmp_path_factory):
     return made | dict(start=root / "base/model")
 
 
-@pytest.mark.parametrize("values", [{}, {"lora_start": "fila"}, {"precision": "bf16"}])
+FOUR_BIT = pytest.param(
+    {"lora_base": "nf4", "precision": "bf16"},
+    marks=pytest.mark.skipif(not find_spec("bitsandbytes"), reason="bitsandbytes is not installed"),
+)
+
+
+@pytest.mark.parametrize("values", [{}, {"lora_start": "fila"}, {"precision": "bf16"}, FOUR_BIT])
 @pytest.mark.parametrize("checkpointing", [0, 1])
 def test_an_unlearned_model_is_an_ordinary_folder(given, tmp_path, values, checkpointing):
     run = id_of("graddiff", **LORA, **values)

@@ -40,7 +40,7 @@ def test_what_is_slow_is_told_where_it_is(slow):
     assert (told is not None) == slow
     if slow:
         assert "6 to 9 times as long as fp32 on this CPU" in told and told.endswith(": 2 runs of tiny")
-    assert ("WARNING: without a GPU" in describe(small("bf16-only"), gpu="a100")) == slow
+    assert ("WARNING: without a GPU" in describe(small("bf16-only"), gpu="a100-80")) == slow
     assert cpu.slow_bf16(small("fp32")) is None
     assert cpu.slow_bf16(small("bf16", model="llama-2-7b-chat")) is None, "it needs a GPU"
 

@@ -27,7 +27,7 @@ DEFAULTS = dict(
     simnpo_beta=4.5, simnpo_delta=0, satimp_beta1=5, satimp_beta2=1, dv_beta=2, dv_direction="hard", dv_level="sample",
     g_fraction=0.5, g_rank="loss", g_retain="whole", robust_scope="batch", micro_batch_size=8, seed=0,
     retain_loss="cross-entropy", retain_variant="base", combiner="sum", lora_rank=None, lora_alpha=32, lora_dropout=0,
-    lora_start="random", dpo_beta=0.1, rmu_layer=7, rmu_steering=2, tnpo_beta=4, tnpo_weight="detached", undial_beta=10,
+    lora_start="random", lora_base="loaded", dpo_beta=0.1, rmu_layer=7, rmu_steering=2, tnpo_beta=4, tnpo_weight="detached", undial_beta=10,
     wga_beta=1, dual_epsilon=0.3, dual_step=5, dual_warmup_epochs=0, dv_rho=0.5, dv_beta_min=0.01, chi2_rho=1, cvar_alpha=0.5,
     topk_fraction=0.5, topk_temperature=1, retain_dv_beta=2, retain_dv_direction="hard", retain_dv_rho=0.5, retain_dv_beta_min=0.01,
     retain_g_fraction=0.5, retain_chi2_rho=1, retain_cvar_alpha=0.5, retain_topk_fraction=0.5, retain_topk_temperature=1,
@@ -74,7 +74,7 @@ def runs(draw) -> Run:
         del given_values["retain_loss"]
     if given_values.get("retain_normalisation", "token-mean") == "token-mean":
         given_values.pop("retain_variant", None)
-    if not method.retains:
+    if not method.retains or given_values.get("lora_base") == "nf4":
         given_values.pop("lora_start", None)
     if float(given_values.get("dual_warmup_epochs", 0)) >= float(given_values.get("epochs", 5)):
         del given_values["dual_warmup_epochs"]
@@ -166,6 +166,8 @@ def test_ids_of_before_the_methods_were_modules_are_the_same(id):
         (dict(lora_alpha=64, lora_dropout=0.1, lora_start="fila"), ""),
         (dict(lora_rank=8, lora_alpha=64, lora_dropout=0.1, lora_start="fila"),
          "--lora_rank=8--lora_alpha=64--lora_dropout=0.1--lora_start=fila"),
+        (dict(lora_base="nf4"), ""),
+        (dict(lora_rank=8, lora_base="nf4"), "--lora_rank=8--lora_base=nf4"),
         (dict(lora_rank=8, lora_alpha=32.0, seed=1), "--lora_rank=8--seed=1"),
         (dict(objective="gradascent", combiner="blur", retain_loss="kl", retain_variant="cvar", lora_rank=8), "--lora_rank=8"),
         (dict(objective="finetune", combiner="blur", retain_loss="kl", lora_rank=8), "--lora_rank=8"),

@@ -137,27 +137,27 @@ class Watch(threading.Thread):
         super().__init__(daemon=True)
         self.folder, self.over = folder, threading.Event()
         self.began = time.monotonic()
-        self.seen: defaultdict[str, list[tuple[float, Any]]] = defaultdict(list)
-        """File -> (seconds, its number and time of writing, or None once it is gone), a pair a change."""
+        self.seen: defaultdict[str, list[tuple[float, int | None]]] = defaultdict(list)
+        """File -> (seconds, its number on the disk, or None once it is gone), a pair a change."""
 
     def run(self) -> None:
         while not self.over.wait(0.02):
-            found = dict.fromkeys(self.seen)
+            found: dict[str, int | None] = dict.fromkeys(self.seen)
             for path in self.folder.glob("results/runs/*--npo*/*"):
                 if path.name in RESULTS:
                     with suppress(FileNotFoundError):
-                        stat = path.stat()
-                        found[f"{path.parent.name}/{path.name}"] = stat.st_ino, stat.st_mtime_ns
+                        found[f"{path.parent.name}/{path.name}"] = path.stat().st_ino
             for name, now in found.items():
                 if not self.seen[name] or self.seen[name][-1][1] != now:
                     self.seen[name].append((time.monotonic() - self.began, now))
 
-    def twice(self) -> dict[str, list[tuple[float, Any]]]:
-        """The files that were written more than once, with their stories.
+    def twice(self) -> str:
+        """The files that were written more than once, a line each with its story.
 
         One that a job deletes before it starts, and puts back as an earlier job had left it, was written once.
         """
-        return {name: story for name, story in self.seen.items() if len({now for _, now in story} - {None}) > 1}
+        stories = self.seen.items()
+        return "\n".join(f"{name}: {story}" for name, story in stories if len({now for _, now in story} - {None}) > 1)
 
 
 @dataclass

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from baldro.errors import BaldroError
 from baldro.prompts.encode import Tokens
-from baldro.training.adapters import fila
+from baldro.training.adapters import fila, quantised
 
 UNTOUCHED = 0.01
 """Share of the weights in matrices (embeddings and output head aside) that adapters may not reach: a mixture's router is less."""
@@ -31,15 +31,26 @@ class Adapters:
         alpha: the scale is alpha / rank.
         dropout: share of a layer's inputs that its adapter does not see in a training step.
         seed: of A; B is 0, so the model's function is unchanged.
+        four_bit: quantise the frozen layers, and compute with them in this type, which they also have once they are merged; the model must
+            then be moved to its device, where it is done. None: they stay as they are.
 
     Raises:
         BaldroError: an architecture most of whose weights adapters would not reach.
     """
 
-    def __init__(self, model: nn.Module, *, rank: int, alpha: float, dropout: float = 0.0, seed: int = 0):
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        rank: int,
+        alpha: float,
+        dropout: float = 0.0,
+        seed: int = 0,
+        four_bit: torch.dtype | None = None,
+    ):
         from peft import LoraConfig, inject_adapter_in_model  # seconds that only its own runs pay
 
-        self.model, self.rank, self.scale = model, rank, alpha / rank
+        self.model, self.rank, self.scale, self.four_bit = model, rank, alpha / rank, four_bit
         self.start: dict[str, Tensor] = {}
         """FILA's A and B, whose product the frozen weights lack."""
         names = linear_layers(model)
@@ -49,6 +60,8 @@ class Adapters:
             inject_adapter_in_model(config, model, NAME)
         model.train(model.training)  # the new modules too
         self.layers = {name: model.get_submodule(name) for name in names}
+        for layer in self.layers.values() if four_bit else ():
+            layer.base_layer = quantised.quantised(layer.base_layer, computed=four_bit)
 
     def trained(self) -> dict[str, Tensor]:
         """A (R, I) and B (O, R) of each layer, by name."""
@@ -75,11 +88,16 @@ class Adapters:
 
     @torch.no_grad()
     def merge(self) -> None:
-        """Add each adapter's product to its layer's weight and remove the adapter: the model has its own layers and names again."""
+        """Add each adapter's product to its layer's weight and remove the adapter: the model has its own layers and names again.
+
+        Of a 4-bit base the weight is what training computed with, not what was loaded.
+        """
         for name, layer in self.layers.items():
             base = layer.get_base_layer()
             product_OI = self._product(layer.lora_A[NAME].weight, layer.lora_B[NAME].weight)
+            base = quantised.plain(base) if self.four_bit else base
             base.weight.copy_(base.weight.to(product_OI) + product_OI)
+            base = base.to(self.four_bit) if self.four_bit else base
             parent, _, own = name.rpartition(".")
             setattr(self.model.get_submodule(parent), own, base)
         self.layers = {}
