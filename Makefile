@@ -67,7 +67,7 @@ $(VENV)/ready: pyproject.toml requirements.txt $(PLUGINS:%=%/pyproject.toml)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.txt "torch==$$(sed -n 's/^torch==//p' requirements.txt)"
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.txt --config-settings editable_mode=compat \
-		--editable ".[dev,gguf]" $(PLUGINS:%=--editable ./%)
+		--editable ".[dev,gguf,low-memory]" $(PLUGINS:%=--editable ./%)
 	@touch $@
 
 # SmolLM2-135M-Instruct (Apache-2.0), as a Python package carries it: real weights where the hub is out of reach.
