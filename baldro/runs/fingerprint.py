@@ -40,7 +40,14 @@ MODULES: dict[str, tuple[str, ...]] = {
     "refusals": ("benchmarks.idk",),
     "score": (
         *(*OPENED, "benchmarks.__init__", "benchmarks.definition", "benchmarks.section"),
-        *("scoring.__init__", "scoring.cache", "scoring.generation", "scoring.gradients", "scoring.likelihood"),
+        *(
+            "scoring.__init__",
+            "scoring.cache",
+            "scoring.drafts",
+            "scoring.generation",
+            "scoring.gradients",
+            "scoring.likelihood",
+        ),
         *("scoring.prepare", "scoring.table"),
     ),
     "fluency": ("scoring.fluency",),
