@@ -34,8 +34,8 @@ class Row:
 
     def __init__(self, prompt: Sequence[int], gold: Sequence[int]):
         self.prompt, self.said = prompt, list[int]()
-        self.held = 0
-        """Tokens whose keys and values are kept."""
+        self.held = self.passes = 0
+        """Tokens whose keys and values are kept; forward passes so far."""
         self.over = False
         self.last = prompt[-1]
         self.text = [*prompt, *gold, END]
@@ -129,7 +129,7 @@ class Drafts:
             row.right = row.guesses = 0
 
 
-CPU = dict(weights=12.0, layer=2e7)
+CPU = dict(weights=25.0, layer=2e7)
 CUDA = {torch.float32: dict(weights=30.0, layer=3e10), torch.bfloat16: dict(weights=200.0, layer=3e11)}
 """Tokens while whose arithmetic the weights are read, and FLOPs in the time in which a layer's kernels are launched."""
 

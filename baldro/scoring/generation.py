@@ -98,12 +98,12 @@ class Decoder:
         self.ending = {eos} if isinstance(eos, int) else set(eos)
         self.new, self.finished = max_new_tokens, finished
         self.drafts = Drafts(free_tokens(model)) if drafts else None
-        self.passes = self.row_passes = self.answers = 0
+        self.passes = self.answers = self.passes_of_answers = 0
 
     @property
     def passes_per_answer(self) -> float:
-        """Passes that a row took part in, on average."""
-        return self.row_passes / max(1, self.answers)
+        """Passes that a row which has finished took part in, on average."""
+        return self.passes_of_answers / max(1, self.answers)
 
     @torch.inference_mode()
     def __call__(self, rows: Sequence[Row], *, batch_tokens: int) -> Iterator[Row]:
@@ -112,9 +112,7 @@ class Decoder:
         Args:
             batch_tokens: padded tokens whose keys and values are in memory, at most (one row may exceed it).
         """
-        waiting = sorted(
-            rows, key=lambda row: len(row.prompt)
-        )  # the longest are taken first: too little memory shows at once
+        waiting = sorted(rows, key=lambda row: len(row.prompt))  # taken from the end: too little memory shows at once
         slots = max((len(row.prompt) for row in rows), default=0) + self.new
         most = min(len(rows), SEQUENCES, max(1, batch_tokens * JOINING // ((JOINING + 1) * slots)))
         some, room, running = -(-most // JOINING), Room(rows=most, slots=slots), list[Row]()
@@ -135,7 +133,10 @@ class Decoder:
                 fed, back = self._pass(part, room)
                 stay = _stay(part, back)
                 running = [part[stay[0][i]] for i in room.settle(fed, *stay)]
-            yield from (row for row in part if row.over)
+            for row in part:
+                if row.over:
+                    self.answers, self.passes_of_answers = self.answers + 1, self.passes_of_answers + row.passes
+                    yield row
 
     def _pass(self, rows: Sequence[Row], cache: DynamicCache, *, beside: int = 0) -> tuple[int, list[int]]:
         """One forward pass over what each row has not read yet and its draft; the rows say what the model chose.
@@ -157,9 +158,7 @@ class Decoder:
         position_BS = torch.minimum((slot_S - left_B1).clamp_min(0), own_B1 - 1)
         body = self.model.base_model(
             input_ids=torch.tensor(made, device=self.device),
-            attention_mask=(
-                slot_S >= left_B1
-            ).long(),  # what is right of a row's own tokens comes after them: no token sees it
+            attention_mask=(slot_S >= left_B1).long(),  # padding on the right comes after all that is read
             position_ids=position_BS[:, past:],
             past_key_values=cache,
             use_cache=True,
@@ -168,11 +167,11 @@ class Decoder:
         hidden_NH = hidden_BDH[slot_S[: 1 + width] <= draft_B1]
         parts = hidden_NH.split(max(1, HEAD_ELEMENTS // self.head.out_features))
         choices = iter(torch.cat([self.head(part).argmax(-1) for part in parts]).tolist())
-        self.passes, self.row_passes = self.passes + 1, self.row_passes + len(rows)
+        self.passes += 1
         back = []
         for row, u, d in zip(rows, unread, drafts, strict=True):
             right = self._say(row, d, list(islice(choices, 1 + len(d))))
-            row.held += len(u) + right
+            row.held, row.passes = row.held + len(u) + right, row.passes + 1
             back.append(width - right)
         return longest + width, back
 

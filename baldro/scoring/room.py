@@ -23,7 +23,7 @@ def whole(cache: DynamicCache) -> DynamicCache:
 
 
 class Room(DynamicCache):
-    """Keys and values of rows that grow, leave and join, in memory that is taken once: a pass writes its own tokens and copies no others.
+    """Keys and values of rows that grow, leave and join. A pass writes its own tokens in place and copies no others.
 
     The tokens of a row are side by side and those of all rows end at the same slot, padding is on the left. So whatever a row has
     rejected, the cache looks as if its text had been a prompt, and whatever an architecture makes of slots is right: causal masks,
@@ -38,14 +38,21 @@ class Room(DynamicCache):
     def __init__(self, *, rows: int, slots: int):
         super().__init__()
         self.rows, self.slots = rows, slots
-        self.count = self.begin = self.end = 0
+        self.count = self.begin = self.end = self.capacity = 0
 
     def reserve(self, tokens: int) -> None:
         """Make room for some tokens more behind each row."""
-        if self.end + tokens > self.slots:
-            every = list(range(self.count))
-            self._move(every, every, [-self.begin] * self.count, self.end - self.begin, self.end - self.begin)
-            self.begin, self.end = 0, self.end - self.begin
+        if self.end + tokens > self.capacity:
+            held = self.end - self.begin
+            self._renew(held + tokens, end=held)
+
+    def _renew(self, tokens: int, *, end: int) -> None:
+        """Take memory for twice the tokens, where the rows end before slot `end`."""
+        self.capacity = min(self.slots, 2 * tokens)
+        begin = end - (self.end - self.begin)
+        for layer in self.layers:
+            layer.renew(begin, end)
+        self.begin, self.end = begin, end
 
     def admit(self, cache: DynamicCache, rows: Sequence[int], back: Sequence[int], held: Sequence[int]) -> None:
         """Let rows of another cache join behind the present ones.
@@ -59,13 +66,8 @@ class Room(DynamicCache):
         longest, width = max(held), cache.get_seq_length()
         if not self.layers:
             self.layers = [_Slots(self, layer) for layer in cache.layers]
-        if not self.count:
-            self.begin = self.end = longest
         if longest > self.end:
-            every = list(range(self.count))
-            right = longest - self.end
-            self._move(every, every, [right] * self.count, longest, self.end - self.begin)
-            self.begin, self.end = self.begin + right, longest
+            self._renew(longest, end=longest)
         device = cache.layers[0].device
         row_R1 = torch.tensor(rows, device=device)[:, None]
         slot_RS = torch.arange(width - longest, width, device=device) - torch.tensor(back, device=device)[:, None]
@@ -80,7 +82,7 @@ class Room(DynamicCache):
         Returns: indices of `rows` in the order that the rows have now: those that need not move stay where they are.
         """
         if not rows:
-            self.count = 0
+            self.count, self.begin = 0, self.end
             return []
         stay = {row: i for i, row in enumerate(rows) if row < len(rows)}
         others = iter([i for i, row in enumerate(rows) if row >= len(rows)])
@@ -115,10 +117,14 @@ class _Slots(DynamicLayer):
     def __init__(self, owner: Room, like: DynamicLayer):
         super().__init__()
         self.owner, self.dtype, self.device, self.is_initialized = owner, like.dtype, like.device, True
-        self.room = tuple(  # of zeros: a slot that a mask hides must hold a finite number
-            like_BHSW.new_zeros(owner.rows, like_BHSW.shape[1], owner.slots, like_BHSW.shape[3])
-            for like_BHSW in (like.keys, like.values)
-        )
+        self.room = tuple(x[:0, :, :0] for x in (like.keys, like.values))
+
+    def renew(self, begin: int, end: int) -> None:
+        """Move to memory of the owner's capacity, of zeros: a slot that a mask hides must hold a finite number."""
+        own, old = self.owner, self.room
+        self.room = tuple(x.new_zeros(own.rows, x.shape[1], own.capacity, x.shape[3]) for x in old)
+        for room, x in zip(self.room, old, strict=True):
+            room[: own.count, :, begin:end] = x[: own.count, :, own.begin : own.end]
 
     def put(self, to, end: int, keys: Tensor, values: Tensor, row_R1: Tensor, slot_RS: Tensor) -> None:
         begin = end - slot_RS.shape[1]
