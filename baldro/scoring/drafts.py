@@ -21,6 +21,10 @@ WEIGHT = 4.0
 """Guesses of all rows that count as much as a row's own."""
 
 
+MOVING = 0.25
+"""Passes that it takes to move the keys and values of rows that were right for different lengths."""
+
+
 class Row:
     """What a row has said, and the place of a text like it whose tokens may come next.
 
@@ -103,7 +107,8 @@ class Drafts:
 
         A position of the draft costs B tokens of arithmetic, since all rows of a pass have the same length. A token that is right saves
         its row one token and its share 1 / B of a pass: in tokens 1 + free / B. So position d pays while the mean probability that a row
-        is right up to d is more than B / (B + free). A row is taken to be right at each position with the same probability.
+        is right up to d is more than B / (B + free), and the draft if all that pays is more than `MOVING`. A row is taken to be right at
+        each position with the same probability.
 
         Args:
             most: at most so many.
@@ -115,8 +120,9 @@ class Drafts:
         right_B, guesses_B = np.array([(row.right, row.guesses) for row in rows], dtype=float).T
         rate_B = (right_B + WEIGHT * pooled_2[kind_B]) / (guesses_B + WEIGHT)
         rate_B *= [row.guess != END for row in rows]
-        mean_D = (rate_B[:, None] ** np.arange(1, most + 1)).mean(0)
-        return int(np.searchsorted(-mean_D, -count / (count + self.free)))
+        gain_D = (rate_B[:, None] ** np.arange(1, most + 1)).mean(0) - count / (count + self.free)
+        width = int((gain_D > 0).sum())
+        return width if gain_D[:width].sum() > MOVING else 0
 
     def say(self, row: Row, token: int) -> None:
         """Add a token to a row, and count whether it had been guessed."""
@@ -129,7 +135,7 @@ class Drafts:
             row.right = row.guesses = 0
 
 
-CPU = dict(weights=25.0, layer=2e7)
+CPU = dict(weights=12.0, layer=1e7)
 CUDA = {torch.float32: dict(weights=30.0, layer=3e10), torch.bfloat16: dict(weights=200.0, layer=3e11)}
 """Tokens while whose arithmetic the weights are read, and FLOPs in the time in which a layer's kernels are launched."""
 
