@@ -10,8 +10,8 @@ import torch
 from common import llama, ratio
 
 from baldro.scoring import generate
+from baldro.scoring.decoder import Decoder
 from baldro.scoring.drafts import Row
-from baldro.scoring.generation import Decoder
 
 PROMPTS, NEW, BATCH_TOKENS = 64, 100, 16384
 

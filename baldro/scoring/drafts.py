@@ -19,8 +19,6 @@ LONGEST = 64
 """Tokens of a draft, at most."""
 WEIGHT = 4.0
 """Guesses of all rows that count as much as a row's own."""
-
-
 MOVING = 0.25
 """Passes that it takes to move the keys and values of rows that were right for different lengths."""
 

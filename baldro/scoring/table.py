@@ -13,6 +13,7 @@ from baldro.models import full_float32
 from baldro.prompts.prompt import Prompt
 from baldro.records.evidence import COLUMNS
 from baldro.scoring import generation
+from baldro.scoring.decoder import Decoder
 from baldro.scoring.drafts import Row
 from baldro.scoring.gradients import gradient_norms as norms_of
 from baldro.scoring.likelihood import NO_STATISTICS, check_finite, likelihoods
@@ -93,9 +94,7 @@ def _generations(
     for at, each in enumerate(inputs):
         together[each.max_new_tokens, each.stop, each.ends] += [(at, g) for g in range(len(each.prompts))]
     for (new, stop, ends), members in together.items():
-        decoder = generation.Decoder(
-            model, eos=own | ends, max_new_tokens=new, finished=generation.stopped(tokenizer, stop)
-        )
+        decoder = Decoder(model, eos=own | ends, max_new_tokens=new, finished=generation.stopped(tokenizer, stop))
         places = {Row(inputs[at].prompts[g], inputs[at].drafts[g]): (at, inputs[at].gold[g]) for at, g in members}
         for row in decoder(list(places), batch_tokens=batch_tokens):
             at, i = places[row]

@@ -13,8 +13,8 @@ from torch import nn
 
 from baldro.plan.cost import GPU
 from baldro.prompts.encode import Tokens
+from baldro.scoring.decoder import Decoder
 from baldro.scoring.drafts import Row
-from baldro.scoring.generation import Decoder
 from baldro.scoring.likelihood import likelihoods
 from benchmarks.gpu.planned import Planned
 from benchmarks.gpu.work import Shape, candidates, gigabytes, sequences, timed

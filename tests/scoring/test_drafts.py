@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
-from baldro.scoring import generate, generation
+from baldro.scoring import decoder, generate
 from baldro.scoring.drafts import Drafts, Row
 
 VOCABULARY, EOS, NEW = 12, 3, 14
@@ -86,16 +86,16 @@ def test_whatever_the_drafts_the_text_is_what_the_model_says_token_by_token(mode
 @given(data=st.data(), prompts=PROMPTS)
 def test_where_rows_cannot_be_moved_each_pass_reads_the_whole_text(llama, data, prompts):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(generation, "movable", lambda cache: False)
+        patch.setattr(decoder, "movable", lambda cache: False)
         check(llama, data, prompts, 80)
 
 
 def passes(model, prompts, gold):
-    decoder = generation.Decoder(model, eos=EOS, max_new_tokens=NEW)
+    made = decoder.Decoder(model, eos=EOS, max_new_tokens=NEW)
     rows = [Row(prompt, answer) for prompt, answer in zip(prompts, gold, strict=True)]
-    assert {id(row) for row in decoder(rows, batch_tokens=10**6)} == {id(row) for row in rows}
-    assert decoder.answers == len(rows) and decoder.passes_per_answer == sum(row.passes for row in rows) / len(rows)
-    return decoder, [row.said for row in rows]
+    assert {id(row) for row in made(rows, batch_tokens=10**6)} == {id(row) for row in rows}
+    assert made.answers == len(rows) and made.passes_per_answer == sum(row.passes for row in rows) / len(rows)
+    return made, [row.said for row in rows]
 
 
 def test_drafts_that_are_right_save_most_passes_and_wrong_ones_are_given_up(llama):
@@ -134,7 +134,7 @@ def test_a_draft_is_as_long_as_its_tokens_are_right_often_enough_to_pay(free, co
     rows = [Row([1, 2], [3] * 30) for _ in range(count)]
     assert drafts.width(rows, 20) == width
     assert drafts.width(rows[:1], 20, beside=count - 1) == width
-    assert drafts.width([Row([1, 2], []) for _ in rows], 20) == 0
+    assert drafts.width([Row([1, 2], []) for _ in rows], 20) == drafts.width(rows, 0) == 0
 
 
 def test_keys_and_values_in_memory_stay_within_the_limit(llama, monkeypatch):
@@ -147,14 +147,14 @@ def test_keys_and_values_in_memory_stay_within_the_limit(llama, monkeypatch):
         most = max(most, kept[0].rows * kept[0].capacity + joining)
         return inner(input_ids=input_ids, past_key_values=past_key_values, **options)
 
-    class Watched(generation.Room):
+    class Watched(decoder.Room):
         def __init__(self, **options):
             super().__init__(**options)
             kept.append(self)
 
     kept: list = []
     monkeypatch.setattr(llama.model, "forward", watched)
-    monkeypatch.setattr(generation, "Room", Watched)
+    monkeypatch.setattr(decoder, "Room", Watched)
     prompts = [[4 + i % 7] * (1 + i % 9) for i in range(40)]
     generate(llama, prompts, eos=EOS, max_new_tokens=NEW, gold=[[5] * NEW] * 40, batch_tokens=300)
     assert 150 < most <= 300
