@@ -41,8 +41,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "refusals": ("benchmarks.idk",),
     "score": (
         *(*OPENED, "benchmarks.__init__", "benchmarks.definition", "benchmarks.section"),
-        *("scoring.__init__", "scoring.cache", "scoring.generation", "scoring.gradients", "scoring.likelihood"),
-        *("scoring.prepare", "scoring.table"),
+        *("scoring.__init__", "scoring.cache", "scoring.decoder", "scoring.drafts", "scoring.generation"),
+        *("scoring.gradients", "scoring.likelihood", "scoring.prepare", "scoring.room", "scoring.table"),
     ),
     "fluency": ("scoring.fluency",),
     "metrics": (

@@ -1,19 +1,12 @@
-"""Greedy continuations: batched by length, and a row that has finished leaves its batch.
-
-Shape legend: B rows that still run, L positions.
-"""
+"""Greedy continuations, and what ends them."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-import torch
 from torch import nn
 
-from baldro.models import heads
-from baldro.prompts.batches import by_length
-from baldro.prompts.encode import Tokens
-from baldro.prompts.limits import SEQUENCES
-from baldro.scoring import cache as caches
+from baldro.scoring.decoder import Decoder
+from baldro.scoring.drafts import Row
 
 TAIL = 16
 """Tokens at the end of a row in which a stop string is looked for first."""
@@ -50,13 +43,6 @@ def stopped(tokenizer: Any, stop: Sequence[str]) -> Callable[[Sequence[int]], bo
     return test if longest else None
 
 
-def batches(prompts: Sequence[Sequence[int]], *, max_new_tokens: int, batch_tokens: int) -> list[list[int]]:
-    """Batches of prompts of similar length, as indices; the new tokens count as memory, since their keys and values are kept."""
-    filled = [Tokens(ids=(*prompt, *[0] * max_new_tokens), start=len(prompt)) for prompt in prompts]
-    return by_length(filled, tokens=batch_tokens, at_most=SEQUENCES)
-
-
-@torch.inference_mode()
 def generate(
     model: nn.Module,
     prompts: Sequence[Sequence[int]],
@@ -64,40 +50,12 @@ def generate(
     eos: int | Collection[int],
     max_new_tokens: int,
     finished: Callable[[Sequence[int]], bool] | None = None,
+    gold: Sequence[Sequence[int]] | None = None,
+    batch_tokens: int = 2**62,
 ) -> list[list[int]]:
-    """Greedy continuations of one batch, without the end of sequence. A finished row leaves the batch: the rest is computed without it.
-
-    Args:
-        eos: token or tokens that end a row.
-        finished: called with a row's new tokens; True ends the row early.
-    """
-    ending = {eos} if isinstance(eos, int) else set(eos)
-    device = next(model.parameters()).device
-    ids_BL, mask_BL, position_BL = caches.left_padded(prompts, device)
-    position_B = mask_BL.sum(1)
-    cache, head = caches.empty(model), heads.head(model)
-    made: list[list[int]] = [[] for _ in prompts]
-    alive = list(range(len(prompts)))
-    for step in range(max_new_tokens):
-        body = model.base_model(
-            input_ids=ids_BL, attention_mask=mask_BL, position_ids=position_BL, past_key_values=cache, use_cache=True
-        )
-        next_B = head(body.last_hidden_state[:, -1]).argmax(-1)
-        keep = []
-        for b, token in enumerate(next_B.tolist()):
-            if token in ending:
-                continue
-            row = made[alive[b]]
-            row.append(token)
-            if finished is None or not finished(row):
-                keep.append(b)
-        if not keep or step + 1 == max_new_tokens:
-            break
-        if len(keep) < len(alive):
-            kept = torch.tensor(keep, device=device)
-            cache.batch_select_indices(kept)
-            next_B, mask_BL, position_B, alive = next_B[kept], mask_BL[kept], position_B[kept], [alive[b] for b in keep]
-        ids_BL, position_BL = next_B[:, None], position_B[:, None]
-        mask_BL = torch.cat([mask_BL, mask_BL.new_ones(len(keep), 1)], 1)
-        position_B = position_B + 1
-    return made
+    """Greedy continuations, without the end of sequence; arguments as of `Decoder`, `gold` a right answer of each prompt."""
+    decoder = Decoder(model, eos=eos, max_new_tokens=max_new_tokens, finished=finished, drafts=gold is not None)
+    rows = [Row(prompt, answer) for prompt, answer in zip(prompts, gold or [()] * len(prompts), strict=True)]
+    for _ in decoder(rows, batch_tokens=batch_tokens):
+        pass
+    return [row.said for row in rows]

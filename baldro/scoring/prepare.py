@@ -30,6 +30,8 @@ class SectionInputs:
     """Positions of the right answers in `frame`."""
     prompts: list[tuple[int, ...]]
     """The prompt of each right answer, without the answer; empty where the section generates nothing."""
+    drafts: list[tuple[int, ...]]
+    """The right answer to each prompt, without its end: what a model that knows it would say."""
     ends: frozenset[int]
     """Tokens that end a continuation, besides the model's own."""
     stop: tuple[str, ...]
@@ -119,12 +121,18 @@ def _of_section(
     settled = dict(longest=positions(model), before=before)
     sequences: list[Tokens] = []
     prompts: list[tuple[int, ...]] = []
+    drafts: list[tuple[int, ...]] = []
     if section.likelihood:
         scored = [(question, section.between + text) for question, text in pairs]
         sequences = encode(tokenizer, prompt, scored, end=section.end, keep=section.longest, **settled)
     new = section.max_new_tokens or max_new_tokens
     if section.generate:
         prompts = encode_prompts(tokenizer, prompt, [pairs[i] for i in gold], **settled)
+        drafts = (
+            [s.ids[s.start :] for s in (sequences[i].without_end for i in gold)]
+            if sequences
+            else ([tuple(ids) for ids in tokenizer([pairs[i][1] for i in gold], add_special_tokens=False)["input_ids"]])
+        )
         room = positions(model) - max(map(len, prompts))
         if room < new:
             raise BaldroError(
@@ -139,6 +147,7 @@ def _of_section(
         sequences=sequences,
         gold=gold,
         prompts=prompts,
+        drafts=drafts,
         ends=frozenset(tokens),
         stop=(*section.stop, *texts),
         max_new_tokens=new,

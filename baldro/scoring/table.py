@@ -13,6 +13,8 @@ from baldro.models import full_float32
 from baldro.prompts.prompt import Prompt
 from baldro.records.evidence import COLUMNS
 from baldro.scoring import generation
+from baldro.scoring.decoder import Decoder
+from baldro.scoring.drafts import Row
 from baldro.scoring.gradients import gradient_norms as norms_of
 from baldro.scoring.likelihood import NO_STATISTICS, check_finite, likelihoods
 from baldro.scoring.prepare import SectionInputs, prepare
@@ -92,15 +94,12 @@ def _generations(
     for at, each in enumerate(inputs):
         together[each.max_new_tokens, each.stop, each.ends] += [(at, g) for g in range(len(each.prompts))]
     for (new, stop, ends), members in together.items():
-        prompts = [inputs[at].prompts[g] for at, g in members]
-        finished = generation.stopped(tokenizer, stop)
-        for batch in generation.batches(prompts, max_new_tokens=new, batch_tokens=batch_tokens):
-            some = [prompts[i] for i in batch]
-            made = generation.generate(model, some, eos=own | ends, max_new_tokens=new, finished=finished)
-            for i, ids in zip(batch, made, strict=True):
-                at, g = members[i]
-                texts[at][inputs[at].gold[g]] = generation.cut(tokenizer.decode(ids, skip_special_tokens=True), stop)
-                progress.advance(tokens=len(ids))
+        decoder = Decoder(model, eos=own | ends, max_new_tokens=new, finished=generation.stopped(tokenizer, stop))
+        places = {Row(inputs[at].prompts[g], inputs[at].drafts[g]): (at, inputs[at].gold[g]) for at, g in members}
+        for row in decoder(list(places), batch_tokens=batch_tokens):
+            at, i = places[row]
+            texts[at][i] = generation.cut(tokenizer.decode(row.said, skip_special_tokens=True), stop)
+            progress.advance(tokens=len(row.said), note=f"{decoder.passes_per_answer:.1f} passes an answer")
     return [text for section in texts for text in section]
 
 

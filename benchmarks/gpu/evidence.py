@@ -17,7 +17,7 @@ import torch
 from baldro import benchmarks as data
 from baldro import models
 from baldro.prompts.encode import encode
-from baldro.scoring import evidence
+from baldro.scoring import evidence, generate
 from benchmarks.gpu.given import Check
 from benchmarks.gpu.textbook import double, logp
 
@@ -96,4 +96,27 @@ def in_bf16(device: torch.device, quick: bool) -> Check:
         value=f"mean |log p| {off:.0e} from the CPU's bf16, {rounded:.0e} from float32's; texts that differ: "
         f"{_different(here, there)} and {_different(full, there)}",
         allowed="measured",
+    )
+
+
+def drafts(device: torch.device, quick: bool) -> Check:
+    """Drafts that are right, right for half and another row's: no text changes in fp32; how many do in bf16."""
+    model, tokenizer, records = _given(quick)
+    model, new = model.to(device), 12 if quick else 60
+    questions = sorted(set(records["question"]))[: 8 if quick else 96]
+    prompts = [tokenizer(PROMPT.replace("{question}", question))["input_ids"] for question in questions]
+    options = dict(eos=tokenizer.eos_token_id, max_new_tokens=new)
+    changed = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        network = model.to(dtype)
+        plain = generate(network, prompts, **options)
+        half = [[*row[: len(row) // 2], *row[len(row) // 2 + 1 :]] for row in plain]
+        made = [generate(network, prompts, gold=gold, **options) for gold in (plain, half, [*plain[1:], plain[0]])]
+        changed[dtype] = [sum(a != b for a, b in zip(texts, plain, strict=True)) for texts in made]
+    full, low = (", ".join(map(str, changed[dtype])) for dtype in changed)
+    return Check(
+        name="drafts = one token a pass, fp32",
+        passed=not any(changed[torch.float32]),
+        value=f"{full} of {len(prompts)} texts differ (drafts right, right for half, another row's); in bf16 {low}",
+        allowed="no text; bf16 measured",
     )

@@ -25,6 +25,7 @@ CHECKS: list[Callable[[torch.device, bool], Check]] = [
     training.out_of_memory,
     evidence.in_float32,
     evidence.in_bf16,
+    evidence.drafts,
 ]
 """In the order in which they are run; they share nothing, and one that raises leaves the others as they are."""
 

@@ -13,7 +13,8 @@ from torch import nn
 
 from baldro.plan.gpus import GPU
 from baldro.prompts.encode import Tokens
-from baldro.scoring.generation import batches, generate
+from baldro.scoring.decoder import Decoder
+from baldro.scoring.drafts import Row
 from baldro.scoring.likelihood import likelihoods
 from benchmarks.gpu.planned import Planned
 from benchmarks.gpu.work import Shape, candidates, gigabytes, sequences, timed
@@ -37,7 +38,7 @@ def rows(
     count: int,
     limit: int,
 ) -> Iterator[dict[str, Any]]:
-    """A row for likelihoods, a row for generation.
+    """A row for likelihoods, a row for generation, and rows for drafts beside one token a pass.
 
     Args:
         count: questions of each of the four sections.
@@ -71,25 +72,24 @@ def rows(
         note=("" if gap is None else f"largest difference {gap:.1e} nats") + (", MORE THAN ALLOWED" if wrong else ""),
         failed=wrong,
     )  # fmt: skip
-    yield _generation(model, shape, dtype, plan_generation, device, count=count * len(ANSWERS), limit=limit)
+    yield from _generation(model, shape, dtype, plan_generation, device, count=count * len(ANSWERS), limit=limit)
 
 
 def _generation(
     model: nn.Module, shape: Shape, dtype: torch.dtype, plan: float, device: torch.device, *, count: int, limit: int
-) -> dict[str, Any]:
+) -> Iterator[dict[str, Any]]:
     prompts = [s.ids[: s.start] for s in sequences(count, shape.vocab_size, seed=9)]
 
-    def ours(eos: int) -> list[list[int]]:
-        made: list[list[int]] = [[] for _ in prompts]
-        for batch in batches(prompts, max_new_tokens=limit, batch_tokens=BATCH_TOKENS):
-            for i, row in zip(
-                batch, generate(model, [prompts[i] for i in batch], eos=eos, max_new_tokens=limit), strict=True
-            ):
-                made[i] = row
-        return made
+    def ours(eos: int, gold: list[list[int]] | None = None) -> tuple[list[list[int]], float]:
+        """Continuations, by drafts of these if there are any, and passes per answer."""
+        decoder = Decoder(model, eos=eos, max_new_tokens=limit, drafts=gold is not None)
+        made = [Row(prompt, answer) for prompt, answer in zip(prompts, gold or [()] * count, strict=True)]
+        for _ in decoder(made, batch_tokens=BATCH_TOKENS):
+            pass
+        return [row.said for row in made], decoder.passes_per_answer
 
-    eos = _common(ours(-1), limit)
-    mine, theirs = ours(eos), []
+    eos = _common(ours(-1)[0], limit)
+    (mine, usual), theirs = ours(eos), list[list[int]]()
     one = timed(lambda: ours(eos), device, repetitions=1)
     other = _tried(
         lambda: timed(
@@ -102,10 +102,21 @@ def _generation(
     wrong = bool(different) and dtype == torch.float32
     if different is not None:
         note += f"; {different} of {len(mine)} texts differ" + (" IN FLOAT32" if wrong else "")
-    return _row(
+    yield _row(
         shape, f"continuations of {count} prompts", dtype, one, other, sum(lengths) / one.seconds, plan, share=None,
         note=note, failed=wrong,
     )  # fmt: skip
+    half = [[*row[: len(row) // 2], *row[len(row) // 2 + 1 :]] for row in mine]  # a token in the middle is left out
+    for name, gold in {"right": mine, "right for half": half, "of other rows": [*mine[1:], mine[0]]}.items():
+        made, passes = ours(eos, gold)
+        two = timed(lambda gold=gold: ours(eos, gold), device, repetitions=1)
+        different = sum(a != b for a, b in zip(made, mine, strict=True))
+        wrong = bool(different) and dtype == torch.float32
+        yield _row(
+            shape, f"drafts {name}, textbook: one token a pass", dtype, two, one, sum(map(len, made)) / two.seconds, plan, share=None,
+            note=f"{passes:.1f} passes an answer ({usual:.1f}); {different} of {count} texts differ" + (" IN FLOAT32" if wrong else ""),
+            failed=wrong,
+        )  # fmt: skip
 
 
 def _common(made: list[list[int]], limit: int) -> int:

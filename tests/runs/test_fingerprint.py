@@ -256,7 +256,7 @@ def test_words_layout_and_what_makes_no_numbers_change_nothing(changed, file, ol
         ("methods/objectives/wga.py", "] = 1.0", "] = 2.0", {"wga"}),
         ("methods/objectives/_preference.py", "-2 / dpo_beta", "-3 / dpo_beta", {"altpo", "idkdpo"}),
         ("models/forward.py", "HEAD_ELEMENTS =", "HEAD_ELEMENTS = 1 +", TRAINED | SCORED),
-        ("scoring/generation.py", "import torch", "import math as _m\nimport torch", {"score"}),
+        ("scoring/decoder.py", "import torch", "import math as _m\nimport torch", {"score"}),
         ("models/heads.py", "import torch", "import math as _m\nimport torch", TRAINED | SCORED | {"model"}),
         ("models/description.py", "starts={}", 'starts={"a": 1}', {"model"}),
         ("benchmarks/idk.py", "I do not know.", "I know.", {"idkdpo", "reference idk"}),

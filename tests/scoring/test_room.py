@@ -2,12 +2,10 @@
 
 from argparse import Namespace
 
-import pytest
 from refusals import refused
 
 from baldro import models
 from baldro import scoring as score
-from baldro.errors import BaldroError
 from baldro.jobs import training
 from baldro.jobs.run_inputs import RunInputs
 from baldro.records.model import Description
@@ -45,5 +43,5 @@ def test_a_special_token_by_its_name_in_a_text(pair, tofu, prompt):
     records = tofu.copy()
     at = records.index[records["split"] == "forget10_perturbed"][0]
     records.loc[at, "answer"] = "An <image> of it"
-    with pytest.raises(BaldroError, match=rf"section forget: row 0 .*{rows}"):
+    with refused("token-beyond-embedding", "section forget", "row 0", rows):
         score.check_room(model, tokenizer, prompt, records, split="forget10", max_new_tokens=2)
