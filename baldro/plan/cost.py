@@ -145,7 +145,9 @@ def gradients_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
 
 
 def generation_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
-    """Greedy decoding: every step reads the weights; a batch goes to the longest generation, as one row that does not stop suffices.
+    """Greedy decoding, at most: every step reads the weights, for one token a row, and all rows go to the longest generation.
+
+    Drafts that are right, and rows that stop early and make room for others, take less.
 
     Sections with one limit are continued together.
     """

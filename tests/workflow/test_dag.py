@@ -13,7 +13,7 @@ pytestmark = pytest.mark.processes  # minutes of the real Snakemake
 BASE = "few--nano--forget10--npo--lr=0.001--epochs=2--batch_size=2"
 DV = "few--nano--forget10--npo--baldro-dv--lr=0.001--epochs=2--batch_size=2"
 NEEDS = dict(gpu=2, mem_mb=900, train_minutes=9, score_minutes=8, micro_batch=3, batch_tokens=300, runs_per_job=5)
-NEEDS |= dict(gradient_checkpointing=True)
+NEEDS |= dict(gradient_checkpointing=True, shard=True)
 TRAINING = {"benchmark", "model", "finetune", "reference", "unlearn", "score"}
 
 
@@ -192,8 +192,8 @@ def test_jobs_ask_for_what_their_model_needs(checkout):
         pairs = [pair.split("=") for pair in resources.split(", ")]
         mine = {name: int(value) for name, value in pairs if name not in ("tmpdir", "mem", "mem_mib")}
         asked.setdefault(rule, []).append(mine)
-    training = dict(gpu=2, mem_mb=900, runtime=9, micro_batch=3, gradient_checkpointing=1)
-    assert (said.stdout + said.stderr).count("--gradient-checkpointing 1 ") == 3 + 2
+    training = dict(gpu=2, mem_mb=900, runtime=9, micro_batch=3, gradient_checkpointing=1, shard=1)
+    assert (said.stdout + said.stderr).count("--gradient-checkpointing 1 --devices 2 --shard 1 ") == 3 + 2
     scoring = dict(gpu=2, mem_mb=900, runtime=8, batch_tokens=300)
     assert asked.pop("finetune") == [training] * 3
     told = dict(max_new_tokens=8, evaluate_rows=0)  # to be checked before training
