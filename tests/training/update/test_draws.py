@@ -1,12 +1,13 @@
 """What a step must not depend on: which parameters its pieces and combiner reach, what dropout draws; and what it says of itself."""
 
 import copy
+from itertools import product
 
 import numpy as np
 import pytest
 import torch
 
-from baldro.training.loop import _seed
+from baldro.training.loop import DROPOUT, ROUNDING, _seed
 from baldro.training.update import Step
 
 SCOPED = dict(robust_scope="micro-batch", micro_batch_size=2)
@@ -56,7 +57,7 @@ def test_which_samples_are_hard_does_not_depend_on_dropout(book, scope):
     assert not np.array_equal(drawn[0][1], drawn[1][1])
 
 
-def test_every_step_and_device_has_draws_of_its_own():
+def test_every_stream_step_and_device_has_draws_of_its_own():
     """Whatever was drawn before."""
 
     def drawn(*place):
@@ -64,7 +65,7 @@ def test_every_step_and_device_has_draws_of_its_own():
         _seed(*place)
         return tuple(torch.rand(4).tolist())
 
-    places = [(seed, step, device) for seed in (0, 1) for step in (0, 1, 2) for device in (0, 1)]
+    places = [*product((0, 1), (DROPOUT, ROUNDING), (0, 1, 2), (0, 1))]
     first = {place: drawn(*place) for place in places}
     assert len(set(first.values())) == len(places)
     assert {place: drawn(*place) for place in reversed(places)} == first
