@@ -1,26 +1,16 @@
 """What fits on a card: by hand, the least that is to be done first, and what is suggested is a config that fits."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import yaml
+from planned import BENCHMARK, PAPER, ROOT
 
 from baldro.config import load
 from baldro.plan import GPUS, compare, cost, describe, fits, hours, jobs, memory, sizes
 from baldro.plan.gpus import named
 
-ROOT = Path(__file__).resolve().parents[2]
-PAPER = ROOT / "experiments" / "paper-tofu.yaml"
 MODEL = {"target": ["hub:a/b@main"], "retain": {"retain90": ["hub:a/c@main"]}, "parameters": 6e9}
-BENCHMARK = {
-    "kind": "tofu",
-    "source": ["hub:owner/rows@main"],
-    "forget": {"forget10": "retain90"},
-    "max_new_tokens": 100,
-    "rows": {"forget10": 40, "retain_perturbed": 30, "real_authors_perturbed": 20, "world_facts_perturbed": 10},
-    "tokens_per_row": 50,
-}
 WIDTH, DEPTH = sizes.shape("m", MODEL)
 SCALES = 2 * 4 / 256
 """Of 8-bit moments: a float32 for each block of 256."""

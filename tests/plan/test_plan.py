@@ -6,32 +6,22 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planned import BENCHMARK, PAPER, ROOT
 from refusals import refused
 
 from baldro.cli.main import main
 from baldro.config import load
 from baldro.plan import GPUS, cost, describe, hours, jobs, memory, sizes, submissions
 
-ROOT = Path(__file__).resolve().parents[2]
-PAPER = ROOT / "experiments" / "paper-tofu.yaml"
 MODEL = {
     "target": ["hub:a/b@main"],
     "retain": {"retain90": ["hub:a/c@main"]},
     "parameters": 1e9,
     "needs": {"mem_mb": 16000},
-}
-BENCHMARK = {
-    "kind": "tofu",
-    "source": ["hub:owner/rows@main"],
-    "forget": {"forget10": "retain90"},
-    "max_new_tokens": 100,
-    "rows": {"forget10": 40, "retain_perturbed": 30, "real_authors_perturbed": 20, "world_facts_perturbed": 10},
-    "tokens_per_row": 50,
 }
 
 
