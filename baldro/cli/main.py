@@ -127,15 +127,6 @@ def parser() -> argparse.ArgumentParser:
         choices=(0, 1),
         help="less memory, about a third more time",
     )
-    sub.add_argument(
-        "--max-new-tokens",
-        type=int,
-        default=0,
-        help="longest continuation of the scoring that follows: what cannot fit then ends here",
-    )
-    sub.add_argument(
-        "--evaluate-rows", type=int, default=0, help="... and the rows of each section that it takes; 0 for all"
-    )
     sub.add_argument("--devices", type=int, default=1, help="processes of this training, one a GPU; 0 is 1")
     sub.add_argument(
         "--shard",
@@ -149,12 +140,24 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--checkpoint-steps", type=int, help="write a checkpoint every so many steps")
     sub.add_argument("--checkpoint-minutes", type=float, default=10, help="... and when the last one is so old")
     sub.add_argument("--every", type=float, default=5, help="seconds between lines of progress")
+    sub.add_argument(
+        "--samples", type=Path, help="also score the model, as `baldro score` does, while it is in memory; where to"
+    )
+    sub.add_argument(
+        "--keep",
+        choices=("nothing", "model", "finished"),
+        default="nothing",
+        help="with --samples, what stays of the model: nothing (default), the model, or with it what another scoring starts from",
+    )
+    _of_scoring(sub)
+    _of_evidence(sub)
 
     sub = verb(
         "reference",
         "Log-probabilities of the forget answers, or of other answers to the forget questions, under the model before unlearning.",
     )
     _of_a_run(sub)
+    sub.add_argument("--output", type=Path, required=True)
     _of_scoring(sub)
     sub.add_argument(
         "--answers",
@@ -165,17 +168,9 @@ def parser() -> argparse.ArgumentParser:
 
     sub = verb("score", "Take the evidence: per sample, candidate answer and token, and greedy continuations.")
     _of_a_run(sub)
+    sub.add_argument("--output", type=Path, required=True)
     _of_scoring(sub)
-    sub.add_argument("--holdout", help="the split that no model saw, for membership attacks; running text has its own")
-    sub.add_argument("--max-new-tokens", type=int, default=200, help="longest continuation")
-    sub.add_argument("--evaluate-rows", type=int, help="only the first so many rows of each section")
-    sub.add_argument(
-        "--gradient-norms", action="store_true", help="for the gradient-norm attack: a backward pass a row"
-    )
-    sub.add_argument(
-        "--fluency",
-        help="the fluency classifier: a folder, hub:owner/name@revision, or what `baldro download` wrote of it",
-    )
+    _of_evidence(sub)
 
     sub = verb("metrics", "Turn evidence, ours or a published log, into numbers with intervals; needs no model.")
     sub.add_argument("--run", help="the run's id; by default the name of the evidence")
@@ -230,8 +225,20 @@ def _of_an_experiment(sub: argparse.ArgumentParser) -> None:
 
 
 def _of_scoring(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--output", type=Path, required=True)
-    sub.add_argument("--batch-tokens", type=int, default=16384, help="padded tokens in one forward pass")
+    sub.add_argument("--batch-tokens", type=int, default=16384, help="padded tokens in one forward pass of scoring")
+
+
+def _of_evidence(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--holdout", help="the split that no model saw, for membership attacks; running text has its own")
+    sub.add_argument("--max-new-tokens", type=int, default=200, help="longest continuation")
+    sub.add_argument("--evaluate-rows", type=int, help="only the first so many rows of each section")
+    sub.add_argument(
+        "--gradient-norms", action="store_true", help="for the gradient-norm attack: a backward pass a row"
+    )
+    sub.add_argument(
+        "--fluency",
+        help="the fluency classifier: a folder, hub:owner/name@revision, or what `baldro download` wrote of it",
+    )
 
 
 if __name__ == "__main__":

@@ -21,10 +21,10 @@ def discard(output: Path, *, lease: Lease) -> None:
         remove(made)
 
 
-def hand_over(output: Path, *, lease: Lease, keep: bool) -> None:
-    """Put the outputs in their place; then checkpoints go, and what is finished too, unless it is to be kept."""
+def hand_over(output: Path, *, model: bool = True, lease: Lease, keep: bool) -> None:
+    """Put the outputs in their place, with or without the model; then checkpoints go, and what is finished too unless it is to be kept."""
     made = place(output)
-    for name in OUTPUTS:
+    for name in OUTPUTS if model else OUTPUTS[1:]:
         with lease.whole(output / name) as beside:
             link(made / name, beside)
     lease.check()

@@ -50,9 +50,12 @@ def texts(records: pd.DataFrame) -> list[str]:
 
 def open_to_score(given: RunInputs) -> tuple[Any, Any]:
     """Model and tokenizer, weights as they are stored, on the GPU if there is one."""
-    return models.load(given.start).to("cuda" if torch.cuda.is_available() else "cpu"), models.tokenizer(
-        given.tokenizer
-    )
+    return on_device(models.load(given.start)), models.tokenizer(given.tokenizer)
+
+
+def on_device(network: Any) -> Any:
+    """A model, moved to the GPU if there is one."""
+    return network.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def tokens(given: RunInputs, network: Any, tokenizer: Any, split: str) -> list[Tokens]:

@@ -1,14 +1,19 @@
-"""`baldro train`: one run, from its inputs or from where an earlier process left it, to a model and its rows."""
+"""`baldro train`: one run, from its inputs or from where an earlier process left it, to a model and its rows, or to its evidence.
+
+With --samples the model is scored where it is, in memory. It is stored only if that fails or is interrupted, so that the next attempt
+has only to score it, or if it is to be kept.
+"""
 
 import os
 from argparse import Namespace
+from dataclasses import replace
 from typing import Any
 
 from baldro.durable.files import remove
 from baldro.durable.lease import Lease, Stop
-from baldro.jobs import finished, imports, provenance
+from baldro.jobs import finished, imports, provenance, scoring
 from baldro.jobs.run_inputs import RunInputs, check_unlearning, read
-from baldro.records import failure
+from baldro.records import evidence, failure
 from baldro.records import finished as kept
 from baldro.records import run as record
 from baldro.runs import check_packages
@@ -29,14 +34,18 @@ def run(options: Namespace, stop: Stop) -> None:
         check_sharding(given.run, devices=max(options.devices, int(os.environ.get("WORLD_SIZE", "1"))))
     identity = provenance.identity(given, retain_split=options.retain_split, **references)
     with Lease.take(options.output) if _main() else Lease() as lease:
-        if _restored(given, options, identity, lease):
+        if options.samples and _main():
+            scoring.check(options, given)
+        if _is_trained(given, options, identity):
             print(f"{given.run.id}: trained before, restored from {kept.place(options.output)}")
+            if _main():
+                _restore(given, options, lease=lease, stop=stop)
             return
         if _main():
             remove(options.output / failure.NAME)
         network, tokenizer, done = _fit(given, options, identity, lease=lease, stop=stop)
         if done.main:
-            _finish(given, options, identity, network, tokenizer, done, lease=lease)
+            _finish(given, options, identity, network, tokenizer, done, lease=lease, stop=stop)
         print(f"{given.run.id}: {done.steps} steps, {done.tokens} tokens, {done.seconds:.1f} s on {done.device}")
 
 
@@ -97,9 +106,9 @@ def _fit(given: RunInputs, options: Namespace, identity: str, *, lease: Lease, s
 
 def _check_scoring(given: RunInputs, options: Namespace, network: Any, tokenizer: Any) -> None:
     """A one-line error where the scoring that will follow cannot fit the model's positions: now, and not after the training."""
-    from baldro.scoring import check_room
+    if options.samples:
+        from baldro.scoring import check_room
 
-    if options.max_new_tokens and given.run.facts.tabled:
         check_room(
             network,
             tokenizer,
@@ -108,42 +117,91 @@ def _check_scoring(given: RunInputs, options: Namespace, network: Any, tokenizer
             split=given.run.split,
             holdout=None,  # its rows are of the forget split's kind, and nothing is generated on them
             max_new_tokens=options.max_new_tokens,
-            evaluate_rows=options.evaluate_rows or None,
+            evaluate_rows=options.evaluate_rows,
         )
 
 
 def _finish(
-    given: RunInputs, options: Namespace, identity: str, network: Any, tokenizer: Any, done: Any, *, lease: Lease
+    given: RunInputs,
+    options: Namespace,
+    identity: str,
+    network: Any,
+    tokenizer: Any,
+    done: Any,
+    *,
+    lease: Lease,
+    stop: Stop,
 ) -> None:
     """Everything that the run made: first beside the checkpoint, as a whole, then among the outputs."""
     from baldro import models
+    from baldro.jobs import inputs
 
-    with lease.whole(kept.place(options.output)) as made:
-        models.save(network, tokenizer, made / kept.MODEL, precision=given.run.precision)
-        done.state.save_rows(made)
-        said = dict(**done.as_dict(), **provenance.provenance(given))
-        trained = record.Trained(run=given.run.id, spec=given.run.asdict(), start=given.start, **said)
-        record.write(made / record.NAME, trained)
-        kept.write(made, identity)
-    finished.hand_over(options.output, lease=lease, keep=_keeps(given))
+    said = dict(**done.as_dict(), **provenance.provenance(given))
+    trained = record.Trained(run=given.run.id, spec=given.run.asdict(), start=given.start, **said)
+
+    def keep(*, model: bool) -> None:
+        with lease.whole(kept.place(options.output)) as made:
+            if model:
+                models.save(network, tokenizer, made / kept.MODEL, precision=given.run.precision)
+            made.mkdir(parents=True, exist_ok=True)
+            done.state.save_rows(made)
+            record.write(made / record.NAME, trained)
+            if model:
+                kept.write(made, identity)
+
+    try:
+        if options.samples:
+            done.state.free()
+            models.as_stored(network, precision=given.run.precision)
+            _score(given, options, inputs.on_device(network), tokenizer, lease=lease, stop=stop)
+    except BaseException:
+        keep(model=True)
+        raise
+    keep(model=_leaves_model(options))
+    _hand_over(given, options, lease)
 
 
-def _restored(given: RunInputs, options: Namespace, identity: str, lease: Lease) -> bool:
-    """Whether an earlier process finished this training; then its outputs are put in their place.
+def _is_trained(given: RunInputs, options: Namespace, identity: str) -> bool:
+    """Whether an earlier process finished this training, and its model is kept.
 
-    Several devices' processes must all come to the same answer, so they ask only what none of them removes.
+    Several devices' processes must all come to the same answer, so they ask only what none of them removes before it has scored.
     """
-    if _several() and not _keeps(given):
+    if _several() and not given.run.facts.temporary:
         return False
-    there = kept.is_whole(kept.place(options.output), identity)
-    if there and _main():
-        finished.hand_over(options.output, lease=lease, keep=_keeps(given))
-    return there
+    return kept.is_whole(kept.place(options.output), identity)
 
 
-def _keeps(given: RunInputs) -> bool:
-    """A temporary model is made anew together with its scores; other models stay among the outputs."""
-    return given.run.facts.temporary
+def _restore(given: RunInputs, options: Namespace, *, lease: Lease, stop: Stop) -> None:
+    """Score what was kept, if that is asked for, and put the outputs in their place."""
+    if options.samples:
+        with imports():
+            from baldro.jobs import inputs
+
+        inputs.set_threads(options.threads)
+        there = replace(given, start=str(kept.place(options.output) / kept.MODEL))
+        _score(given, options, *inputs.open_to_score(there), lease=lease, stop=stop)
+    _hand_over(given, options, lease)
+
+
+def _score(given: RunInputs, options: Namespace, network: Any, tokenizer: Any, *, lease: Lease, stop: Stop) -> None:
+    """The evidence, as `baldro score` takes it."""
+
+    def check() -> None:
+        stop.check("while it was scored; the trained model is kept, and only the scoring begins anew")
+        lease.look()
+
+    frame = scoring.take(options, given, network, tokenizer, check=check)
+    evidence.write(options.samples, frame, whole=lease.whole)
+
+
+def _hand_over(given: RunInputs, options: Namespace, lease: Lease) -> None:
+    """Outputs in their place. What is kept beside them stays until the run is scored, by this verb or another."""
+    stays = options.keep == "finished" if options.samples else given.run.facts.temporary
+    finished.hand_over(options.output, model=_leaves_model(options), lease=lease, keep=stays)
+
+
+def _leaves_model(options: Namespace) -> bool:
+    return options.keep != "nothing" or not options.samples
 
 
 def _main() -> bool:

@@ -14,11 +14,11 @@ from baldro.models.forward import (
     through_head,
     token_logp,
 )
-from baldro.models.places import DTYPES, cast, check_ids, from_place, load, positions, save, tokenizer
+from baldro.models.places import DTYPES, as_stored, cast, check_ids, from_place, load, positions, save, tokenizer
 from baldro.models.scratch import build
 from baldro.records.model import BUILD
 
 __all__ = [
-    "BUILD", "DTYPES", "activations_behind", "build", "cast", "check", "check_ids", "describe", "from_place", "full_float32",
+    "BUILD", "DTYPES", "activations_behind", "as_stored", "build", "cast", "check", "check_ids", "describe", "from_place", "full_float32",
     "hidden_and_targets", "layers", "load", "positions", "recompute_activations", "save", "through_head", "token_logp", "tokenizer",
 ]  # fmt: skip

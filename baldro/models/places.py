@@ -146,6 +146,13 @@ def save(model: nn.Module, tokenizer: Any, folder: Path, *, precision: str) -> N
     tokenizer.save_pretrained(folder)
 
 
+def as_stored(model: nn.Module, *, precision: str) -> nn.Module:
+    """A trained model as `load` would give it after `save`, in place: its weights in the type in which they are stored."""
+    if precision != "fp32":
+        cast(model, torch.bfloat16)
+    return model.requires_grad_(True)
+
+
 def _rounded(model: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
     """Tensors to store, weights in a type; tied weights stay one tensor."""
     weights = {id(p): _in(dtype, model, name, p.detach()) for name, p in model.named_parameters()}

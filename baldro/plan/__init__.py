@@ -5,7 +5,7 @@ that keep a GPU busy, and no better than an order of magnitude for small ones. N
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from baldro.plan import cost, fits, fits_text, submissions
 from baldro.plan.cpu import slow_bf16
@@ -17,27 +17,29 @@ from baldro.runs import VARIANTS, Experiment, Run
 
 __all__ = ["GPUS", "compare", "describe", "hours", "jobs", "slow_bf16"]
 
+SCORED = ("unlearn", "score")
+"""Rules that score a model: the one that they trained, or one as it is."""
 PARALLEL = (1, 4, 16)
 """Numbers of jobs at a time for which the peak of disk space is printed."""
-WORK: dict[str, tuple[str, Callable[[Experiment, Run, GPU], float], str]] = {
-    "finetune": ("finetune", cost.train_seconds, "6 FLOP x parameters x tokens; optimiser traffic"),
-    "reference": ("reference", cost.reference_seconds, "2 FLOP x parameters x tokens of the forget split"),
+WORK: dict[str, tuple[tuple[str, ...], Callable[[Experiment, Run, GPU], float], str]] = {
+    "finetune": (("finetune",), cost.train_seconds, "6 FLOP x parameters x tokens; optimiser traffic"),
+    "reference": (("reference",), cost.reference_seconds, "2 FLOP x parameters x tokens of the forget split"),
     "unlearn": (
-        "unlearn",
+        ("unlearn",),
         cost.train_seconds,
         "6 FLOP x parameters x tokens of both splits; more as `baldro methods` says",
     ),
-    "score, answers": ("score", cost.candidates_seconds, "2 FLOP x parameters x tokens of all candidate answers"),
-    "score, gradients": ("score", cost.gradients_seconds, "6 FLOP x parameters x tokens, a sample at a time"),
-    "score, generation": ("score", cost.generation_seconds, "weights read per new token and batch, to max_new_tokens"),
+    "score, answers": (SCORED, cost.candidates_seconds, "2 FLOP x parameters x tokens of all candidate answers"),
+    "score, gradients": (SCORED, cost.gradients_seconds, "6 FLOP x parameters x tokens, a sample at a time"),
+    "score, generation": (SCORED, cost.generation_seconds, "weights read per new token and batch, to max_new_tokens"),
 }
-"""What a GPU does: the rule that does it, its seconds, how they are estimated."""
+"""What a GPU does: the rules that do it, its seconds, how they are estimated."""
 
 
 def jobs(experiment: Experiment) -> dict[str, list[Run]]:
     """Runs by the rule that works on them, from nothing: as many jobs as Snakemake starts in an empty folder.
 
-    Runs that start from another row's model, whose rule is `follow`, stand under `unlearn`. A run stands under `reference` once for each
+    Runs whose model others start from, whose rule is `unlearn_kept`, stand under `unlearn`. A run stands under `reference` once for each
     kind of answers that its log-probabilities are taken of.
     """
     lineage = experiment.lineage()
@@ -47,7 +49,7 @@ def jobs(experiment: Experiment) -> dict[str, list[Run]]:
         "finetune": [run for run in lineage if run.facts.trains and not run.facts.temporary],
         "reference": [run for run, _ in compared],
         "unlearn": trained,
-        "score": list(experiment.runs),
+        "score": [run for run in experiment.runs if not run.facts.trains],
         "metrics": list(experiment.runs),
     }
 
@@ -66,8 +68,8 @@ def hours(experiment: Experiment, *, gpu: str) -> dict[str, float | str]:
         return seconds(experiment, run, device) * cost.cards(experiment, run) / 3600
 
     return {
-        work: _total(by_rule[rule], lambda run, seconds=seconds: held(run, seconds))
-        for work, (rule, seconds, _) in WORK.items()
+        work: _total(_of(by_rule, rules), lambda run, seconds=seconds: held(run, seconds))
+        for work, (rules, seconds, _) in WORK.items()
     }
 
 
@@ -129,7 +131,7 @@ def _jobs(experiment: Experiment, by_rule: dict[str, list[Run]], held: dict[str,
     here = submissions.local(experiment, by_rule)
     after = {rule: here.pop(rule) for rule in ("metrics", "report")} | {"all": 1}
     count = here | {rule: len(runs) for rule, runs in by_rule.items()} | after
-    on_gpu = {rule for rule, _, _ in WORK.values() if held[rule]}
+    on_gpu = {rule for rules, _, _ in WORK.values() for rule in rules if held[rule]}
     total = sum(len(held[rule]) for rule in on_gpu)
     listed = ", ".join(f"{rule} {number:,}{'*' * (rule in on_gpu)}" for rule, number in count.items() if number)
     return [f"{sum(count.values()):,} jobs, {total:,} of them on a GPU (*)", listed]
@@ -141,8 +143,12 @@ def _on_gpu(experiment: Experiment, by_rule: dict[str, list[Run]]) -> dict[str, 
     return {rule: [run for run in runs if run.model in needing] for rule, runs in by_rule.items()}
 
 
+def _of(by_rule: Mapping[str, list[Run]], rules: Sequence[str]) -> list[Run]:
+    return [run for rule in rules for run in by_rule[rule]]
+
+
 def _disk(experiment: Experiment, by_rule: dict[str, list[Run]]) -> list[str]:
-    evidence = _total(by_rule["score"], lambda run: cost.evidence_bytes(experiment, run))
+    evidence = _total(_of(by_rule, SCORED), lambda run: cost.evidence_bytes(experiment, run))
     lasting = _total(by_rule["finetune"], lambda run: cost.model_bytes(experiment, run))
     every = _total(by_rule["unlearn"], lambda run: cost.model_bytes(experiment, run))
     running = _numbers(by_rule["unlearn"], lambda run: cost.running_bytes(experiment, run))
@@ -151,7 +157,9 @@ def _disk(experiment: Experiment, by_rule: dict[str, list[Run]]) -> list[str]:
         lines.append(line("base, target, retain models", lasting, size, "made here and kept; downloads not counted"))
     if not any(isinstance(found, str) for found in (evidence, lasting, running)):
         for number in (n for n in PARALLEL if n == 1 or n <= len(running)):
-            what = "two checkpoints a running job; models are deleted once scored" if number == 1 else ""
+            what = (
+                "two checkpoints a running job; models that nothing starts from are not written" if number == 1 else ""
+            )
             peak = evidence + lasting + number * max(running)
             lines.append(line(f"at most, {number} at a time", peak, size, what))
     return [*lines, line("every unlearned model kept", every, size, "with --notemp")]
@@ -163,18 +171,18 @@ def _training(by_rule: dict[str, list[Run]]) -> list[Run]:
 
 def _hours(experiment: Experiment, gpu: str) -> list[str]:
     by_rule = _on_gpu(experiment, jobs(experiment))
-    shown = {work: value for work, value in hours(experiment, gpu=gpu).items() if by_rule[WORK[work][0]] and value}
+    shown = {work: value for work, value in hours(experiment, gpu=gpu).items() if _of(by_rule, WORK[work][0]) and value}
     lines = [line(work, value, hours_text, WORK[work][2]) for work, value in shown.items()]
     known = [value for value in shown.values() if not isinstance(value, str)]
     rest = "" if len(known) == len(shown) else "without what is unknown"
-    moved = _total(by_rule["unlearn"], lambda run: 3 * cost.model_bytes(experiment, run))
+    read = _total(by_rule["unlearn"], lambda run: cost.model_bytes(experiment, run))
     train, score, traffic = (f"{share:.0%}" for share in (cost.TRAIN_SHARE, cost.SCORE_SHARE, cost.BANDWIDTH_SHARE))
     return [
         *lines,
         line("total", sum(known), hours_text, rest),
         f"Assumed: {train} of peak arithmetic in training, {score} in scoring, {traffic} of memory bandwidth; at least",
-        f"{cost.LAUNCH * 1e3:g} ms a layer and pass; in every batch a row that generates to the limit. Not counted: loading and",
-        f"saving unlearned models ({moved if isinstance(moved, str) else size(moved)} moved in all), starting, waiting, failed runs.",
+        f"{cost.LAUNCH * 1e3:g} ms a layer and pass; in every batch a row that generates to the limit. Not counted: loading",
+        f"models to unlearn from ({read if isinstance(read, str) else size(read)} in all), starting, waiting, failed runs.",
     ]
 
 

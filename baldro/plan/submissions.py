@@ -11,7 +11,7 @@ from baldro.plan.text import count, hours, limit
 from baldro.runs import Experiment, Needs, Run
 
 SNAKEMAKE, MODEL, METRICS = 1.6, 4.7, 1.7
-"""CPU seconds before any work: of a job's own Snakemake (9.27, two rules whose commands do nothing), of `baldro train` and of `baldro
+"""CPU seconds before any work: of a job's own Snakemake (9.27, rules whose commands do nothing), of `baldro train` or `baldro
 score` (torch 2.13 and transformers 5.23 are imported), and of all of `baldro metrics`. Measured as user and system time, on one thread,
 in an experiment with a model of 10,000 parameters whose training takes 0.02 s; repetitions lie within 6 %."""
 
@@ -22,12 +22,11 @@ def submitted(experiment: Experiment, by_rule: Mapping[str, Sequence[Run]]) -> d
     Args:
         by_rule: runs by the rule that works on them (`baldro.plan.jobs`).
     """
-    unlearnt = set(by_rule["unlearn"])
     return {
         "finetune": len(by_rule["finetune"]),
         "reference": len(by_rule["reference"]),
-        "unlearn + score": _packs(experiment, unlearnt),
-        "score": _packs(experiment, [run for run in by_rule["score"] if run not in unlearnt]),
+        "unlearn": _packs(experiment, by_rule["unlearn"]),
+        "score": _packs(experiment, by_rule["score"]),
     }
 
 
@@ -47,9 +46,8 @@ def local(experiment: Experiment, by_rule: Mapping[str, Sequence[Run]]) -> dict[
 
 def starting(by_rule: Mapping[str, Sequence[Run]]) -> tuple[float, float]:
     """CPU seconds that all starts take: on the nodes, a Snakemake for each member of a job; and on the submitting machine."""
-    both, rows = len(by_rule["unlearn"]), len(by_rule["score"])
-    alone = len(by_rule["finetune"]) + len(by_rule["reference"]) + rows - both
-    return both * (SNAKEMAKE + 2 * MODEL) + alone * (SNAKEMAKE + MODEL), rows * METRICS
+    jobs = sum(len(by_rule[rule]) for rule in ("finetune", "reference", "unlearn", "score"))
+    return jobs * (SNAKEMAKE + MODEL), len(by_rule["metrics"]) * METRICS
 
 
 def describe(experiment: Experiment, by_rule: Mapping[str, Sequence[Run]], device: GPU, gpu: str) -> list[str]:
@@ -59,8 +57,8 @@ def describe(experiment: Experiment, by_rule: Mapping[str, Sequence[Run]], devic
     lines = [
         f"at least {sum(queue.values()):,} jobs in the queue: {_listed(queue)}",
         f"{sum(here.values()):,} steps on the submitting machine: {_listed(here)}",
-        f"a run costs {SNAKEMAKE + 2 * MODEL:.0f} s of one core before its work (Snakemake {SNAKEMAKE:g}, training and scoring "
-        f"{MODEL:g} each), {nodes} in all: runs",
+        f"a run costs {SNAKEMAKE + MODEL:.0f} s of one core before its work (Snakemake {SNAKEMAKE:g}, training and scoring in one "
+        f"process {MODEL:g}), {nodes} in all: runs",
         f"that share a job share its wait in the queue and its start by SLURM, not these; metrics take {machine} here",
     ]
     for model in experiment.models:
@@ -84,7 +82,7 @@ def warnings(
     """Where a model's needs are less than what the plan estimates; nothing where that is unknown, which other sections say."""
     needs = experiment.needs(model)
     trained = [run for rule in ("finetune", "unlearn") for run in by_rule[rule] if run.model == model]
-    rows = [run for run in by_rule["score"] if run.model == model]
+    rows = [run for run in by_rule["metrics"] if run.model == model]
     compared = [run for run in by_rule["reference"] if run.model == model]
     try:
         node = max((memory.node_bytes(experiment, run) for run in trained), default=0.0)

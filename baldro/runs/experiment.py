@@ -81,6 +81,11 @@ class Experiment:
         settings = self.models[run.model].get(origin.stage, {})
         return Run.of(benchmark=run.benchmark, model=run.model, split=origin.split, stage=origin.stage, **settings)
 
+    def parents(self) -> tuple[Run, ...]:
+        """The runs of temporary models that other runs start from."""
+        found = dict.fromkeys(filter(None, map(self.start, self.lineage())))
+        return tuple(run for run in found if run.facts.temporary)
+
     def part(self, run: Run) -> str:
         """Which of its model's places a run starts from when no other run makes that model: build, base, target, retain90, ..."""
         return self._origin(run).part

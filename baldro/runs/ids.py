@@ -24,16 +24,12 @@ def steps(words: list[str]) -> list[tuple[str, str | None, dict[str, str]]]:
     return steps
 
 
-def shape(stages: Iterable[str], *, parent: bool | None = None) -> str:
-    """A regular expression of the ids of runs of some stages, and of no other ids.
-
-    Args:
-        parent: whether they have one; None: either.
-    """
+def shape(stages: Iterable[str]) -> str:
+    """A regular expression of the ids of runs of some stages, and of no other ids."""
     word, variants = r"(?:(?!--)[^/])+", "|".join(VARIANTS)
 
     def step(kinds: Iterable[str]) -> str:
         return rf"(?:--(?:{'|'.join(kinds)})(?:--(?:{variants}))?(?:--\w+={word})*)"
 
-    before = {None: f"{step(KINDS)}*", True: f"{step(KINDS)}+", False: ""}[parent]
-    return rf"{word}--{word}--{word}{before}{step(kind for stage in stages for kind in STAGES[stage].kinds)}"
+    own = step(kind for stage in stages for kind in STAGES[stage].kinds)
+    return rf"{word}--{word}--{word}{step(KINDS)}*{own}"

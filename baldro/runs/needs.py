@@ -49,6 +49,11 @@ class Needs(BaseModel):
         description="Unlearning runs (each with its scoring) that go out in one submission, one after the other.",
     )
 
+    @property
+    def minutes(self) -> int:
+        """Time limit of a job that trains a run and scores it."""
+        return self.train_minutes + self.score_minutes
+
     @classmethod
     def of(cls, model: Mapping[str, Any]) -> "Needs":
         """The needs in a model's entry in models.yaml; what is left out is at its default."""

@@ -1,7 +1,7 @@
 """The table of evidence: a model's likelihoods, continuations and gradient norms, row by row."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,6 +10,7 @@ from torch import nn
 from baldro.durable.progress import Progress
 from baldro.errors import fits
 from baldro.models import full_float32
+from baldro.prompts.encode import Tokens
 from baldro.prompts.prompt import Prompt
 from baldro.records.evidence import COLUMNS
 from baldro.scoring import generation
@@ -34,6 +35,7 @@ def evidence(
     batch_tokens: int = 16384,
     gradient_norms: bool = False,
     label: str = "score",
+    check: Callable[[], None] = lambda: None,
 ) -> pd.DataFrame:
     """One row per section, index and candidate answer; a greedy continuation of the prompt beside each right answer.
 
@@ -46,6 +48,7 @@ def evidence(
         evaluate_rows: only the first so many rows of each section.
         batch_tokens: padded tokens whose keys and values are in memory, at most (one sequence may exceed it).
         gradient_norms: take them on the sections of a membership attack; a backward pass per sample.
+        check: called between batches, to end here.
 
     Returns: `records.evidence.COLUMNS`; `clean` is NaN, for the fluency classifier to fill. `attrs["kind"]` is the benchmark's kind.
     """
@@ -56,18 +59,18 @@ def evidence(
     result = frame.assign(gradient_norm=float("nan"), generation=None, clean=float("nan"))
     result["sequence"] = [value for each in inputs for value in each.hashes]
     result["end"] = [n for each in inputs for n in ([s.end for s in each.sequences] or [0] * len(each.frame))]
-    result = pd.concat([result, pd.DataFrame(_likelihoods(model, inputs, batch_tokens, label))], axis=1)
-    texts = _generations(model, tokenizer, inputs, batch_tokens, label)
+    result = pd.concat([result, pd.DataFrame(_likelihoods(model, inputs, batch_tokens, label, check))], axis=1)
+    texts = _generations(model, tokenizer, inputs, batch_tokens, label, check)
     result["generation"] = pd.Series(texts, dtype=object)  # else None would become NaN
     if gradient_norms:
-        result["gradient_norm"] = _gradient_norms(model, inputs, label)
+        result["gradient_norm"] = _gradient_norms(model, inputs, label, check)
     result = result[list(COLUMNS)]
     result.attrs = {"kind": records.attrs["kind"]}  # by which a reader finds the sections' definitions
     return result
 
 
 def _likelihoods(
-    model: nn.Module, inputs: Sequence[SectionInputs], batch_tokens: int, label: str
+    model: nn.Module, inputs: Sequence[SectionInputs], batch_tokens: int, label: str, check: Callable[[], None]
 ) -> list[dict[str, Any]]:
     """Statistics of each row, in order."""
     questions = [(each.section.name, index) for each in inputs if each.sequences for index in each.frame["index"]]
@@ -75,6 +78,7 @@ def _likelihoods(
     made: list[dict[str, Any]] = [{} for _ in sequences]
     progress = Progress(f"{label}, answers", len(sequences), unit="answer")
     for batch, rows in likelihoods(model, sequences, questions, batch_tokens=batch_tokens):
+        check()
         for i, row in zip(batch, rows, strict=True):
             made[i] = row
             progress.advance(tokens=len(sequences[i].ids))
@@ -84,7 +88,12 @@ def _likelihoods(
 
 
 def _generations(
-    model: nn.Module, tokenizer: Any, inputs: Sequence[SectionInputs], batch_tokens: int, label: str
+    model: nn.Module,
+    tokenizer: Any,
+    inputs: Sequence[SectionInputs],
+    batch_tokens: int,
+    label: str,
+    check: Callable[[], None],
 ) -> list[str | None]:
     """A text for each right answer of the sections that generate; None elsewhere."""
     texts: list[list[str | None]] = [[None] * len(each.frame) for each in inputs]
@@ -97,22 +106,30 @@ def _generations(
         decoder = Decoder(model, eos=own | ends, max_new_tokens=new, finished=generation.stopped(tokenizer, stop))
         places = {Row(inputs[at].prompts[g], inputs[at].drafts[g]): (at, inputs[at].gold[g]) for at, g in members}
         for row in decoder(list(places), batch_tokens=batch_tokens):
+            check()
             at, i = places[row]
             texts[at][i] = generation.cut(tokenizer.decode(row.said, skip_special_tokens=True), stop)
             progress.advance(tokens=len(row.said), note=f"{decoder.passes_per_answer:.1f} passes an answer")
     return [text for section in texts for text in section]
 
 
-def _gradient_norms(model: nn.Module, inputs: Sequence[SectionInputs], label: str) -> list[float]:
+def _gradient_norms(
+    model: nn.Module, inputs: Sequence[SectionInputs], label: str, check: Callable[[], None]
+) -> list[float]:
     """Of each right answer of a membership section; NaN elsewhere."""
     total = sum(len(each.gold) for each in inputs if each.section.membership)
     progress = Progress(f"{label}, gradient norms", total, unit="answer")
     norms: list[float] = []
+
+    def advance(sequence: Tokens) -> None:
+        check()
+        progress.advance(tokens=len(sequence.ids))
+
     for each in inputs:
         own = [float("nan")] * len(each.frame)
         if each.section.membership:
             taken = [each.sequences[i].without_end for i in each.gold]
-            made = norms_of(model, taken, advance=lambda s: progress.advance(tokens=len(s.ids)))
+            made = norms_of(model, taken, advance=advance)
             for i, norm in zip(each.gold, made, strict=True):
                 own[i] = norm
         norms += own

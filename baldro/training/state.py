@@ -1,6 +1,7 @@
 """Training state: a run's rows so far, and the checkpoint from which an interrupted run continues."""
 
 import errno
+import gc
 import math
 import time
 from collections.abc import Sequence
@@ -152,6 +153,14 @@ class TrainingState:
             setattr(self, name, value)
         self.kept = self.step
         print(f"continues {self.path} after step {self.step}", flush=True)
+
+    def free(self) -> None:
+        """Let go of all but the rows: the memory of the optimiser's moments is another's, and the state is not continued any more."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self.model = self.optimizer = self.scheduler = self.update = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def save_rows(self, folder: Path) -> None:
         """Write a row for each step (train.csv), and one for each forget sample of each step (dynamics.parquet)."""

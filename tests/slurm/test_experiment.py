@@ -46,21 +46,19 @@ def cut(fresh, on_slurm, tmp_path_factory) -> tuple[Any, Any, str]:
 def test_the_default_experiment_ends_in_the_same_tables_as_here(cut):
     here, there, said = cut
     assert tables(there.folder) == tables(here.folder)
-    assert said.splitlines()[-1].startswith("18 of 18 jobs done in ")
+    assert said.splitlines()[-1].startswith("16 of 16 jobs done in ")
 
 
 def test_only_what_holds_a_model_goes_to_the_queue(cut, cluster):
     _, there, _ = cut
     rows = accounts(there)
     runs = Counter("+".join(row["rules"]) for row in rows for _ in row["runs"])
-    assert runs == {"finetune": 3, "reference": 1, "score": 2, "unlearn+score": 2}
+    assert runs == {"finetune": 3, "reference": 1, "score": 2, "unlearn": 2}
     assert len(rows) < sum(runs.values())  # its runs share a job
     assert {row["state"] for row in rows} == {"COMPLETED"}
     assert all(row["gpus"] == 1 and row["used_mb"] > 100 and row["used_seconds"] > 0 for row in rows)
     page = (there.folder / "results/reports/fictional/report.html").read_text()
-    assert "unlearn + score" in page and len(pd.read_csv(there.folder / "results/reports/fictional/slurm.csv")) == len(
-        rows
-    )
+    assert "unlearn" in page and len(pd.read_csv(there.folder / "results/reports/fictional/slurm.csv")) == len(rows)
 
 
 def test_a_second_run_does_nothing_here_or_there(cut, on_slurm):
@@ -106,7 +104,7 @@ def test_packed_runs_are_what_they_are_alone(packed, tmp_path):
 def test_jobs_ask_for_what_the_models_entry_says(packed, cluster):
     checkout, _ = packed
     jobs = [job for job in cluster.jobs() if job["WorkDir"] == str(checkout.folder)]
-    minutes = {"finetune": 7, "reference": 3, "score": 3, "unlearn+score": 10}
+    minutes = {"finetune": 7, "reference": 3, "score": 3, "unlearn": 10}
     for job in jobs:
         kind, *_ = job["Comment"].split()
         (row,) = [row for row in accounts(checkout) if row["job"] == job["JobId"]]

@@ -127,7 +127,7 @@ def test_a_run_that_diverges_is_a_row_and_the_others_go_on(partly_failed):
 
 def test_after_a_failure_only_what_failed_is_done_again(partly_failed):
     checkout, _ = partly_failed
-    alone = {rule: [LOST] for rule in ("unlearn", "score", "metrics")}
+    alone = {rule: [LOST] for rule in ("unlearn", "metrics")}
     assert checkout.planned("failing.yaml") == alone | {"report": [""]}
 
 

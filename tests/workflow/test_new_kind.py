@@ -104,7 +104,7 @@ def test_a_kind_that_needs_no_retain_model_takes_a_target_without_one(checkout):
     config = checkout.write("far.yaml", **changes, benchmark="flags", split="some")
     planned = checkout.planned(config)
     assert not [run for run in planned["score"] if run.split("--")[3] == "retain"]
-    assert len(planned["score"]) == len(planned["metrics"]) == 3
+    assert len(planned["score"]) + len(planned["unlearn"]) == len(planned["metrics"]) == 3
     config = checkout.write("far.yaml", **changes)
     said = checkout.run("baldro", "check", "--config", config, code=2).stderr
     assert "model far has no retain model for forget10; allowed: an entry retain: retain90" in said

@@ -63,7 +63,7 @@ def test_a_file_of_ten_lines_goes_through_the_whole_grid(finished, checkout, con
     before = stamps(checkout.folder)
 
     (checkout.folder / FILE).write_text(LINES)
-    new = {rule: sorted(RUNS) for rule in ("unlearn", "score", "metrics")} | {"report": [""]}
+    new = {rule: sorted(RUNS) for rule in ("unlearn", "metrics")} | {"report": [""]}
     assert checkout.planned(config) == new, "and what there was is as it was"
     checkout.snakemake(config, "--cores", "2", seconds=600)
 

@@ -45,7 +45,7 @@ def test_a_file_with_a_stage_after_unlearning_goes_through_to_the_tables(finishe
 
     (checkout.folder / FILE).write_text(LINES)
     planned = checkout.planned(config)
-    assert planned["follow"] == [CHILD] and planned["unlearn"] == [BASE], "whose model was deleted"
+    assert planned["unlearn"] == [CHILD] and planned["unlearn_kept"] == [BASE], "whose model was not written"
     assert not {"benchmark", "model", "finetune", "reference"} & set(planned)
     checkout.snakemake(config, "--cores", "2", seconds=900)
 
@@ -76,4 +76,4 @@ def test_a_chain_of_requests_starts_each_from_the_model_of_the_one_before(checko
     third = f"{second}--npo--lr=0.001--epochs=2--batch_size=2--seed=2"
     planned = checkout.planned(checkout.write("third.yaml", variant="base", then={"seed": 1, "then": {"seed": 2}}))
     assert planned.pop("reference") == [f"{second}--scored,"]
-    assert planned == {rule: [third] for rule in ("follow", "score", "metrics")} | {"report": [""]}
+    assert planned == {rule: [third] for rule in ("unlearn", "metrics")} | {"report": [""]}

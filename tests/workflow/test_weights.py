@@ -74,9 +74,10 @@ def test_a_classifier_is_brought_or_looked_at_before_scoring(new):
     few = yaml.safe_load((new.folder / "small.yaml").read_text())["benchmarks"]["few"]
     found = jobs(new, new.write("judged.yaml", benchmarks={"few": few | {"fluency": ["hub:lab/judge@main"]}}))
     assert "--place hub:lab/judge@main " in "".join(found["classifier"]) and len(found["classifier"]) == 1
-    assert len(found["score"]) == 4
-    assert all("--fluency results/classifiers/few.json" in text for text in found["score"])
-    assert all(re.search("input: .*results/classifiers/few.json", text) for text in found["score"])
+    judged = [*found["score"], *found["unlearn"]]
+    assert len(judged) == 4
+    assert all("--fluency results/classifiers/few.json" in text for text in judged)
+    assert all(re.search("input: .*results/classifiers/few.json", text) for text in judged)
 
 
 def test_another_commit_is_a_reason_to_run_again_and_the_same_weights_are_none(checkout):

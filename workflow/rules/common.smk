@@ -1,6 +1,7 @@
 """What the rules ask of the grid: the checked experiment, and functions of a run."""
 
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -22,18 +23,25 @@ OFFLINE = "env HF_HUB_OFFLINE=1"
 """Before the verb of every job that computes, here or on a cluster: what comes from the hub, the local rules have downloaded."""
 
 
-def ids(wanted, parent=None):
-    """A pattern of the ids of runs whose stage is wanted, with a parent, without one (False) or either (None)."""
-    return shape([name for name, stage in STAGES.items() if wanted(stage)], parent=parent)
+def ids(wanted):
+    """A pattern of the ids of runs whose stage is wanted."""
+    return shape([name for name, stage in STAGES.items() if wanted(stage)])
+
+
+def keep(wildcards):
+    """What stays of a run's model once it is scored: nothing, the model, or with it all that another scoring needs."""
+    if workflow.storage_settings.notemp:
+        return "finished"
+    return "model" if wildcards.run in PARENTS else "nothing"
 
 
 RUN = "results/runs/{run}"
+PARENTS = {run.id for run in EXPERIMENT.parents()}
+"""Runs from whose temporary models others start."""
 LASTING = ids(lambda stage: stage.trains and not stage.temporary)
-TEMPORARY = ids(lambda stage: stage.temporary, parent=False)
-FOLLOWING = ids(lambda stage: stage.temporary, parent=True)
+TEMPORARY = ids(lambda stage: stage.temporary)
+KEPT = TEMPORARY if workflow.storage_settings.notemp else "|".join(map(re.escape, sorted(PARENTS))) or "(?!)"  # none
 UNCHANGED = ids(lambda stage: not stage.trains)
-ON_ANOTHER_SPLIT = ids(lambda stage: not stage.trains, parent=True)
-OF_ITS_OWN = f"{ids(lambda stage: stage.trains)}|{ids(lambda stage: not stage.trains, parent=False)}"
 
 
 wildcard_constraints:
@@ -109,19 +117,6 @@ def answers_option(wildcards):
     return f"--answers {wildcards.kind[1:]}" if wildcards.kind else ""
 
 
-def scored(wildcards):
-    """The model folder that is scored: a run's own, or in stage none the one that it starts from."""
-    run = of(wildcards)
-    return [f"{folder(run)}/model"] if run.facts.trains else start(wildcards)
-
-
-def downloaded_to_score(wildcards):
-    """The same for what is scored, and for a fluency classifier."""
-    run = of(wildcards)
-    weights = tokenizer_downloaded(run) if run.facts.trains else downloaded(wildcards)
-    return weights + judge(wildcards)
-
-
 def judge(wildcards):
     """What says which fluency classifier there is, if there is one."""
     benchmark = of(wildcards).benchmark
@@ -142,11 +137,6 @@ def holdout_option(wildcards):
     """The split that is held out, if the benchmark names one for what is forgotten."""
     named = EXPERIMENT.holdout_split(of(wildcards))
     return f"--holdout {shlex.quote(named)}" if named else ""
-
-
-def new_tokens(wildcards):
-    """What the scoring will ask for, as a resource of the jobs before it: it changes no number, so a changed one trains nothing anew."""
-    return EXPERIMENT.new_tokens(of(wildcards).benchmark)
 
 
 def gradient_norms_option(wildcards):
@@ -175,6 +165,11 @@ def code_of_reference(wildcards):
 def code_of_scoring(wildcards):
     own = EXPERIMENT.kind_module(of(wildcards).benchmark)
     return fingerprint("score", *["fluency"] * bool(judge(wildcards)), own=(own,))
+
+
+def code_of_training_and_scoring(wildcards):
+    """Of both: without its model, a run that is scored anew is trained anew."""
+    return f"{code_of(of(wildcards))} {code_of_scoring(wildcards)}"
 
 
 def code_of_metrics(wildcards):

@@ -2,12 +2,13 @@
 
 
 rule score:
-    """Evidence per sample, candidate answer and token: the only evaluation step that needs the model."""
+    """Evidence of a model as it is, per sample, candidate answer and token. What is trained is scored where it is trained (rule unlearn)."""
     input:
         records=records,
         model=description,
-        weights=scored,
-        downloaded=downloaded_to_score,
+        start=start,
+        downloaded=downloaded,
+        classifier=judge,
     output:
         f"{RUN}/samples.parquet",
     log:
@@ -15,7 +16,7 @@ rule score:
     benchmark:
         "logs/score/{run}.tsv"
     wildcard_constraints:
-        run=OF_ITS_OWN,
+        run=UNCHANGED,
     resources:
         gpu=needed("gpu"),
         mem_mb=needed("mem_mb"),
@@ -23,9 +24,7 @@ rule score:
         batch_tokens=needed("batch_tokens"),
         runs_per_job=needed("runs_per_job"),
     params:
-        start=lambda wildcards, input: (
-            f"--start {input.weights[0]}" if input.weights else f"--part {EXPERIMENT.part(of(wildcards))}"
-        ),
+        start=start_option,
         max_new_tokens=setting("max_new_tokens"),
         rows=rows_option,
         holdout=holdout_option,
@@ -36,17 +35,6 @@ rule score:
         "{OFFLINE} baldro score --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} --max-new-tokens {params.max_new_tokens} {params.rows} {params.holdout} {params.gradient_norms} {params.fluency} "
         "--output {output} --batch-tokens {resources.batch_tokens} --threads {threads}"
-
-
-use rule score as rescore with:
-    # Another row's model, on another split. On SLURM a job by itself: in one job with the run before it, it would stand beside
-    # that run's scoring and ask for a second GPU.
-    log:
-        "logs/rescore/{run}.log",
-    benchmark:
-        "logs/rescore/{run}.tsv"
-    wildcard_constraints:
-        run=ON_ANOTHER_SPLIT,
 
 
 rule metrics:

@@ -1,16 +1,17 @@
-"""One run of the grid -> its model, which is deleted once it is scored and what starts from it has been made (--notemp keeps it)."""
+"""One run of the grid -> its evidence, in one process. Its model is written only if other runs start from it, or with --notemp."""
 
 
 rule unlearn:
-    """Unlearn a forget split from the target model."""
+    """Unlearn a forget split from the target model, and score what is left."""
     input:
         records=records,
         model=description,
         start=start,
         downloaded=downloaded,
         reference=reference,
+        classifier=judge,
     output:
-        model=temp(directory(f"{RUN}/model")),
+        samples=f"{RUN}/samples.parquet",
         info=f"{RUN}/run.json",
         steps=f"{RUN}/train.csv",
         dynamics=f"{RUN}/dynamics.parquet",
@@ -19,37 +20,48 @@ rule unlearn:
     benchmark:
         "logs/unlearn/{run}.tsv"
     wildcard_constraints:
-        run=TEMPORARY,
+        run=f"(?!(?:{KEPT})/)(?:{TEMPORARY})",
     resources:
         gpu=needed("gpu"),
         mem_mb=needed("mem_mb"),
-        runtime=needed("train_minutes"),
+        runtime=needed("minutes"),
+        keep=keep,
         micro_batch=needed("micro_batch"),
         gradient_checkpointing=needed("gradient_checkpointing"),
         shard=needed("shard"),
+        batch_tokens=needed("batch_tokens"),
         runs_per_job=needed("runs_per_job"),
-        max_new_tokens=new_tokens,
-        evaluate_rows=setting("evaluate_rows", 0),
     params:
         start=start_option,
         retain=lambda wildcards: EXPERIMENT.retain_split(of(wildcards)),
         reference=reference_options,
         run=lambda wildcards: of(wildcards).hyperparameters(),  # a changed default is a changed run
-        code=lambda wildcards: code_of(of(wildcards)),
+        max_new_tokens=setting("max_new_tokens"),
+        rows=rows_option,
+        holdout=holdout_option,
+        gradient_norms=gradient_norms_option,
+        fluency=fluency_option,
+        code=code_of_training_and_scoring,
     shell:
         "{OFFLINE} baldro train --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} --retain-split {params.retain} {params.reference} --output results/runs/{wildcards.run} "
+        "--samples {output.samples} --keep {resources.keep} "
+        "--max-new-tokens {params.max_new_tokens} {params.rows} {params.holdout} {params.gradient_norms} {params.fluency} "
         "--micro-batch {resources.micro_batch} --gradient-checkpointing {resources.gradient_checkpointing} "
-        "--devices {resources.gpu} --shard {resources.shard} "
-        "--max-new-tokens {resources.max_new_tokens} --evaluate-rows {resources.evaluate_rows} --threads {threads}"
+        "--devices {resources.gpu} --shard {resources.shard} --batch-tokens {resources.batch_tokens} --threads {threads}"
 
 
-use rule unlearn as follow with:
-    # Another row's model -> a further one: an attack, a second request. On SLURM a job by itself: in one job with the run
-    # before it, it would stand beside that run's scoring and ask for a second GPU.
+use rule unlearn as unlearn_kept with:
+    # Its model is written too: others start from it, and then it is deleted; or --notemp.
+    output:
+        samples=f"{RUN}/samples.parquet",
+        model=temp(directory(f"{RUN}/model")),
+        info=f"{RUN}/run.json",
+        steps=f"{RUN}/train.csv",
+        dynamics=f"{RUN}/dynamics.parquet",
     log:
-        "logs/follow/{run}.log",
+        "logs/unlearn_kept/{run}.log",
     benchmark:
-        "logs/follow/{run}.tsv"
+        "logs/unlearn_kept/{run}.tsv"
     wildcard_constraints:
-        run=FOLLOWING,
+        run=KEPT,

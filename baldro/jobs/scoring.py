@@ -1,0 +1,88 @@
+"""A model's evidence by the options of a verb: of a model that is read, or of one that the same process has just trained."""
+
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from baldro.benchmarks import kind_of, sections
+from baldro.errors import BaldroError
+from baldro.jobs.run_inputs import RunInputs
+from baldro.records import weights
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def check(options: Namespace, given: RunInputs) -> None:
+    """End here, not after hours of training or scoring, where the classifier cannot be loaded or has nothing to judge.
+
+    Raises:
+        BaldroError: one of both.
+    """
+    if judge := _judge(options.fluency):
+        from baldro.scoring.fluency import clean_probability
+
+        _check_generates(given, options.holdout)
+        clean_probability([], judge)
+
+
+def take(
+    options: Namespace,
+    given: RunInputs,
+    network: Any,
+    tokenizer: Any,
+    *,
+    check: Callable[[], None] = lambda: None,
+) -> "pd.DataFrame":
+    """The evidence of a model, which is not to be used any more.
+
+    Args:
+        check: called between batches, to end here.
+    """
+    from baldro.scoring import evidence
+
+    frame = evidence(
+        network,
+        tokenizer,
+        given.prompt,
+        given.records,
+        split=given.run.split,
+        holdout=options.holdout,
+        max_new_tokens=options.max_new_tokens,
+        evaluate_rows=options.evaluate_rows,
+        batch_tokens=options.batch_tokens,
+        gradient_norms=options.gradient_norms,
+        label=f"score {given.run.id}",
+        check=check,
+    )
+    lacking = {section.name for section in kind_of(frame, where="the evidence").sections} - set(frame["section"])
+    if "holdout" in lacking:
+        print("nothing is held out (--holdout), so there are no metrics mia_* and privleak")
+    if judge := _judge(options.fluency):
+        from baldro.scoring.fluency import clean_probability
+
+        network.to("cpu")  # one model in a GPU's memory at a time
+        generated = frame["section"].eq("forget") & frame["generation"].notna()
+        frame.loc[generated, "clean"] = clean_probability(frame.loc[generated, "generation"].tolist(), judge)
+    return frame
+
+
+def _judge(option: str | None) -> str | None:
+    """The place of the classifier: as it is given, or at the commit that `baldro download` noted."""
+    if option is None or not option.endswith(".json"):
+        return option
+    try:
+        return weights.read(Path(option)).settled
+    except BaldroError as error:
+        raise BaldroError(error.code, f"--fluency {error}, a folder, or hub:owner/name@revision") from None
+
+
+def _check_generates(given: RunInputs, holdout: str | None) -> None:
+    """A one-line error where the forget split is not continued, so that no text of it can be judged."""
+    asked = sections(given.records, given.run.split, holdout)
+    if not any(section.name == "forget" and section.generate for section in asked):
+        raise BaldroError(
+            "nothing-is-generated",
+            f"--fluency: {given.run.benchmark} generates nothing; allowed: benchmarks of questions",
+        )
