@@ -136,16 +136,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--evaluate-rows", type=int, default=0, help="... and the rows of each section that it takes; 0 for all"
     )
-    sub.add_argument("--devices", type=int, default=1, help="processes of this training, one a GPU; 0 is 1")
-    sub.add_argument(
-        "--shard",
-        type=int,
-        nargs="?",
-        const=1,
-        default=0,
-        choices=(0, 1),
-        help="split weights, gradients and optimiser state over them: less memory, the same result to rounding",
-    )
+    _of_several(sub)
     sub.add_argument("--checkpoint-steps", type=int, help="write a checkpoint every so many steps")
     sub.add_argument("--checkpoint-minutes", type=float, default=10, help="... and when the last one is so old")
     sub.add_argument("--every", type=float, default=5, help="seconds between lines of progress")
@@ -232,6 +223,20 @@ def _of_an_experiment(sub: argparse.ArgumentParser) -> None:
 def _of_scoring(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--output", type=Path, required=True)
     sub.add_argument("--batch-tokens", type=int, default=16384, help="padded tokens in one forward pass")
+    _of_several(sub)
+
+
+def _of_several(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--devices", type=int, default=1, help="processes of this job, one a GPU; 0 is 1")
+    sub.add_argument(
+        "--shard",
+        type=int,
+        nargs="?",
+        const=1,
+        default=0,
+        choices=(0, 1),
+        help="split the model, and in training its gradients and optimiser state, over them: less memory, the same result to rounding",
+    )
 
 
 if __name__ == "__main__":

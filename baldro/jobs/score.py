@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from baldro.benchmarks import kind_of, sections
 from baldro.durable.files import remove
-from baldro.durable.lease import Lease
 from baldro.errors import BaldroError
 from baldro.jobs import inputs
 from baldro.jobs.run_inputs import RunInputs
+from baldro.jobs.several import is_first, leased, processes
 from baldro.records import evidence, finished, weights
 from baldro.scoring import evidence as take_evidence
 from baldro.scoring.fluency import clean_probability
@@ -22,18 +22,25 @@ def run(options: Namespace) -> None:
     """What the verb's options say."""
     given, output = inputs.read(options), options.output
     own = options.start is not None and options.start.resolve() == (output.parent / finished.MODEL).resolve()
-    with Lease.take(output.parent, alone="" if own else output.name) as lease:  # `original` has two verbs in its folder
-        evidence.write(output, _evidence(options, given), whole=lease.whole)
+    judge = _judge(options.fluency) if is_first() else None
+    if judge:
+        _check_generates(given, options.holdout)
+        clean_probability([], judge)  # a classifier that cannot be loaded ends the job here, not after the scoring
+    # `original` has two verbs in its folder
+    with processes(options.devices), leased(output.parent, alone="" if own else output.name) as lease:
+        frame = _evidence(options, given)
+        if not is_first():
+            return
+        if judge:  # one model in memory at a time
+            generated = frame["section"].eq("forget") & frame["generation"].notna()
+            frame.loc[generated, "clean"] = clean_probability(frame.loc[generated, "generation"].tolist(), judge)
+        evidence.write(output, frame, whole=lease.whole)
         if own:  # scored: the model is not needed again
             remove(finished.place(output.parent).parent)
 
 
 def _evidence(options: Namespace, given: RunInputs) -> "pd.DataFrame":
-    judge = _judge(options.fluency)
-    if judge:
-        _check_generates(given, options.holdout)
-        clean_probability([], judge)  # a classifier that cannot be loaded ends the job here, not after the scoring
-    network, tokenizer = inputs.open_to_score(given)
+    network, tokenizer = inputs.open_to_score(given, shard=bool(options.shard))
     frame = take_evidence(
         network,
         tokenizer,
@@ -50,10 +57,6 @@ def _evidence(options: Namespace, given: RunInputs) -> "pd.DataFrame":
     lacking = {section.name for section in kind_of(frame, where="the evidence").sections} - set(frame["section"])
     if "holdout" in lacking:
         print("nothing is held out (--holdout), so there are no metrics mia_* and privleak")
-    if judge:
-        del network  # one model in memory at a time
-        generated = frame["section"].eq("forget") & frame["generation"].notna()
-        frame.loc[generated, "clean"] = clean_probability(frame.loc[generated, "generation"].tolist(), judge)
     return frame
 
 

@@ -1,6 +1,5 @@
 """`baldro train`: one run, from its inputs or from where an earlier process left it, to a model and its rows."""
 
-import os
 from argparse import Namespace
 from typing import Any
 
@@ -8,6 +7,7 @@ from baldro.durable.files import remove
 from baldro.durable.lease import Lease, Stop
 from baldro.jobs import finished, imports, provenance
 from baldro.jobs.run_inputs import RunInputs, check_unlearning, read
+from baldro.jobs.several import is_first, leased, number
 from baldro.records import failure
 from baldro.records import finished as kept
 from baldro.records import run as record
@@ -26,13 +26,13 @@ def run(options: Namespace, stop: Stop) -> None:
     references = {"reference": options.reference, "alternate_reference": options.alternate_reference}
     check_unlearning(given.run, retain_split=options.retain_split, **references)
     if options.shard:
-        check_sharding(given.run, devices=max(options.devices, int(os.environ.get("WORLD_SIZE", "1"))))
+        check_sharding(given.run, devices=number())
     identity = provenance.identity(given, retain_split=options.retain_split, **references)
-    with Lease.take(options.output) if _main() else Lease() as lease:
+    with leased(options.output) as lease:
         if _restored(given, options, identity, lease):
             print(f"{given.run.id}: trained before, restored from {kept.place(options.output)}")
             return
-        if _main():
+        if is_first():
             remove(options.output / failure.NAME)
         network, tokenizer, done = _fit(given, options, identity, lease=lease, stop=stop)
         if done.main:
@@ -69,7 +69,7 @@ def _fit(given: RunInputs, options: Namespace, identity: str, *, lease: Lease, s
         checkpoint_steps=options.checkpoint_steps,
         checkpoint_minutes=options.checkpoint_minutes,
     )
-    if _main():
+    if is_first():
         finished.discard(options.output, lease=lease)
     try:
         done = train(
@@ -133,10 +133,10 @@ def _restored(given: RunInputs, options: Namespace, identity: str, lease: Lease)
 
     Several devices' processes must all come to the same answer, so they ask only what none of them removes.
     """
-    if _several() and not _keeps(given):
+    if number() > 1 and not _keeps(given):
         return False
     there = kept.is_whole(kept.place(options.output), identity)
-    if there and _main():
+    if there and is_first():
         finished.hand_over(options.output, lease=lease, keep=_keeps(given))
     return there
 
@@ -144,12 +144,3 @@ def _restored(given: RunInputs, options: Namespace, identity: str, lease: Lease)
 def _keeps(given: RunInputs) -> bool:
     """A temporary model is made anew together with its scores; other models stay among the outputs."""
     return given.run.facts.temporary
-
-
-def _main() -> bool:
-    """Of several devices' processes one writes."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def _several() -> bool:
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
