@@ -127,16 +127,6 @@ def parser() -> argparse.ArgumentParser:
         choices=(0, 1),
         help="less memory, about a third more time",
     )
-    sub.add_argument("--devices", type=int, default=1, help="processes of this training, one a GPU; 0 is 1")
-    sub.add_argument(
-        "--shard",
-        type=int,
-        nargs="?",
-        const=1,
-        default=0,
-        choices=(0, 1),
-        help="split weights, gradients and optimiser state over them: less memory, the same result to rounding",
-    )
     sub.add_argument("--checkpoint-steps", type=int, help="write a checkpoint every so many steps")
     sub.add_argument("--checkpoint-minutes", type=float, default=10, help="... and when the last one is so old")
     sub.add_argument("--every", type=float, default=5, help="seconds between lines of progress")
@@ -149,7 +139,6 @@ def parser() -> argparse.ArgumentParser:
         default="nothing",
         help="with --samples, what stays of the model: nothing (default), the model, or with it what another scoring starts from",
     )
-    _of_scoring(sub)
     _of_evidence(sub)
 
     sub = verb(
@@ -158,7 +147,6 @@ def parser() -> argparse.ArgumentParser:
     )
     _of_a_run(sub)
     sub.add_argument("--output", type=Path, required=True)
-    _of_scoring(sub)
     sub.add_argument(
         "--answers",
         choices=("answer", "idk", "alternates"),
@@ -169,7 +157,6 @@ def parser() -> argparse.ArgumentParser:
     sub = verb("score", "Take the evidence: per sample, candidate answer and token, and greedy continuations.")
     _of_a_run(sub)
     sub.add_argument("--output", type=Path, required=True)
-    _of_scoring(sub)
     _of_evidence(sub)
 
     sub = verb("metrics", "Turn evidence, ours or a published log, into numbers with intervals; needs no model.")
@@ -215,6 +202,17 @@ def _of_a_run(sub: argparse.ArgumentParser) -> None:
         help="without --start: which of the model's places to start from (build, base, target, retain90, ...)",
     )
     sub.add_argument("--threads", type=int, default=1, help="CPU threads")
+    sub.add_argument("--batch-tokens", type=int, default=16384, help="padded tokens in one forward pass of scoring")
+    sub.add_argument("--devices", type=int, default=1, help="processes of this job, one a GPU; 0 is 1")
+    sub.add_argument(
+        "--shard",
+        type=int,
+        nargs="?",
+        const=1,
+        default=0,
+        choices=(0, 1),
+        help="split the model, and in training its gradients and optimiser state, over them: less memory, the same result to rounding",
+    )
 
 
 def _of_an_experiment(sub: argparse.ArgumentParser) -> None:
@@ -222,10 +220,6 @@ def _of_an_experiment(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--results", type=Path, default=Path("results"), help="folder with runs/ and reports/ (default: results)"
     )
-
-
-def _of_scoring(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--batch-tokens", type=int, default=16384, help="padded tokens in one forward pass of scoring")
 
 
 def _of_evidence(sub: argparse.ArgumentParser) -> None:

@@ -12,10 +12,12 @@ from baldro.benchmarks.idk import idk
 from baldro.errors import BaldroError, unknown
 from baldro.jobs.run_inputs import RunInputs, check_unlearning
 from baldro.jobs.run_inputs import read as read_files
+from baldro.jobs.several import number
 from baldro.prompts.encode import Tokens, encode
 from baldro.prompts.prompt import Prompt
 from baldro.records import reference as stored_reference
 from baldro.records.benchmark import split as rows_of
+from baldro.runs.agreement import check_sharding
 from baldro.training.update import Sample
 
 
@@ -48,14 +50,28 @@ def texts(records: pd.DataFrame) -> list[str]:
     return sorted(set(pd.concat([*columns, wrong])))
 
 
-def open_to_score(given: RunInputs) -> tuple[Any, Any]:
-    """Model and tokenizer, weights as they are stored, on the GPU if there is one."""
-    return on_device(models.load(given.start)), models.tokenizer(given.tokenizer)
+def open_to_score(given: RunInputs, *, shard: bool = False) -> tuple[Any, Any]:
+    """Model and tokenizer, weights as they are stored, on the GPU if there is one; in several processes each on its own.
 
+    Args:
+        shard: split over them, so that each holds a share.
 
-def on_device(network: Any) -> Any:
-    """A model, moved to the GPU if there is one."""
-    return network.to("cuda" if torch.cuda.is_available() else "cpu")
+    Raises:
+        BaldroError: more processes than GPUs; one process, and a model to split.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if shard:
+        check_sharding(given.run, devices=number())
+    if number() > 1:
+        from baldro.training.devices import accelerated
+
+        device = accelerated().device
+    network = models.load(given.start)
+    if shard:
+        from baldro.training import shards
+
+        shards.shard(network, device=device, size=number())
+    return network if shard else network.to(device), models.tokenizer(given.tokenizer)
 
 
 def tokens(given: RunInputs, network: Any, tokenizer: Any, split: str) -> list[Tokens]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from baldro.benchmarks import kind_of, sections
 from baldro.errors import BaldroError
 from baldro.jobs.run_inputs import RunInputs
+from baldro.jobs.several import is_first
 from baldro.records import weights
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ def check(options: Namespace, given: RunInputs) -> None:
     Raises:
         BaldroError: one of both.
     """
-    if judge := _judge(options.fluency):
+    judge = _judge(options.fluency) if is_first() else None
+    if judge:
         from baldro.scoring.fluency import clean_probability
 
         _check_generates(given, options.holdout)
@@ -35,7 +37,7 @@ def take(
     *,
     check: Callable[[], None] = lambda: None,
 ) -> "pd.DataFrame":
-    """The evidence of a model, which is not to be used any more.
+    """The evidence of a model, which is not to be used any more. Of several processes all call this, and the first has the whole of it.
 
     Args:
         check: called between batches, to end here.
@@ -59,7 +61,8 @@ def take(
     lacking = {section.name for section in kind_of(frame, where="the evidence").sections} - set(frame["section"])
     if "holdout" in lacking:
         print("nothing is held out (--holdout), so there are no metrics mia_* and privleak")
-    if judge := _judge(options.fluency):
+    judge = _judge(options.fluency) if is_first() else None
+    if judge:
         from baldro.scoring.fluency import clean_probability
 
         network.to("cpu")  # one model in a GPU's memory at a time

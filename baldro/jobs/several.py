@@ -1,4 +1,4 @@
-"""The processes of a training on several devices of a machine: the verb's own is the first, and starts the others, one a device.
+"""The processes of a verb on several devices of a machine: its own is the first, and starts the others, one a device.
 
 They find each other as torch's launchers arrange it (RANK, WORLD_SIZE, MASTER_ADDR, ...), so the verb can be started by those too. Unlike
 them the first process lives as any verb does: it notes signals, says in one line what is wrong, and ends with the verb's exit code. If
@@ -15,7 +15,10 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO
+
+from baldro.durable.lease import Lease
 
 GRACE = 20
 """Seconds in which processes that have met the same end may say so themselves."""
@@ -26,12 +29,13 @@ PR_SET_PDEATHSIG = 1
 @contextmanager
 def processes(count: int) -> Iterator[None]:
     """The block runs in `count` processes that know of each other; nothing else happens where they have been started, or for one."""
-    others: list[Other] = []
+    others, place = list[Other](), dict[str, str]()
     if count > 1 and "RANK" not in os.environ:
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]
-        place = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        os.environ.update({key: str(value) for key, value in place.items()}, RANK="0", LOCAL_RANK="0")
+        place = dict(WORLD_SIZE=str(count), LOCAL_WORLD_SIZE=str(count), RANK="0", LOCAL_RANK="0")
+        place |= dict(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+        os.environ.update(place)
         others = [Other(rank) for rank in range(1, count)]
     over = threading.Event()
     if others:
@@ -43,6 +47,30 @@ def processes(count: int) -> Iterator[None]:
         over.set()
         for other in others:
             other.end()
+        for name in place:
+            del os.environ[name]
+
+
+def number() -> int:
+    """Processes that do this job together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first() -> bool:
+    """Of several processes the first one writes."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def wait() -> None:
+    """Until all processes have come here; only once they have found each other."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed and distributed.is_available() and distributed.is_initialized():
+        distributed.barrier()
+
+
+def leased(folder: Path, *, alone: str = "") -> Lease:
+    """The first process takes a lease (`Lease.take`); the others write nothing, and have one that guards nothing."""
+    return Lease.take(folder, alone=alone) if is_first() else Lease()
 
 
 class Other:
@@ -82,9 +110,7 @@ def _watch(others: Sequence[Other], over: threading.Event) -> None:
         failed = next((other for other in others if other.process.poll() not in (None, 0)), None)
         if failed is None or over.wait(GRACE):  # it fails by the same error, and says so itself
             continue
-        print(
-            f"baldro: device {failed.rank} of this training has failed: {failed.error()}", file=sys.stderr, flush=True
-        )
+        print(f"baldro: device {failed.rank} of this job has failed: {failed.error()}", file=sys.stderr, flush=True)
         for other in others:
             other.process.kill()
         code = failed.process.returncode

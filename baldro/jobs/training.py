@@ -4,7 +4,6 @@ With --samples the model is scored where it is, in memory. It is stored only if 
 has only to score it, or if it is to be kept.
 """
 
-import os
 from argparse import Namespace
 from dataclasses import replace
 from typing import Any
@@ -13,6 +12,7 @@ from baldro.durable.files import remove
 from baldro.durable.lease import Lease, Stop
 from baldro.jobs import finished, imports, provenance, scoring
 from baldro.jobs.run_inputs import RunInputs, check_unlearning, read
+from baldro.jobs.several import is_first, leased, number, wait
 from baldro.records import evidence, failure
 from baldro.records import finished as kept
 from baldro.records import run as record
@@ -31,21 +31,19 @@ def run(options: Namespace, stop: Stop) -> None:
     references = {"reference": options.reference, "alternate_reference": options.alternate_reference}
     check_unlearning(given.run, retain_split=options.retain_split, **references)
     if options.shard:
-        check_sharding(given.run, devices=max(options.devices, int(os.environ.get("WORLD_SIZE", "1"))))
+        check_sharding(given.run, devices=number())
     identity = provenance.identity(given, retain_split=options.retain_split, **references)
-    with Lease.take(options.output) if _main() else Lease() as lease:
-        if options.samples and _main():
+    with leased(options.output) as lease:
+        if options.samples:
             scoring.check(options, given)
         if _is_trained(given, options, identity):
             print(f"{given.run.id}: trained before, restored from {kept.place(options.output)}")
-            if _main():
-                _restore(given, options, lease=lease, stop=stop)
+            _restore(given, options, lease=lease, stop=stop)
             return
-        if _main():
+        if is_first():
             remove(options.output / failure.NAME)
         network, tokenizer, done = _fit(given, options, identity, lease=lease, stop=stop)
-        if done.main:
-            _finish(given, options, identity, network, tokenizer, done, lease=lease, stop=stop)
+        _finish(given, options, identity, network, tokenizer, done, lease=lease, stop=stop)
         print(f"{given.run.id}: {done.steps} steps, {done.tokens} tokens, {done.seconds:.1f} s on {done.device}")
 
 
@@ -78,7 +76,7 @@ def _fit(given: RunInputs, options: Namespace, identity: str, *, lease: Lease, s
         checkpoint_steps=options.checkpoint_steps,
         checkpoint_minutes=options.checkpoint_minutes,
     )
-    if _main():
+    if is_first():
         finished.discard(options.output, lease=lease)
     try:
         done = train(
@@ -132,41 +130,65 @@ def _finish(
     lease: Lease,
     stop: Stop,
 ) -> None:
-    """Everything that the run made: first beside the checkpoint, as a whole, then among the outputs."""
-    from baldro import models
-    from baldro.jobs import inputs
+    """Everything that the run made: first beside the checkpoint, as a whole, then among the outputs.
 
-    said = dict(**done.as_dict(), **provenance.provenance(given))
-    trained = record.Trained(run=given.run.id, spec=given.run.asdict(), start=given.start, **said)
-
-    def keep(*, model: bool) -> None:
-        with lease.whole(kept.place(options.output)) as made:
-            if model:
-                models.save(network, tokenizer, made / kept.MODEL, precision=given.run.precision)
-            made.mkdir(parents=True, exist_ok=True)
-            done.state.save_rows(made)
-            record.write(made / record.NAME, trained)
-            if model:
-                kept.write(made, identity)
-
+    Of several devices' processes the first writes, and all score. A model that is split over them is stored and read for that: a device
+    that holds a share in training's type cannot hold it in another.
+    """
+    if options.samples:
+        done.state.free()
+    if options.samples and options.shard:
+        if is_first():
+            _keep(given, options, identity, network, tokenizer, done, lease=lease, model=True)
+        wait()
+        _restore(given, options, lease=lease, stop=stop)
+        return
     try:
         if options.samples:
-            done.state.free()
+            from baldro import models
+
             models.as_stored(network, precision=given.run.precision)
-            _score(given, options, inputs.on_device(network), tokenizer, lease=lease, stop=stop)
+            _score(given, options, network, tokenizer, lease=lease, stop=stop)
     except BaseException:
-        keep(model=True)
+        if is_first():
+            _keep(given, options, identity, network, tokenizer, done, lease=lease, model=True)
         raise
-    keep(model=_leaves_model(options))
-    _hand_over(given, options, lease)
+    if is_first():
+        _keep(given, options, identity, network, tokenizer, done, lease=lease, model=_leaves_model(options))
+        _hand_over(given, options, lease)
+
+
+def _keep(
+    given: RunInputs,
+    options: Namespace,
+    identity: str,
+    network: Any,
+    tokenizer: Any,
+    done: Any,
+    *,
+    lease: Lease,
+    model: bool,
+) -> None:
+    """What the training made, beside the checkpoint and whole; with the model also the seal, by which another process believes it."""
+    from baldro import models
+
+    with lease.whole(kept.place(options.output)) as made:
+        made.mkdir(parents=True)
+        done.state.save_rows(made)
+        said = dict(**done.as_dict(), **provenance.provenance(given))
+        trained = record.Trained(run=given.run.id, spec=given.run.asdict(), start=given.start, **said)
+        record.write(made / record.NAME, trained)
+        if model:
+            models.save(network, tokenizer, made / kept.MODEL, precision=given.run.precision)
+            kept.write(made, identity)
 
 
 def _is_trained(given: RunInputs, options: Namespace, identity: str) -> bool:
     """Whether an earlier process finished this training, and its model is kept.
 
-    Several devices' processes must all come to the same answer, so they ask only what none of them removes before it has scored.
+    Several devices' processes must all come to the same answer, so they ask only what none of them removes before all have scored.
     """
-    if _several() and not given.run.facts.temporary:
+    if number() > 1 and not given.run.facts.temporary:
         return False
     return kept.is_whole(kept.place(options.output), identity)
 
@@ -179,19 +201,23 @@ def _restore(given: RunInputs, options: Namespace, *, lease: Lease, stop: Stop) 
 
         inputs.set_threads(options.threads)
         there = replace(given, start=str(kept.place(options.output) / kept.MODEL))
-        _score(given, options, *inputs.open_to_score(there), lease=lease, stop=stop)
-    _hand_over(given, options, lease)
+        opened = inputs.open_to_score(there, shard=bool(options.shard))
+        _score(given, options, *opened, lease=lease, stop=stop)
+    if is_first():
+        _hand_over(given, options, lease)
 
 
 def _score(given: RunInputs, options: Namespace, network: Any, tokenizer: Any, *, lease: Lease, stop: Stop) -> None:
     """The evidence, as `baldro score` takes it."""
 
     def check() -> None:
-        stop.check("while it was scored; the trained model is kept, and only the scoring begins anew")
-        lease.look()
+        if is_first():  # the others would leave it waiting
+            stop.check("while it was scored; the trained model is kept, and only the scoring begins anew")
+            lease.look()
 
     frame = scoring.take(options, given, network, tokenizer, check=check)
-    evidence.write(options.samples, frame, whole=lease.whole)
+    if is_first():
+        evidence.write(options.samples, frame, whole=lease.whole)
 
 
 def _hand_over(given: RunInputs, options: Namespace, lease: Lease) -> None:
@@ -202,12 +228,3 @@ def _hand_over(given: RunInputs, options: Namespace, lease: Lease) -> None:
 
 def _leaves_model(options: Namespace) -> bool:
     return options.keep != "nothing" or not options.samples
-
-
-def _main() -> bool:
-    """Of several devices' processes one writes."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def _several() -> bool:
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1

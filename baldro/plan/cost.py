@@ -126,22 +126,31 @@ def reference_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
 
 
 def candidates_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
-    """One forward pass over every candidate answer with its prompt, or over the prompt alone where nothing else is asked."""
+    """One forward pass over every candidate answer with its prompt, or over the prompt alone where nothing else is asked.
+
+    On several GPUs each takes its share of the rows, as of all that is scored.
+    """
     taken = sum(rows * max(1, asked.candidates) * tokens for asked, rows, tokens in _scored(experiment, run))
     return _forward(experiment, run, taken, gpu)
 
 
 def gradients_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
-    """Forward and backward over each member and non-member by itself, if the benchmark wants gradient norms."""
+    """Forward and backward over each member and non-member by itself, if the benchmark wants gradient norms.
+
+    GPUs that a model is split over take each of them together.
+    """
     if not experiment.gradient_norms(run.benchmark):
         return 0.0
     P, depth = _model(experiment, run)
     members = [(rows, tokens) for asked, rows, tokens in _scored(experiment, run) if asked.membership]
     arithmetic = 6 * P * sum(rows * tokens for rows, tokens in members)
-    return max(
+    samples = sum(rows for rows, _ in members)
+    seconds = max(
         arithmetic / (SCORE_SHARE * _peak(gpu, precision(experiment, run))),
-        sum(rows for rows, _ in members) * 3 * depth * LAUNCH,
+        samples * (2 * _gathered(experiment, run, gpu) + 4 * _share_sent(experiment, run, gpu)),
+        samples * 3 * depth * LAUNCH,
     )
+    return seconds / (1 if split(experiment, run) else cards(experiment, run))
 
 
 def generation_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
@@ -156,11 +165,12 @@ def generation_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
     asked_for: dict[int, list[tuple[int, float]]] = {}
     for asked, rows, tokens in _scored(experiment, run):
         if asked.generate:
-            asked_for.setdefault(asked.max_new_tokens or usual, []).append((rows, tokens))
+            share = math.ceil(rows / cards(experiment, run))
+            asked_for.setdefault(asked.max_new_tokens or usual, []).append((share, tokens))
     at_once = experiment.needs(run.model).batch_tokens
     steps = sum(_batches(sections, longest, at_once) * longest for longest, sections in asked_for.items())
     reading = P * STORED[precision(experiment, run)] / (BANDWIDTH_SHARE * gpu.bandwidth)
-    return steps * max(reading, depth * LAUNCH)
+    return steps * max(reading, _gathered(experiment, run, gpu), depth * LAUNCH)
 
 
 def score_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
@@ -224,7 +234,7 @@ def _rows(experiment: Experiment, run: Run) -> int:
 
 
 def cards(experiment: Experiment, run: Run) -> int:
-    """GPUs that a training of the run uses."""
+    """GPUs that a job of the run uses."""
     return max(1, experiment.needs(run.model).gpu)
 
 
@@ -254,6 +264,22 @@ def _peak(gpu: GPU, precision: str) -> float:
 
 
 def _forward(experiment: Experiment, run: Run, tokens: float, gpu: GPU) -> float:
+    """Of so many tokens on all GPUs."""
     P, depth = _model(experiment, run)
-    arithmetic = 2 * P * tokens / (SCORE_SHARE * _peak(gpu, precision(experiment, run)))
-    return max(arithmetic, math.ceil(tokens / experiment.needs(run.model).batch_tokens) * depth * LAUNCH)
+    own = tokens / cards(experiment, run)
+    arithmetic = 2 * P * own / (SCORE_SHARE * _peak(gpu, precision(experiment, run)))
+    passes = math.ceil(own / experiment.needs(run.model).batch_tokens)
+    return max(arithmetic, passes * _gathered(experiment, run, gpu), passes * depth * LAUNCH)
+
+
+def _gathered(experiment: Experiment, run: Run, gpu: GPU) -> float:
+    """Seconds that a pass of scoring takes to gather the weights of a model that is split."""
+    return STORED[precision(experiment, run)] * _share_sent(experiment, run, gpu)
+
+
+def _share_sent(experiment: Experiment, run: Run, gpu: GPU) -> float:
+    """Seconds in which GPUs that a model is split over send each other a byte of every parameter."""
+    if not split(experiment, run):
+        return 0.0
+    among = cards(experiment, run)
+    return _model(experiment, run)[0] * (among - 1) / among / (LINK_SHARE * gpu.link)

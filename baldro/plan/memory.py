@@ -67,14 +67,15 @@ class Memory:
 
 
 def of(experiment: Experiment, run: Run) -> Memory:
-    """What each GPU holds while a run trains, and what the first holds while its model is scored."""
+    """What each GPU holds while a run trains, and while its model is scored."""
     needs, model = experiment.needs(run.model), experiment.models[run.model]
     P, (width, depth) = sizes.parameters(run.model, model), sizes.shape(run.model, model)
     wide = 2 if run.precision == "fp32" else 1
     token = width * wide * PADDING * cost.row_tokens(experiment, run)
     batch = -(-run.batch_size * (2 if run.method.retains else 1) // cost.cards(experiment, run))
     kept = INPUT * depth + ACTIVATION if needs.gradient_checkpointing else ACTIVATION * depth
-    weights, gradients, moments = (_split if cost.split(experiment, run) else _whole)(experiment, run)
+    split, among = cost.split(experiment, run), cost.cards(experiment, run)
+    weights, gradients, moments = (_split if split else _whole)(experiment, run)
     start = P * (cost.FROZEN[run.precision] + FISHER) + token * ACTIVATION * depth if run.lora_start == "fila" else 0.0
     return Memory(
         weights=weights,
@@ -82,7 +83,7 @@ def of(experiment: Experiment, run: Run) -> Memory:
         moments=moments,
         activations=min(needs.micro_batch, batch) * token * kept,
         start=start,
-        stored=P * cost.STORED[cost.precision(experiment, run)],
+        stored=cost.STORED[cost.precision(experiment, run)] * (P / among + GATHERED * P / depth if split else P),
         cache=needs.batch_tokens * 2 * depth * width * 2 * wide,
     )
 

@@ -37,12 +37,13 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "adapters": ("training.adapters",),
     "rounding": ("training.rounding",),
-    "reference": (*OPENED, "scoring.cache", "scoring.likelihood"),
+    "reference": (*OPENED, "scoring.cache", "scoring.likelihood", "scoring.several"),
     "refusals": ("benchmarks.idk",),
     "score": (
         *(*OPENED, "benchmarks.__init__", "benchmarks.definition", "benchmarks.section"),
         *("scoring.__init__", "scoring.cache", "scoring.decoder", "scoring.drafts", "scoring.generation"),
-        *("scoring.gradients", "scoring.likelihood", "scoring.prepare", "scoring.room", "scoring.table"),
+        *("scoring.gradients", "scoring.likelihood", "scoring.prepare", "scoring.room", "scoring.several"),
+        "scoring.table",
     ),
     "fluency": ("scoring.fluency",),
     "metrics": (

@@ -20,13 +20,12 @@ class Needs(BaseModel):
     gpu: Whole = Field(
         1,
         ge=0,
-        description="GPUs of a node that a job holds; 0: none. A training has a process for each (on the CPU where there are none); "
-        "scoring uses one.",
+        description="GPUs of a node that a job holds, with a process for each (on the CPU where there are none); 0: none.",
     )
     shard: bool = Field(
         False,
-        description="Weights, gradients and optimiser state are split over a training's GPUs (FSDP2): an N-th of them on each, and slower "
-        "than whole copies. The result is the same to rounding.",
+        description="Weights, gradients and optimiser state are split over a job's GPUs (FSDP2), in scoring the weights: an N-th of them "
+        "on each, and slower than whole copies. The result is the same to rounding.",
     )
     mem_mb: Whole = Field(
         8000, ge=400, description="Memory of the node, not of the GPU; a SLURM job's own Snakemake takes 400 of them."

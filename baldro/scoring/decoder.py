@@ -11,7 +11,7 @@ from torch import nn
 from transformers import DynamicCache
 
 from baldro.models import heads
-from baldro.models.forward import HEAD_ELEMENTS
+from baldro.models.forward import HEAD_ELEMENTS, body
 from baldro.prompts.limits import SEQUENCES
 from baldro.scoring import cache as caches
 from baldro.scoring.drafts import Drafts, Row, free_tokens
@@ -104,14 +104,15 @@ class Decoder:
         ).T[..., None]
         slot_S = torch.arange(past + longest + width, device=self.device)
         position_BS = torch.minimum((slot_S - left_B1).clamp_min(0), own_B1 - 1)
-        body = self.model.base_model(
+        hidden_BSH = body(
+            self.model,
             input_ids=torch.tensor(made, device=self.device),
             attention_mask=(slot_S >= left_B1).long(),  # padding on the right comes after all that is read
             position_ids=position_BS[:, past:],
             past_key_values=cache,
             use_cache=True,
         )
-        hidden_BDH = body.last_hidden_state[:, -1 - width :]
+        hidden_BDH = hidden_BSH[:, -1 - width :]
         hidden_NH = hidden_BDH[slot_S[: 1 + width] <= draft_B1]
         parts = hidden_NH.split(max(1, HEAD_ELEMENTS // self.head.out_features))
         choices = iter(torch.cat([self.head(part).argmax(-1) for part in parts]).tolist())

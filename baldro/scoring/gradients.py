@@ -8,6 +8,7 @@ from torch import nn
 from baldro.models import token_logp
 from baldro.prompts.batches import collate
 from baldro.prompts.encode import Tokens
+from baldro.scoring import several
 
 
 @torch.inference_mode(False)
@@ -20,6 +21,8 @@ def gradient_norms(
     Tied tensors count once, tensors that the loss does not depend on not at all. Source: the gradient-norm attack of the published
     evaluation logs (Wang et al. 2024, arXiv 2402.17012).
 
+    Of a split model every process takes the same sequences: their gradients are summed over the processes, so each gives its share.
+
     Args:
         sequences: without an end of sequence, which the published norms do not count.
         advance: called after each sequence.
@@ -28,12 +31,12 @@ def gradient_norms(
     """
     model.eval()
     device = next(model.parameters()).device
-    norms = []
+    norms, among = [], several.place()[1] if several.is_split(model) else 1
     try:
         for sequence in sequences:
             model.zero_grad(set_to_none=True)
             logp_BT, _ = token_logp(model, collate([sequence], device))
-            (-logp_BT.mean()).backward()
+            (-logp_BT.mean() / among).backward()
             norms.append(_mean_norm(model))
             advance(sequence)
     finally:
@@ -44,4 +47,5 @@ def gradient_norms(
 def _mean_norm(model: nn.Module) -> float:
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     norms = [torch.linalg.vector_norm(g, dtype=torch.promote_types(g.dtype, torch.float32)) for g in gradients]
-    return float(torch.stack([norm.double().cpu() for norm in norms]).mean())
+    whole = [norm.full_tensor() if hasattr(norm, "full_tensor") else norm for norm in norms]
+    return float(torch.stack([norm.double().cpu() for norm in whole]).mean())

@@ -14,11 +14,12 @@ from transformers import DynamicCache
 
 from baldro.errors import BaldroError, fits
 from baldro.models import full_float32, heads, hidden_and_targets, token_logp
-from baldro.models.forward import HEAD_ELEMENTS
+from baldro.models.forward import HEAD_ELEMENTS, body
 from baldro.prompts.batches import by_length, collate
 from baldro.prompts.encode import Tokens
 from baldro.prompts.limits import SEQUENCES
 from baldro.scoring import cache as caches
+from baldro.scoring import several
 
 CPU_ELEMENTS = 2**21
 """Logits at a time on a CPU: they should stay in its cache; on a GPU, many small pieces cost more than they save."""
@@ -77,6 +78,8 @@ def token_statistics(model: nn.Module, sequences: Sequence[Tokens]) -> list[dict
 def reference(model: nn.Module, sequences: Sequence[Tokens], *, batch_tokens: int = 16384) -> pd.DataFrame:
     """log r(y_t | before) of each answer: what NPO compares with.
 
+    In a process group every process calls this with the same sequences, takes its share, and gets all rows.
+
     Returns: a row an answer, in order; columns index, sequence (`Tokens.hash`), tokens, logp (their sum, nats, float64), token_logp (a
         float32 an answer token).
 
@@ -86,19 +89,22 @@ def reference(model: nn.Module, sequences: Sequence[Tokens], *, batch_tokens: in
     full_float32()
     model.eval()
     device = next(model.parameters()).device
-    rows: list[dict[str, Any]] = [{} for _ in sequences]
-    for batch in by_length(sequences, tokens=batch_tokens, at_most=SEQUENCES):
-        logp_BT, _ = token_logp(model, collate([sequences[i] for i in batch], device))
-        for i, logp_T in zip(batch, logp_BT.cpu(), strict=True):
-            own_T = logp_T[: sequences[i].answer]  # padding is on the right
-            rows[i] = {
-                "index": i,
-                "sequence": sequences[i].hash,
-                "tokens": len(own_T),
-                "logp": float(own_T.double().sum()),
-                "token_logp": own_T.numpy(),
-            }
-    frame = pd.DataFrame(rows)
+    own, made = several.share([len(s.ids) for s in sequences]), dict[int, dict[str, Any]]()
+    with several.in_step(model):
+        for batch in by_length([sequences[i] for i in own], tokens=batch_tokens, at_most=SEQUENCES):
+            some = [own[i] for i in batch]
+            logp_BT, _ = token_logp(model, collate([sequences[i] for i in some], device))
+            for i, logp_T in zip(some, logp_BT.cpu(), strict=True):
+                own_T = logp_T[: sequences[i].answer]  # padding is on the right
+                made[i] = {
+                    "index": i,
+                    "sequence": sequences[i].hash,
+                    "tokens": len(own_T),
+                    "logp": float(own_T.double().sum()),
+                    "token_logp": own_T.numpy(),
+                }
+    made = several.of_all(made)
+    frame = pd.DataFrame([made[i] for i in range(len(sequences))])
     check_finite(frame["logp"], "the model")
     return frame
 
@@ -132,9 +138,8 @@ def _from_prefixes(
     prefixes = [sequences[rows[0]].ids[:length] for length, rows in groups]
     ids_BL, mask_BL, position_BL = caches.left_padded(prefixes, device)
     cache = caches.empty(model)
-    model.base_model(
-        input_ids=ids_BL, attention_mask=mask_BL, position_ids=position_BL, past_key_values=cache, use_cache=True
-    )
+    inputs = dict(input_ids=ids_BL, attention_mask=mask_BL, position_ids=position_BL)
+    body(model, **inputs, past_key_values=cache, use_cache=True)
     width = ids_BL.shape[1]
     member = [(g, i) for g, (_, rows) in enumerate(groups) for i in rows]
     room = batch_tokens - len(groups) * width
@@ -160,7 +165,8 @@ def _continue(
     batch = collate(rest, mask_BP.device)  # its "answer" is what predicts one
     own_B = torch.tensor([len(r.ids) for r in rest], device=mask_BP.device)
     step_L = torch.arange(batch.ids_BL.shape[1], device=mask_BP.device)
-    body = model.base_model(
+    hidden_BLH = body(
+        model,
         input_ids=batch.ids_BL,
         attention_mask=torch.cat([mask_BP, torch.ones_like(batch.ids_BL)], 1),
         position_ids=mask_BP.sum(1, keepdim=True) + torch.minimum(step_L, own_B[:, None] - 1),
@@ -168,7 +174,7 @@ def _continue(
         use_cache=True,
     )
     target_N = torch.tensor([token for s in sequences for token in s.ids[s.start :]], device=mask_BP.device)
-    return body.last_hidden_state[batch.answer_BL], target_N
+    return hidden_BLH[batch.answer_BL], target_N
 
 
 def _statistics(model: nn.Module, hidden_NH: Tensor, target_N: Tensor, counts: Sequence[int]) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from baldro.models import full_float32
 from baldro.prompts.encode import Tokens
 from baldro.prompts.prompt import Prompt
 from baldro.records.evidence import COLUMNS
-from baldro.scoring import generation
+from baldro.scoring import generation, several
 from baldro.scoring.decoder import Decoder
 from baldro.scoring.drafts import Row
 from baldro.scoring.gradients import gradient_norms as norms_of
@@ -38,6 +38,8 @@ def evidence(
     check: Callable[[], None] = lambda: None,
 ) -> pd.DataFrame:
     """One row per section, index and candidate answer; a greedy continuation of the prompt beside each right answer.
+
+    In a process group (`baldro.scoring.several`) every process calls this with the same rows, takes its share, and gets the whole table.
 
     Args:
         prompt: as `Prompt.of` takes it; a section may have its own.
@@ -75,16 +77,29 @@ def _likelihoods(
     """Statistics of each row, in order."""
     questions = [(each.section.name, index) for each in inputs if each.sequences for index in each.frame["index"]]
     sequences = [s for each in inputs for s in each.sequences]
-    made: list[dict[str, Any]] = [{} for _ in sequences]
-    progress = Progress(f"{label}, answers", len(sequences), unit="answer")
-    for batch, rows in likelihoods(model, sequences, questions, batch_tokens=batch_tokens):
-        check()
-        for i, row in zip(batch, rows, strict=True):
-            made[i] = row
-            progress.advance(tokens=len(sequences[i].ids))
-    check_finite([row["avg_loss"] for row in made], f"{label}: the model")
-    statistics = iter(made)
+    own = _share_of_answers(sequences, questions)
+    taken, made = [sequences[i] for i in own], dict[int, dict[str, Any]]()
+    progress = Progress(f"{label}, answers", len(own), unit="answer")
+    with several.in_step(model):
+        for batch, rows in likelihoods(model, taken, [questions[i] for i in own], batch_tokens=batch_tokens):
+            check()
+            for i, row in zip(batch, rows, strict=True):
+                made[own[i]] = row
+                progress.advance(tokens=len(taken[i].ids))
+    made = several.of_all(made)
+    check_finite([row["avg_loss"] for row in made.values()], f"{label}: the model")
+    statistics = (made[i] for i in range(len(sequences)))
     return [next(statistics) if each.sequences else NO_STATISTICS for each in inputs for _ in range(len(each.frame))]
+
+
+def _share_of_answers(sequences: Sequence[Tokens], questions: Sequence[Any]) -> list[int]:
+    """This process's sequences; all answers to a question are one process's, which computes their prompt once."""
+    together: dict[Any, list[int]] = defaultdict(list)
+    for i, question in enumerate(questions):
+        together[question].append(i)
+    groups = list(together.values())
+    shares = several.share([sum(len(sequences[i].ids) for i in rows) for rows in groups])
+    return sorted(i for g in shares for i in groups[g])
 
 
 def _generations(
@@ -96,41 +111,41 @@ def _generations(
     check: Callable[[], None],
 ) -> list[str | None]:
     """A text for each right answer of the sections that generate; None elsewhere."""
-    texts: list[list[str | None]] = [[None] * len(each.frame) for each in inputs]
     own = generation.ends(model, tokenizer)
-    progress = Progress(f"{label}, generation", sum(len(each.prompts) for each in inputs), unit="answer")
     together: dict[Any, list[tuple[int, int]]] = defaultdict(list)  # sections that end alike share batches
     for at, each in enumerate(inputs):
         together[each.max_new_tokens, each.stop, each.ends] += [(at, g) for g in range(len(each.prompts))]
-    for (new, stop, ends), members in together.items():
-        decoder = Decoder(model, eos=own | ends, max_new_tokens=new, finished=generation.stopped(tokenizer, stop))
-        places = {Row(inputs[at].prompts[g], inputs[at].drafts[g]): (at, inputs[at].gold[g]) for at, g in members}
-        for row in decoder(list(places), batch_tokens=batch_tokens):
-            check()
-            at, i = places[row]
-            texts[at][i] = generation.cut(tokenizer.decode(row.said, skip_special_tokens=True), stop)
-            progress.advance(tokens=len(row.said), note=f"{decoder.passes_per_answer:.1f} passes an answer")
-    return [text for section in texts for text in section]
+    for key, members in together.items():
+        mine = several.share([key[0] + len(inputs[at].prompts[g]) for at, g in members])
+        together[key] = [members[m] for m in mine]
+    progress = Progress(f"{label}, generation", sum(map(len, together.values())), unit="answer")
+    made: dict[tuple[int, int], str] = {}
+    with several.in_step(model):
+        for (new, stop, ends), members in together.items():
+            decoder = Decoder(model, eos=own | ends, max_new_tokens=new, finished=generation.stopped(tokenizer, stop))
+            places = {Row(inputs[at].prompts[g], inputs[at].drafts[g]): (at, inputs[at].gold[g]) for at, g in members}
+            for row in decoder(list(places), batch_tokens=batch_tokens):
+                check()
+                made[places[row]] = generation.cut(tokenizer.decode(row.said, skip_special_tokens=True), stop)
+                progress.advance(tokens=len(row.said), note=f"{decoder.passes_per_answer:.1f} passes an answer")
+    made = several.of_all(made)
+    return [made.get((at, i)) for at, each in enumerate(inputs) for i in range(len(each.frame))]
 
 
 def _gradient_norms(
     model: nn.Module, inputs: Sequence[SectionInputs], label: str, check: Callable[[], None]
 ) -> list[float]:
     """Of each right answer of a membership section; NaN elsewhere."""
-    total = sum(len(each.gold) for each in inputs if each.section.membership)
-    progress = Progress(f"{label}, gradient norms", total, unit="answer")
-    norms: list[float] = []
+    members = [(at, i) for at, each in enumerate(inputs) if each.section.membership for i in each.gold]
+    taken = [inputs[at].sequences[i].without_end for at, i in members]
+    # A split model takes each sample's pass in all processes.
+    own = range(len(taken)) if several.is_split(model) else several.share([len(s.ids) for s in taken])
+    progress = Progress(f"{label}, gradient norms", len(own), unit="answer")
 
     def advance(sequence: Tokens) -> None:
         check()
         progress.advance(tokens=len(sequence.ids))
 
-    for each in inputs:
-        own = [float("nan")] * len(each.frame)
-        if each.section.membership:
-            taken = [each.sequences[i].without_end for i in each.gold]
-            made = norms_of(model, taken, advance=advance)
-            for i, norm in zip(each.gold, made, strict=True):
-                own[i] = norm
-        norms += own
-    return norms
+    norms = norms_of(model, [taken[m] for m in own], advance=advance)
+    made = several.of_all(dict(zip([members[m] for m in own], norms, strict=True)))
+    return [made.get((at, i), float("nan")) for at, each in enumerate(inputs) for i in range(len(each.frame))]

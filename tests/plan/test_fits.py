@@ -87,7 +87,8 @@ def test_parts_of_several_cards_by_hand(cards, again):
     assert held.activations == pytest.approx(whole.activations / cards), "each its samples"
     copies = of(cards, needs={"gradient_checkpointing": again})
     assert (copies.weights, copies.moments, copies.activations) == (whole.weights, whole.moments, held.activations)
-    assert held.scoring == copies.scoring == whole.scoring, "on one card"
+    assert copies.scoring == whole.scoring
+    assert held.stored == pytest.approx(12e9 / cards + 3 * 2 * block) and held.cache == whole.cache
     asked = experiment(needs={"gpu": cards, "shard": True})
     node = memory.node_bytes(asked, jobs(asked)["unlearn"][0])
     held = max(cards * 6e9 * 4, 6e9 * 12)  # each process reads the model, and one writes a checkpoint
@@ -110,6 +111,21 @@ def test_seconds_on_several_cards_by_hand(gpus, shard):
     assert cost.train_seconds(asked, run, slow) == pytest.approx(expected + traffic)
     held = sum(hours(asked, gpu="a100-80").values()) - sum(hours(experiment(), gpu="a100-80").values())
     assert held > 0, "a job holds all of its cards as long as it lasts"
+
+
+@pytest.mark.parametrize("gpus", [2, 4])
+def test_seconds_of_scoring_on_several_cards_by_hand(gpus):
+    """Each its share of the rows; of a model that is split, bound here by what the cards send: its weights for each pass."""
+    needs, slow = {"gpu": gpus, "batch_tokens": 1024}, replace(GPUS["a100-80"], link=1e6)
+    copies, asked = experiment(needs=needs), experiment(needs=needs | {"shard": True})
+    run, tokens = jobs(asked)["unlearn"][0], 50 * (40 * 7 + 30 * 7 + 20 * 4 + 10 * 4)
+    whole = 2 * 6e9 * tokens / (0.3 * 312e12)
+    assert cost.candidates_seconds(copies, run, slow) == pytest.approx(whole / gpus)
+    sent = 12e9 * (gpus - 1) / gpus / (0.6 * 1e6)
+    assert cost.candidates_seconds(asked, run, slow) == pytest.approx(sent * -(-tokens // (1024 * gpus)))
+    steps = 100 * -(-(100 // gpus) // (1024 // 150))  # of the longest answer, as many batches
+    assert cost.generation_seconds(asked, run, slow) == pytest.approx(sent * steps)
+    assert cost.generation_seconds(copies, run, slow) == pytest.approx(DEPTH * 6e-4 * steps)  # launches
 
 
 def test_what_changes_no_number_comes_first():

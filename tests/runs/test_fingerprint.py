@@ -48,6 +48,7 @@ NO_NUMBERS = {
     "jobs.__init__": "when the garbage collector runs",
     "jobs.training": "calls the loop and writes what it gives",
     "jobs.finished": "keeps a trained model until it is scored",
+    "jobs.several": "starts processes",
     "jobs.provenance": "what a result was made from",
     "jobs.metrics": "reads, writes and prints",
     **dict.fromkeys(
@@ -72,6 +73,7 @@ NO_NUMBERS = {
 }
 """Imported, and listed nowhere: modules, or rooms, and why."""
 SAMPLES = "jobs.inputs makes training's samples with it"
+DEVICES = dict.fromkeys(("training.devices", "training.shards"), "several devices give one's numbers, to rounding")
 ASIDE = {
     "benchmark": {},
     "train": {
@@ -82,11 +84,13 @@ ASIDE = {
     "reference": {
         **dict.fromkeys(("models.description", "places"), "as for train"),
         **dict.fromkeys(("training.update", "methods"), SAMPLES),
+        **DEVICES,
         "benchmarks.idk": "for references of refusals",
     },
     "score": {
         **dict.fromkeys(("models.description", "places"), "as for train"),
         **dict.fromkeys(("training.update", "methods"), SAMPLES),
+        **DEVICES,
         "benchmarks.idk": "refusals are taught, not scored",
     },
     "adapters": {**dict.fromkeys(("models", "places", "prompts"), "in train's list")},
@@ -215,7 +219,7 @@ def test_the_same_code_elsewhere_has_the_same_fingerprint(changed):
         ("durable/progress.py", "every: float = 5.0", "every: float = 9.0"),
         ("durable/files.py", "token_hex(4)", "token_hex(8)"),
         ("durable/lease.py", ">= 1:", ">= 2:"),
-        ("jobs/training.py", "RANK", "OTHER_RANK"),
+        ("jobs/several.py", "RANK", "OTHER_RANK"),
         ("records/finished.py", "finished.json", "other.json"),
         ("cli/main.py", "default=64", "default=32"),
         ("runs/experiment.py", "found: dict[Run, None] = {}", "found: dict[Run, None] = dict()"),

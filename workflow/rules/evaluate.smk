@@ -22,6 +22,7 @@ rule score:
         mem_mb=needed("mem_mb"),
         runtime=needed("score_minutes"),
         batch_tokens=needed("batch_tokens"),
+        shard=needed("shard"),
         runs_per_job=needed("runs_per_job"),
     params:
         start=start_option,
@@ -34,7 +35,7 @@ rule score:
     shell:
         "{OFFLINE} baldro score --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} --max-new-tokens {params.max_new_tokens} {params.rows} {params.holdout} {params.gradient_norms} {params.fluency} "
-        "--output {output} --batch-tokens {resources.batch_tokens} --threads {threads}"
+        "--output {output} --batch-tokens {resources.batch_tokens} --devices {resources.gpu} --shard {resources.shard} --threads {threads}"
 
 
 rule metrics:

@@ -116,10 +116,12 @@ rule reference:
         mem_mb=needed("mem_mb"),
         runtime=needed("score_minutes"),
         batch_tokens=needed("batch_tokens"),
+        shard=needed("shard"),
     params:
         start=start_option,
         answers=answers_option,
         code=code_of_reference,
     shell:
         "{OFFLINE} baldro reference --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
-        "{params.start} {params.answers} --output {output} --batch-tokens {resources.batch_tokens} --threads {threads}"
+        "{params.start} {params.answers} --output {output} --batch-tokens {resources.batch_tokens} "
+        "--devices {resources.gpu} --shard {resources.shard} --threads {threads}"
