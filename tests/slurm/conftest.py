@@ -207,7 +207,7 @@ class Snakemake:
             log = self.checkout.folder / f"logs/slurm/{job}.log"
             lines = log.read_text().splitlines() if Path(where) == self.checkout.folder and log.is_file() else []
             here = [i for i, text in enumerate(lines) if text.startswith("unlearn ") and "  step " in text]
-            if here and not any("Finished jobid" in text for text in lines[here[-1] :]):
+            if here and not any("Finished jobid" in text or text.startswith("score ") for text in lines[here[-1] :]):
                 found[lines[here[-1]].split()[1]] = (job, node)
         return found
 

@@ -1,4 +1,4 @@
-"""What a cluster does to jobs: each fault ends in the models of an undisturbed local run, and leaves nothing behind."""
+"""What a cluster does to jobs: each fault ends in the evidence of an undisturbed local run, and leaves nothing behind."""
 
 import json
 import os
@@ -24,22 +24,22 @@ def undisturbed(fresh, tmp_path_factory) -> Any:
     """A checkout after a local run of two unlearning runs."""
     checkout = copy_of(fresh, tmp_path_factory.mktemp("undisturbed") / "checkout")
     checkout.write(CONFIG, models=nano(), name="faults", epochs=STEPS // 2)
-    checkout.snakemake(CONFIG, "--cores", "2", "--notemp")
+    checkout.snakemake(CONFIG, "--cores", "2")
     return checkout
 
 
 @pytest.fixture
 def snakemake(cluster, undisturbed, tmp_path) -> Iterator[Snakemake]:
-    """The unlearning runs are to be trained, on the cluster. Afterwards: the same models, nothing left, no file made twice.
+    """The unlearning runs are to be trained and scored, on the cluster. Afterwards: the same evidence, nothing left, no file made twice.
 
-    What follows a training (scoring, tables) starts from these models: `test_nothing_happens` alone goes all the way.
+    Metrics and tables are made from that evidence: `test_nothing_happens` alone goes all the way.
     """
     checkout = copy_of(undisturbed, tmp_path / "checkout")
     for folder in (*checkout.folder.glob("results/runs/*--npo*"), checkout.folder / "results/reports"):
         shutil.rmtree(folder)
     watch = Watch(checkout.folder)
     watch.start()
-    started = Snakemake(checkout, cluster, CONFIG, ("--notemp", "--until", "unlearn"))
+    started = Snakemake(checkout, cluster, CONFIG, ("--until", "unlearn"))
     yield started
     try:
         assert started.process.returncode == 0, "the test did not wait for the end"
@@ -49,13 +49,11 @@ def snakemake(cluster, undisturbed, tmp_path) -> Iterator[Snakemake]:
         watch.join()
         assert made(checkout.folder) == made(undisturbed.folder)
         assert not cluster.queue(checkout.folder)
-        whole = "--until" not in started.options  # what is finished is kept until it is scored
-        kept = {path.name for path in checkout.folder.glob("results/runs/*/checkpoint/*")}
-        assert kept == (set() if whole else {"finished"})
+        assert not list(checkout.folder.glob("results/runs/*/checkpoint"))
         assert not list(checkout.folder.glob("results/runs/*/.lease"))
         assert not list(checkout.folder.glob(".snakemake/baldro-slurm/*"))
         assert not watch.twice(), started.said()
-        assert len(watch.seen) == 2 * (6 if whole else 3)  # files a run
+        assert len(watch.seen) == 2 * (4 if "--until" in started.options else 6)  # files a run
     finally:
         if started.process.poll() is None:
             started.process.kill()
@@ -63,10 +61,10 @@ def snakemake(cluster, undisturbed, tmp_path) -> Iterator[Snakemake]:
 
 
 def made(folder: Path) -> dict[str, bytes]:
-    """What the unlearning runs' trainings came to, to the bit: their models, and what was recorded of every sample."""
+    """What the unlearning runs came to, to the bit: what their models say, and what was recorded of every sample in training."""
     files = [
         path
-        for name in ("model/*.safetensors", "dynamics.parquet")
+        for name in ("samples.parquet", "dynamics.parquet")
         for path in folder.glob(f"results/runs/*--npo*/{name}")
     ]
     assert len(files) == 4
@@ -86,7 +84,7 @@ def continued(snakemake: Snakemake, run: str) -> bool:
 
 def test_nothing_happens(snakemake, undisturbed):
     """To the tables and back to nothing to be done."""
-    snakemake.options = ("--notemp",)
+    snakemake.options = ()
     snakemake.start()
     snakemake.end()
     assert [row["state"] for row in accounts(snakemake)] == ["COMPLETED"] * 2
