@@ -11,11 +11,12 @@ cancels (measured: 5e-6 and 4.1e-2).
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
 
-from baldro.models import DTYPES, full_float32
+from baldro.models import DTYPES, forward, full_float32
 from baldro.runs import VARIANTS, Run
 from baldro.training.update import Sample, Step, cache_reference
 from benchmarks.gpu.given import Check, distances, llama, moved, point, sequences
@@ -123,3 +124,39 @@ def micro_batches(device: torch.device, quick: bool) -> Check:
         whole, *others = bench.steps(run, (64, 1, 4, 32))
         found[name] = [distances(update, whole) for update in others]
     return compare("micro-batches of 32 x 1, 8 x 4, 1 x 32 and one pass give one update, fp32", found, FP32)
+
+
+def chunked_head(device: torch.device, quick: bool) -> Check:
+    """A vocabulary of 128k, as Llama 3's: logits some rows at a time give the update of all at once, in a part of the memory."""
+    vocab, samples = (2**10, 4) if quick else (2**17, 64)
+    full_float32()
+    run, size = point("npo", variant="baldro-dv", npo_beta=0.2, dv_beta=3), 2 * samples
+    model = llama(width=64, vocab=vocab).to(device).train()
+    forget = [Sample(tokens=t, reference=(-12.0,) * t.answer) for t in sequences(samples, seed=1, vocab=vocab)]
+    found, peaks = [], []
+    for rows in (10**6, 16):  # at a time
+        model.zero_grad(set_to_none=True)
+        before = _allocated(device)
+        with patch.object(forward, "HEAD_ELEMENTS", rows * vocab):
+            Step(model, run, micro_batch=size).accumulate(forget, sequences(samples, seed=2, vocab=vocab))
+        peaks.append(_allocated(device, most=True) - before)
+        found.append({name: p.grad.detach().cpu().double() for name, p in model.named_parameters()})
+    off = distances(found[1], found[0])
+    memory = f", {peaks[1] / peaks[0]:.0%} of the memory" if device.type == "cuda" else ""
+    return Check(
+        name=f"logits of {vocab:,} tokens, 16 rows at a time, give the update of all at once, fp32",
+        passed=all(value <= most for value, most in zip(off, FP32, strict=True))
+        and (not memory or peaks[1] < peaks[0]),
+        value=f"{off[0]:.1e}, of one parameter {off[1]:.1e}{memory}",
+        allowed=f"{FP32[0]:.0e}, of one parameter {FP32[1]:.0e}; less memory",
+    )
+
+
+def _allocated(device: torch.device, *, most: bool = False) -> int:
+    """Bytes of a GPU's memory: now, from when on the most of them is counted, or that most; 0 on a CPU."""
+    if device.type != "cuda":
+        return 0
+    if most:
+        return torch.cuda.max_memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    return torch.cuda.memory_allocated(device)
