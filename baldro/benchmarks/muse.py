@@ -1,4 +1,4 @@
-"""MUSE News (Shi et al. 2024, arXiv 2407.06460): a folder laid out as the hub's muse-bench/MUSE-News, or the hub itself.
+"""MUSE (Shi et al. 2024, arXiv 2407.06460): a folder laid out as the hub's muse-bench/MUSE-News or MUSE-Books, or the hub itself.
 
 Questions with short answers (knowmem), passages to be continued (verbmem), and excerpts of 2,048 Llama-2 tokens that were, or were
 not, trained on (privleak). The articles themselves (raw) are on the hub only; the excerpts are real text of the same articles, and

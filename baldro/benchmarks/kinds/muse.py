@@ -1,4 +1,4 @@
-"""MUSE News, running text (Shi et al. 2024, arXiv 2407.06460)."""
+"""MUSE, running text (Shi et al. 2024, arXiv 2407.06460)."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -58,8 +58,10 @@ class Benchmark(Definition):
     memorised: ClassVar[str] = "verbmem"
     compared: ClassVar[tuple[tuple[str, str], ...]] = (("forget", "attack_min_k"), ("holdout", "attack_min_k"))
 
-    kind: Literal["muse"] = Field(description="MUSE News, running text.")
-    source: Places = Field(description="Where the text is: a folder laid out as muse-bench/MUSE-News, or the hub.")
+    kind: Literal["muse"] = Field(description="MUSE: running text.")
+    source: Places = Field(
+        description="Where the text is: a folder laid out as muse-bench/MUSE-News or MUSE-Books, or the hub."
+    )
     forget: Splits = Field(description="{forget: retain}, the one pair.")
     train_on: Literal["raw", "excerpts"] = Field(
         "raw",
