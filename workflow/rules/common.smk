@@ -1,6 +1,7 @@
 """What the rules ask of the grid: the checked experiment, and functions of a run."""
 
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -31,6 +32,7 @@ RUN = "results/runs/{run}"
 LASTING = ids(lambda stage: stage.trains and not stage.temporary)
 TEMPORARY = ids(lambda stage: stage.temporary, parent=False)
 FOLLOWING = ids(lambda stage: stage.temporary, parent=True)
+KEPT = "|".join(re.escape(run.id) for run in EXPERIMENT.kept()) or "(?!)"
 UNCHANGED = ids(lambda stage: not stage.trains)
 ON_ANOTHER_SPLIT = ids(lambda stage: not stage.trains, parent=True)
 OF_ITS_OWN = f"{ids(lambda stage: stage.trains)}|{ids(lambda stage: not stage.trains, parent=False)}"

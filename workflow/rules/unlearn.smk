@@ -53,3 +53,22 @@ use rule unlearn as follow with:
         "logs/follow/{run}.tsv"
     wildcard_constraints:
         run=FOLLOWING,
+
+
+ruleorder: keep > unlearn
+ruleorder: keep > follow
+
+
+use rule follow as keep with:
+    # A run whose model stays (keep_models), because a further request may start from it.
+    output:
+        model=directory(f"{RUN}/model"),
+        info=f"{RUN}/run.json",
+        steps=f"{RUN}/train.csv",
+        dynamics=f"{RUN}/dynamics.parquet",
+    log:
+        "logs/keep/{run}.log",
+    benchmark:
+        "logs/keep/{run}.tsv"
+    wildcard_constraints:
+        run=KEPT,
