@@ -12,7 +12,7 @@ from baldro.records.slurm import Job
 from baldro.runs import STAGES as RUN_STAGES
 from baldro.slurm import stopped_by
 
-STAGES = ("finetune", "reference", "unlearn", "unlearn_kept", "score")
+STAGES = ("finetune", "reference", "unlearn", "unlearn_kept", "unlearn_lasting", "score")
 """Rules that SLURM runs, in the order of the workflow; those of one job are a row."""
 MADE_FROM = tuple(kind for stage in RUN_STAGES.values() if not stage.tabled for kind in stage.kinds)
 """Kinds of runs that make a model which rows start from; they are no rows themselves."""

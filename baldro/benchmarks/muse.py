@@ -1,4 +1,4 @@
-"""MUSE News (Shi et al. 2024, arXiv 2407.06460): a folder laid out as the hub's muse-bench/MUSE-News, or the hub itself.
+"""MUSE (Shi et al. 2024, arXiv 2407.06460): a folder laid out as the hub's muse-bench/MUSE-News or MUSE-Books, or the hub itself.
 
 Questions with short answers (knowmem), passages to be continued (verbmem), and excerpts of 2,048 Llama-2 tokens that were, or were
 not, trained on (privleak). The articles themselves (raw) are on the hub only; the excerpts are real text of the same articles, and
@@ -11,15 +11,16 @@ from itertools import pairwise
 
 import pandas as pd
 
-from baldro.benchmarks.kinds.muse import MUSE, MUSE_RAW, PIECE_WORDS, muse_files
-from baldro.benchmarks.muse_doubts import doubts
+from baldro.benchmarks.kinds.muse import MUSE, MUSE_RAW, PIECE_WORDS, muse_files, raw_places
+from baldro.benchmarks.muse_doubts import doubts, folds_apart
 from baldro.benchmarks.rows import check_texts, rows
 from baldro.errors import BaldroError
 from baldro.places import Source, resolve
 from baldro.records.benchmark import frame_of
 
-FIELDS = {"knowmem": ("question", "answer"), "verbmem": ("prompt", "gt"), "privleak": ("text",), "raw": ("text",)}
-"""Subset -> what a row must have: question and answer, or the answer alone."""
+FIELDS = {"knowmem": ("question", "answer"), "verbmem": ("prompt", "gt")}
+TEXT = ("text",)
+"""Subset -> what a row must have, question and answer; in others TEXT, the answer alone."""
 SEAM = 100
 """Words before a passage's continuation that must stand in an excerpt with it, for the passage to count as trained on."""
 Rows = list[tuple[str, str]]  # question, answer
@@ -28,6 +29,7 @@ Rows = list[tuple[str, str]]  # question, answer
 def load(
     places: Sequence[str],
     *,
+    forget: Sequence[str] = ("forget",),
     train_on: str = "raw",
     piece_words: int = PIECE_WORDS,
     texts: int | None = None,
@@ -37,6 +39,7 @@ def load(
 
     Args:
         places: where the rows are (see baldro.places).
+        forget: the forget splits, of `baldro.benchmarks.kinds.muse` MUSE_RAW and FOLDS.
         train_on: raw: the articles, joined by empty lines as in the published trainer; a folder without them has no training
             splits. excerpts: those of privleak; verbmem then keeps the passages that stand in the ones to be forgotten.
         piece_words: longest piece of training text, in words (a Llama-2 token is 0.66 words of it).
@@ -44,13 +47,18 @@ def load(
             all by default.
         excerpt_words: only the first so many words of each excerpt; all by default.
 
-    Returns: the splits of `baldro.benchmarks.kinds.muse` MUSE, and for training full (forget and retain), forget, retain, and base, for a
-        model that is built from scratch: the retained excerpts that `retain` does not have; never one to be forgotten or held out.
+    Returns: the splits of `baldro.benchmarks.kinds.muse` MUSE, and for training the forget splits, retain, full (all that is forgotten,
+        once, and retain), and base, for a model that is built from scratch: the retained excerpts that `retain` does not have; never one to
+        be forgotten or held out.
         `attrs["notes"]` has a line for each kind of doubtful rows that are few enough to be let through.
     """
     source = resolve(places, what="the MUSE data")
-    splits = _read(source, train_on)
-    notes = doubts(splits, where=source)
+    splits = _read(source, train_on, forget)
+    articles = {name: splits.pop(name) for name in forget if name in splits}
+    notes = folds_apart(articles, where=source)
+    if articles:
+        splits["forget"] = _together(articles.values())
+    notes += doubts(splits, where=source)
     if excerpt_words is not None:
         splits |= {name: _begun(rows, excerpt_words) for name, rows in splits.items() if name.startswith("privleak")}
     if train_on == "excerpts":
@@ -65,12 +73,15 @@ def load(
                 "no-row-left", "muse: no passage of verbmem stands in the excerpts; needs more texts or words"
             )
         trained = {part: _pieces(_texts(kept[f"privleak_{part}"]), piece_words) for part in MUSE_RAW}
+        whole = trained["forget"]
+    elif articles:
+        parts = {**articles, "retain": splits["retain"]}
+        trained = {part: _pieces(["\n\n".join(_texts(own))], piece_words) for part, own in parts.items()}
+        whole = _pieces(["\n\n".join(_texts(splits["forget"]))], piece_words)
     else:
-        trained = {
-            part: _pieces(["\n\n".join(_texts(splits[part]))], piece_words) for part in MUSE_RAW if part in splits
-        }
+        trained, whole = {}, []
     if trained:
-        kept |= {"full": trained["forget"] + trained["retain"], **trained}
+        kept |= {"full": whole + trained["retain"], **trained}
         kept |= {"base": _pieces(_texts(base), piece_words)} if base else {}
     frame = frame_of(
         {name: [{"question": question, "answer": answer} for question, answer in rows] for name, rows in kept.items()}
@@ -89,6 +100,15 @@ def pieces(text: str, words: int) -> list[str]:
 
 def _pieces(texts: Iterable[str], words: int) -> Rows:
     return [("", piece) for text in texts for piece in pieces(text, words)]
+
+
+def _together(splits: Iterable[Rows]) -> Rows:
+    """The rows of the first split, and of each further one those that are not there yet."""
+    found: Rows = []
+    for rows_of in splits:
+        there = set(found)
+        found += [row for row in rows_of if row not in there]
+    return found
 
 
 def _texts(rows: Rows) -> list[str]:
@@ -118,9 +138,9 @@ def _stands_in(passage: tuple[str, str], excerpts: Rows) -> bool:
     return any(seam in " ".join(text.split()) for _, text in excerpts)
 
 
-def _read(source: Source, train_on: str) -> dict[str, Rows]:
-    places = MUSE | (MUSE_RAW if train_on == "raw" else {})
-    there = muse_files(source.path, train_on=train_on) if source.path else places
+def _read(source: Source, train_on: str, forget: Sequence[str]) -> dict[str, Rows]:
+    places = MUSE | (raw_places(forget) if train_on == "raw" else {})
+    there = muse_files(source.path, train_on=train_on, forget=forget) if source.path else places
     return {split: _split(source, places[split]) for split in there}
 
 
@@ -129,5 +149,5 @@ def _split(source: Source, place: str) -> Rows:
     subset, split = place.split("/")
     placed = rows(source, f"{place}.json", subset=subset, split=split, layout="muse-bench/MUSE-News, subset/split.json")
     for where, row in placed:
-        check_texts(row, where, FIELDS[subset])
-    return [("", *(row[key] for key in FIELDS[subset]))[-2:] for _, row in placed]
+        check_texts(row, where, FIELDS.get(subset, TEXT))
+    return [("", *(row[key] for key in FIELDS.get(subset, TEXT)))[-2:] for _, row in placed]

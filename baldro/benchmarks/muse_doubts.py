@@ -1,9 +1,11 @@
 """What is doubtful in rows of MUSE's layout: counted before anything is trained on them."""
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations, pairwise
 
 from baldro.benchmarks.apart import Pair, apart, doubles, few, plain
 from baldro.benchmarks.kinds.muse import MUSE_RAW
+from baldro.errors import BaldroError
 
 LONG = 20
 """Words from which on a text that stands within another is not there by chance."""
@@ -47,6 +49,27 @@ def doubts(splits: Mapping[str, Sequence[Pair]], *, where: object) -> list[str]:
         told = f"of {name} are also in {other}: {why}"
         notes += apart(splits[name], splits[other], told, where=where, allowed="questions that are not")
     return notes + [note for name, rows in splits.items() for note in doubles(name, rows, where=where)]
+
+
+def folds_apart(folds: Mapping[str, Sequence[Pair]], *, where: object) -> list[str]:
+    """Notes on the folds that are forgotten: each of scalability holds the ones before, no two of sustainability share a text.
+
+    Raises:
+        BaldroError: a fold that lacks a text of an earlier one or has none beyond it; many texts in two that share none.
+    """
+    scal, sust = (sorted(name for name in folds if name.startswith(sort)) for sort in ("scal_", "sust_"))
+    for less, more in pairwise(scal):
+        if not set(folds[less]) < set(folds[more]):
+            raise BaldroError(
+                "splits-cut-short",
+                f"{where}: {more} ({len(folds[more])} texts) has not all of {less} ({len(folds[less])}) and more; is a file cut short?",
+            )
+    told = "of {} are also in {}: they would be forgotten twice"
+    return [
+        note
+        for one, other in combinations(sust, 2)
+        for note in apart(folds[one], folds[other], told.format(one, other), where=where, allowed="texts that are not")
+    ]
 
 
 def _standing_in(texts: Sequence[str], others: Sequence[str]) -> int:

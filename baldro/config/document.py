@@ -40,6 +40,11 @@ class Config(Part):
     )
     selection: Selection = Field(Selection(rule="all"), description="Which runs of a sweep the tables show.")
     attribution: Maybe[Attribution] = Field(None, description="What each of some crossed factors changes.")
+    keep_models: bool = Field(
+        False,
+        description="The model of each run that unlearns stays after its scoring, if no other run of the experiment unlearns further from "
+        "it: the last request's of a chain, so that a further request begins there and no earlier one is made again.",
+    )
     models: dict[str, Model] = Field(
         {}, description="Names -> models, as in models.yaml; here for an experiment's own."
     )

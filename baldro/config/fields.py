@@ -1,11 +1,11 @@
 """The grid's axes and the settings of a training: models made of what the fields of a run and the methods declare."""
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, create_model
 
-from baldro.config.part import Part
+from baldro.config.part import Once, Part
 from baldro.errors import BaldroError, unknown
 from baldro.methods.catalogue import INSTEAD, OBJECTIVES, VARIANTS
 from baldro.methods.values import canonical
@@ -60,6 +60,7 @@ class Then(_Fields):
     """A block under `then`: benchmark, model and split are those of the run before unless said otherwise and, where stage and objective are
     its own too, so are the variant and all hyperparameters."""
 
+    requests: Once[str] = Field(None, description="In place of `split`: further requests, one after the other.")
     then: Annotated[list["Then"], BeforeValidator(listed), Field(min_length=1)] = Field(
         None, description="A block or blocks of runs that start from the model of each of these runs."
     )
@@ -68,9 +69,15 @@ class Then(_Fields):
 class Axes(Then):
     """One block of the grid; every combination of its lists is a run. Any field of a run may be a list."""
 
+    ONE_OF: ClassVar[tuple[str, ...]] = ("split", "requests")
+
     benchmark: _several("benchmark")
     model: _several("model")
-    split: _several("split")
+    requests: Once[str] = Field(
+        None,
+        description="In place of `split`: splits that are forgotten one after the other, the first from the target and each other one "
+        "from the model of the one before, for every run of the block; what stands under `then` starts from each.",
+    )
     then: Annotated[list[Then], BeforeValidator(listed), Field(min_length=1)] = Field(
         None,
         description="A block or blocks of runs that start from the model of each run of this block: an attack on it "

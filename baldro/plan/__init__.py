@@ -151,16 +151,19 @@ def _disk(experiment: Experiment, by_rule: dict[str, list[Run]]) -> list[str]:
     evidence = _total(_of(by_rule, SCORED), lambda run: cost.evidence_bytes(experiment, run))
     lasting = _total(by_rule["finetune"], lambda run: cost.model_bytes(experiment, run))
     every = _total(by_rule["unlearn"], lambda run: cost.model_bytes(experiment, run))
+    kept = _total(list(experiment.kept()), lambda run: cost.model_bytes(experiment, run))
     running = _numbers(by_rule["unlearn"], lambda run: cost.running_bytes(experiment, run))
     lines = [line("evidence of all rows", evidence, size, "candidates x tokens x 12 bytes")]
     if by_rule["finetune"]:
         lines.append(line("base, target, retain models", lasting, size, "made here and kept; downloads not counted"))
-    if not any(isinstance(found, str) for found in (evidence, lasting, running)):
+    if experiment.keep_models:
+        lines.append(line("models of last requests", kept, size, "kept (keep_models)"))
+    if not any(isinstance(found, str) for found in (evidence, lasting, kept, running)):
         for number in (n for n in PARALLEL if n == 1 or n <= len(running)):
             what = (
                 "two checkpoints a running job; models that nothing starts from are not written" if number == 1 else ""
             )
-            peak = evidence + lasting + number * max(running)
+            peak = evidence + lasting + kept + number * max(running)
             lines.append(line(f"at most, {number} at a time", peak, size, what))
     return [*lines, line("every unlearned model kept", every, size, "with --notemp")]
 

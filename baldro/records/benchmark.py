@@ -53,6 +53,11 @@ def read(path: Path) -> "pd.DataFrame":
     return read_columns(path, COLUMNS, made_by="this `baldro benchmark`")
 
 
+def counts(path: Path) -> dict[str, int]:
+    """Rows by split of a stored benchmark."""
+    return read(path).groupby("split").size().to_dict()
+
+
 def notes(path: Path) -> list[str]:
     """What was noted of a stored benchmark's rows, a line each; mostly nothing."""
     from pyarrow import ArrowException

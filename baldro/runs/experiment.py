@@ -31,6 +31,8 @@ class Experiment:
     selection: Mapping[str, Any]
     attribution: Mapping[str, Any] | None = None
     """The crossed factors whose effects the report tells, and on which metrics."""
+    keep_models: bool = False
+    """Whether models stay in which the unlearning of this experiment ends."""
 
     @cached_property
     def _definitions(self) -> dict[str, Definition]:
@@ -85,6 +87,11 @@ class Experiment:
         """The runs of temporary models that other runs start from."""
         found = dict.fromkeys(filter(None, map(self.start, self.lineage())))
         return tuple(run for run in found if run.facts.temporary)
+
+    def kept(self) -> tuple[Run, ...]:
+        """The runs whose models stay after their scoring although their stage's are temporary: no further request starts from them."""
+        methods = [run for run in self.runs if run.facts.forgets] if self.keep_models else []
+        return tuple(run for run in methods if run not in {other.parent for other in methods})
 
     def part(self, run: Run) -> str:
         """Which of its model's places a run starts from when no other run makes that model: build, base, target, retain90, ..."""
@@ -195,6 +202,7 @@ def experiment(config: Mapping[str, Any], *, models: Mapping[str, Any], benchmar
         benchmarks={run.benchmark: benchmarks[run.benchmark] for run in runs},
         selection=config.get("selection", {"rule": "all"}),
         attribution=config.get("attribution"),
+        keep_models=config.get("keep_models", False),
     )
     if result.attribution:
         methods = [run.asdict() for run in runs if run.facts.forgets]

@@ -14,6 +14,8 @@ TABLED = tuple(name for name, facts in STAGES.items() if facts.tabled)
 """Stages that a grid may name: those whose runs are rows of the tables."""
 THEN = "then"
 """Key of a grid block: what is done next with the model of each of its runs."""
+REQUESTS = "requests"
+"""Key of a grid block, in place of `split`: splits that are forgotten one after the other, each from the model of the one before."""
 
 
 def united(blocks: Any) -> list[Run]:
@@ -36,6 +38,7 @@ def expand(block: Mapping[str, Any], parent: Run | None = None) -> list[Run]:
         parent: the run that these start from. Its benchmark, model and split are theirs unless the block says otherwise and, where they
             are of its stage, its objective, variant and hyperparameters too.
     """
+    block = _chained(block)
     own = {name: value for name, value in block.items() if name != THEN}
     axes = {
         name: value if isinstance(value, list) else [value] for name, value in (_inherited(own, parent) | own).items()
@@ -61,6 +64,25 @@ def _inherited(own: Mapping[str, Any], parent: Run | None) -> dict[str, Any]:
         {"objective": parent.objective, "variant": parent.variant} if parent.facts.forgets else {"stage": parent.stage}
     )
     return names | method | parent.settings()
+
+
+def _chained(block: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A block whose requests are written out: the first is its split, and the others follow under `then`, each with what its own has.
+
+    Raises:
+        BaldroError: no request, or a split beside them.
+    """
+    if REQUESTS not in block:
+        return block
+    if "split" in block or not block[REQUESTS]:
+        raise BaldroError(
+            "not-one-of", f"grid: {REQUESTS} is {block[REQUESTS]}; allowed: split, or a list of splits under {REQUESTS}"
+        )
+    first, *others = block[REQUESTS]
+    after = _listed(block.get(THEN))
+    following = [{REQUESTS: others, THEN: after}] if others else []
+    own = {name: value for name, value in block.items() if name not in (REQUESTS, THEN)}
+    return {**own, "split": first, THEN: [*following, *after]}
 
 
 def _listed(blocks: Any) -> list[Mapping[str, Any]]:
@@ -116,6 +138,7 @@ def _check_axes(blocks: Sequence[Mapping[str, Any]], runs: Sequence[Run]) -> Non
 
 def _nested(block: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """A block and those under its `then`, each without that key."""
+    block = _chained(block)
     own = {name: value for name, value in block.items() if name != THEN}
     return [own, *(each for more in _listed(block.get(THEN)) for each in _nested(more))]
 

@@ -9,6 +9,9 @@ from baldro.stages import KINDS, STAGE_OF, STAGES
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._]|-(?!-))*(?<!-)")
 """A benchmark, model or split: no `--`, which separates the parts of an id, and nothing that a file's name may not have."""
 
+THEN = "then"
+"""In a suffix `then=SPLIT`: the same as the run before, with another request."""
+
 
 def steps(words: list[str]) -> list[tuple[str, str | None, dict[str, str]]]:
     """What stands behind benchmark, model and split: objective, variant and fields of a run, of its child, of its child's child, ..."""
@@ -16,7 +19,11 @@ def steps(words: list[str]) -> list[tuple[str, str | None, dict[str, str]]]:
     for place, word in enumerate(words):
         if place and "=" in word:
             name, _, value = word.partition("=")
-            steps[-1][2][name] = value
+            if name == THEN:
+                objective, variant, values = steps[-1]
+                steps.append((objective, variant, values | {"split": value}))
+            else:
+                steps[-1][2][name] = value
         elif place and steps[-1][1:] == (None, {}) and word not in STAGE_OF:
             steps[-1] = (steps[-1][0], word, {})
         else:
@@ -27,9 +34,10 @@ def steps(words: list[str]) -> list[tuple[str, str | None, dict[str, str]]]:
 def shape(stages: Iterable[str]) -> str:
     """A regular expression of the ids of runs of some stages, and of no other ids."""
     word, variants = r"(?:(?!--)[^/])+", "|".join(VARIANTS)
+    again = rf"(?:--{THEN}={word})"
 
     def step(kinds: Iterable[str]) -> str:
-        return rf"(?:--(?:{'|'.join(kinds)})(?:--(?:{variants}))?(?:--\w+={word})*)"
+        return rf"(?:--(?:{'|'.join(kinds)})(?:--(?:{variants}))?(?:--(?!{THEN}=)\w+={word})*)"
 
     own = step(kind for stage in stages for kind in STAGES[stage].kinds)
-    return rf"{word}--{word}--{word}{step(KINDS)}*{own}"
+    return rf"{word}--{word}--{word}(?:{step(KINDS)}{again}*)*{own}{again}*"

@@ -9,7 +9,7 @@ from baldro.errors import BaldroError, unknown
 from baldro.methods.catalogue import INSTEAD, NO_OBJECTIVE, OBJECTIVES, VARIANTS, Objective
 from baldro.methods.values import write
 from baldro.runs.fields import HYPERPARAMETERS, Fields, check, default
-from baldro.runs.ids import NAME, steps
+from baldro.runs.ids import NAME, THEN, steps
 from baldro.runs.together import check_together
 from baldro.stages import KINDS, STAGE_OF, STAGES, Chosen, Stage
 
@@ -87,8 +87,11 @@ class Run(Fields):
     def id(self) -> str:
         """Readable and canonical: fields at the default of their method are left out, numbers are written one way.
 
-        A child's id is its parent's with a suffix: its objective and variant, its split if that is another one, its fields.
+        A child's id is its parent's with a suffix: its objective and variant, its split if that is another one, its fields; or, if it
+        does with another request just what its parent did, `then=` and the split, so that a chain of requests stays short.
         """
+        if self._repeats():
+            return f"{self.parent.id}--{THEN}={self.split}"
         parts = [self.parent.id] if self.parent else [self.benchmark, self.model, self.split]
         parts.append(self.objective)
         if self.variant != "base":
@@ -119,6 +122,11 @@ class Run(Fields):
         """Those of them that are not at the default of its method."""
         told = self.hyperparameters().items()
         return {name: value for name, value in told if value != default(name, self.objective, self.combiner)}
+
+    def _repeats(self) -> bool:
+        """Whether it has its parent's objective, variant and hyperparameters."""
+        names = ("objective", "variant", *HYPERPARAMETERS)
+        return self.parent is not None and all(getattr(self, name) == getattr(self.parent, name) for name in names)
 
     def line(self) -> "list[Run]":
         """The run and those that it comes from, the first of them last, as far as its id names them."""

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,7 @@ from refusals import refused
 
 from baldro import benchmarks as data
 from baldro.benchmarks import muse, sections
-from baldro.benchmarks.kinds.muse import MUSE, MUSE_RAW, muse_files
+from baldro.benchmarks.kinds.muse import FOLDS, MUSE, MUSE_RAW, muse_files
 from baldro.errors import BaldroError
 
 PAIR = {"forget": "retain"}
@@ -144,6 +145,58 @@ def test_articles_are_joined_and_cut(raw):
         assert [len(text.split()) for text in texts(frame, part)] == [100] * 4  # 400 words in four pieces, the fewest
     assert rows(frame, "full") == rows(frame, "forget") + rows(frame, "retain")
     assert "".join(texts(frame, "base")) == "".join(article("retain", i) for i in range(6))
+
+
+@pytest.fixture
+def folds(raw):
+    """And with what is forgotten in the studies of scalability and sustainability: two articles, then two more each time."""
+    articles = [{"text": article("rawforget", i, words=100)} for i in range(8)]
+    for i in (1, 2, 3, 4):
+        write(raw, f"scal/forget_{i}", articles[: 2 * i])
+        write(raw, f"sust/forget_{i}", articles[2 * i - 2 : 2 * i])
+    return raw
+
+
+@pytest.mark.parametrize(("sort", "counts"), [("scal", [2, 4, 6, 8]), ("sust", [2, 2, 2, 2])])
+def test_folds_are_forgotten_and_the_evaluation_stays(folds, sort, counts):
+    names = [f"{sort}_{i}" for i in (1, 2, 3, 4)]
+    frame = load(folds, forget=dict.fromkeys(names, "retain"), piece_words=100)
+    assert [len(texts(frame, name)) for name in names] == counts
+    learnt = [text.strip() for text in texts(frame, "full")]
+    assert [text.strip() for text in texts(frame, names[0]) + texts(frame, names[-1])[-2:]] == learnt[:2] + learnt[6:8]
+    assert rows(frame, "full")[8:] == rows(frame, "retain") and "forget" not in set(frame["split"])
+    before = load(folds)
+    for section in sections(frame, names[3], None):
+        assert rows(frame, section.split) == rows(before, section.split)
+    read = muse_files(folds, train_on="raw", forget=names).values()
+    assert {path.parent.name for path in read} == {"knowmem", "verbmem", "privleak", "raw", sort}
+
+
+def cut(folder, place, keep):
+    """A file whose last rows are lost."""
+    rows = json.loads((folder / f"{place}.json").read_text(encoding="utf-8"))
+    write(folder, place, rows[:keep])
+
+
+FOLD_FAULTS = {
+    "missing": (lambda folder: (folder / "scal/forget_3.json").unlink(), "file-not-there", "scal/forget_3.json"),
+    "all missing": (lambda folder: shutil.rmtree(folder / "scal"), "file-not-there", "scal/forget_1.json"),
+    "cut in a text": (lambda folder: write(folder, "scal/forget_2", '[{"text": "a b'), "not-json", "scal/forget_2.json"),
+    "cut at a row": (lambda folder: cut(folder, "scal/forget_3", 4), "splits-cut-short", "scal_3 (4 texts)"),
+    "another's": (lambda folder: write(folder, "scal/forget_4", [{"text": article("other", i)} for i in range(9)]),
+                  "splits-cut-short", "scal_4 (9 texts)"),
+    "no text": (lambda folder: write(folder, "scal/forget_1", [{"txt": "a"}]), "field-not-text", "scal/forget_1.json row 0"),
+    "twice": (lambda folder: put(folder, "sust/forget_3", 0, [{"text": article("rawforget", 2, words=100)}]),
+              "rows-on-two-sides", "sust_2 are also in sust_3"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FOLD_FAULTS)
+def test_folds_that_are_not_whole(folds, case):
+    spoil, code, fact = FOLD_FAULTS[case]
+    spoil(folds)
+    spoilt(folds, code, fact, forget=dict.fromkeys(FOLDS, "retain"))
+    assert "forget" in set(load(folds)["split"]), "who does not ask for them reads none"
 
 
 def test_without_the_articles_there_is_nothing_to_train_on(folder):
@@ -314,6 +367,8 @@ def test_json_lines_are_read_as_an_array_is(folder):
     ("options", "code", "facts"),
     [
         ({"forget": {"forget10": "retain90"}}, "value-not-allowed", ["forget", "{forget: retain}"]),
+        ({"forget": {"scal_5": "retain"}}, "value-not-allowed", ["scal_5", "scal_1 to scal_4"]),
+        ({"forget": {"sust_1": "retain"}, "train_on": "excerpts"}, "value-not-allowed", ["sust_1", "train_on raw"]),
         ({"train_on": "excerpt"}, "value-not-allowed", ["train_on", "'excerpt'", "'raw' or 'excerpts'"]),
         ({"piece_words": 0}, "value-not-allowed", ["piece_words", "is 0"]),
         ({"texts": 2.5}, "value-not-allowed", ["texts", 2.5]),

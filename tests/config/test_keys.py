@@ -28,7 +28,7 @@ def test_every_key_has_a_text_and_no_section_takes_an_unknown_one():
 
 
 def test_the_axes_are_the_fields_of_a_run_and_the_settings_those_that_no_method_owns():
-    assert list(AXES) == [*FIELDS_OF_A_BLOCK, "then"]
+    assert list(AXES) == [*FIELDS_OF_A_BLOCK, "requests", "then"]
     assert list(SCHEMA["$defs"]["Settings"]["properties"]) == list(SETTINGS)
     for name, choices in (("objective", OBJECTIVES), ("variant", VARIANTS), ("combiner", COMBINERS)):
         one, several = AXES[name]["anyOf"]

@@ -242,10 +242,8 @@ def test_what_stands_under_then_starts_from_each_run_of_its_block():
     assert [run.id for run in first] == [f"fictional--tiny--forget05--npo{v}--lr=0.0001" for v in ("", "--baldro-dv")]
     for run, own in zip(first, ("npo", "npo--baldro-dv"), strict=True):
         children = {child.id.removeprefix(run.id) for child in experiment.runs if child.parent == run}
-        beta = "--dv_beta=5" if "dv" in own else ""
-        assert children == {
-            f"--{own}--split=forget10--lr=0.0001{beta}", "--relearn--max_steps=5", "--relearn--max_steps=10"
-        }  # fmt: skip
+        second = f"--{own}--split=forget10--lr=0.0001--dv_beta=5" if "dv" in own else "--then=forget10"
+        assert children == {second, "--relearn--max_steps=5", "--relearn--max_steps=10"}
     (child,) = [run for run in experiment.runs if run.parent == first[0] and run.facts.forgets]
     assert experiment.start(child) == first[0] and experiment.retain_split(child) == "retain90"
     assert experiment.before(child).id == f"{first[0].id}--scored--split=forget10"
@@ -254,6 +252,25 @@ def test_what_stands_under_then_starts_from_each_run_of_its_block():
     assert all(lineage.index(run.parent) < lineage.index(run) for run in lineage if run.parent)
     groups = [(run.split, run.objective) for run in experiment.runs if run.objective in ("original", "retain")]
     assert groups == [(split, name) for split in ("forget05", "forget10") for name in ("original", "retain")]
+
+
+def test_requests_are_a_chain_for_every_method_of_the_block():
+    """Each starts from the model of the one before and is named after it; what stands under `then` starts from each."""
+    requests, others = ["forget05", "forget10"], {name: value for name, value in BLOCK.items() if name != "split"}
+    block = others | dict(requests=requests, variant=["base", "baldro-dv"], lr=1e-4, then=dict(stage="relearn"))
+    experiment = of(block)
+    methods = [run for run in experiment.runs if run.facts.forgets]
+    first = "fictional--tiny--forget05--npo{}--lr=0.0001"
+    assert [run.id for run in methods] == [
+        first.format(variant) + then for then in ("", "--then=forget10") for variant in ("", "--baldro-dv")
+    ]
+    assert [experiment.start(run) for run in methods[2:]] == methods[:2]
+    assert {run.parent for run in experiment.runs if run.stage == "relearn"} == set(methods)
+    written = others | dict(split="forget05", variant=["base", "baldro-dv"], lr=1e-4)
+    written |= dict(then=[dict(split="forget10", then=dict(stage="relearn")), dict(stage="relearn")])
+    assert of(written).runs == experiment.runs
+    kept = of(block, exclude=[dict(variant="baldro-dv")])
+    assert [run for run in kept.runs if run.facts.forgets] == methods[::2]
 
 
 def test_who_is_excluded_takes_along_what_starts_from_it():
@@ -281,6 +298,10 @@ def test_stage_none_scores_a_published_checkpoint_as_it_is():
         (dict(then=dict(model="small-2k")), "parent-of-another-model", "tiny"),
         (dict(then=[]), "empty-list", "then"),
         (dict(then=dict(stage="relearn", max_stepps=3)), "unknown-key", "'max_stepps'"),
+        (dict(then=dict(requests=["forget05", "forget11"])), "unknown-split", "'forget11'"),
+        (dict(then=dict(requests=["forget05", "forget05"])), "value-stands-twice", "'forget05'"),
+        (dict(then=dict(requests=["forget05"], split="forget05")), "not-one-of", "requests"),
+        (dict(requests=["forget05"]), "not-one-of", "exactly one of split, requests"),
         (dict(lr=0.123456, weight_decay=0.123456, npo_beta=0.123456, then=dict(seed=1, then=dict(seed=2, then=dict(seed=3)))),
          "id-too-long", "230"),
     ],

@@ -311,6 +311,9 @@ def lines(draw) -> Run:
     for _ in range(draw(st.integers(0, 2)) if run.facts.trains else 0):
         kind = draw(st.sampled_from([name for name, kind in KINDS.items() if kind.parent != "never"]))
         split = draw(st.sampled_from([run.split, "forget05"]))
+        if run.facts.forgets and draw(st.booleans()):
+            run = Run.of(**run.asdict() | dict(split=split, parent=run))
+            continue
         fields = draw(st.fixed_dictionaries({}, optional={name: values(name) for name in ("lr", "seed", "relearn_on")}))
         run = Run.of(
             benchmark=run.benchmark, model=run.model, split=split, objective=kind,
@@ -325,7 +328,9 @@ def lines(draw) -> Run:
 @settings(max_examples=50)
 def test_the_id_of_a_child_is_its_parents_with_a_suffix(run):
     assert Run.parse(run.id) == run == Run.of(**run.asdict())
-    assert run.parent is None or run.id.startswith(f"{run.parent.id}--{run.objective}")
+    alike = run.parent and run.parent.hyperparameters() == run.hyperparameters()
+    again = alike and (run.parent.objective, run.parent.variant) == (run.objective, run.variant)
+    assert run.parent is None or run.id.startswith(f"{run.parent.id}--{'then=' if again else run.objective}")
     for stage in STAGES:
         for parent in (True, False, None):
             wanted = run.stage == stage and parent in (None, run.parent is not None)
@@ -342,6 +347,12 @@ def test_the_id_of_a_child_is_its_parents_with_a_suffix(run):
         ("npo--original", "no-parent-possible", "original"),
         ("npo--scored--relearn", "parent-leaves-no-model", "npo--scored"),
         ("npo--split=forget05", "unknown-field", "'split'"),
+        (
+            "npo--lr=0.1--npo--split=forget05--lr=0.1",
+            "id-not-canonical",
+            "'tofu--tiny--forget10--npo--lr=0.1--then=forget05'",
+        ),
+        ("then=forget05", "unknown-objective", "'then=forget05'"),
         ("npo--lr=0.1--relern", "unknown-objective", "mean relearn?"),
     ],
 )

@@ -63,9 +63,7 @@ def snakemake(cluster, undisturbed, tmp_path) -> Iterator[Snakemake]:
 def made(folder: Path) -> dict[str, bytes]:
     """What the unlearning runs came to, to the bit: what their models say, and what was recorded of every sample in training."""
     files = [
-        path
-        for name in ("samples.parquet", "dynamics.parquet")
-        for path in folder.glob(f"results/runs/*--npo*/{name}")
+        path for name in ("samples.parquet", "dynamics.parquet") for path in folder.glob(f"results/runs/*--npo*/{name}")
     ]
     assert len(files) == 4
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}

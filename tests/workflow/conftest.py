@@ -80,7 +80,9 @@ class Checkout:
         config = yaml.safe_load(SMALL)
         for key, value in changes.items():
             place = (
-                config if key in ("name", "benchmarks", "models", "grid", "exclude", "selection") else config["grid"]
+                config["grid"]
+                if key not in ("name", "benchmarks", "models", "grid", "exclude", "selection", "keep_models")
+                else config
             )
             place[key] = value
         (self.folder / file).write_text(yaml.safe_dump(config, sort_keys=False))

@@ -32,15 +32,20 @@ def keep(wildcards):
     """What stays of a run's model once it is scored: nothing, the model, or with it all that another scoring needs."""
     if workflow.storage_settings.notemp:
         return "finished"
-    return "model" if wildcards.run in PARENTS else "nothing"
+    return "model" if wildcards.run in PARENTS | STAYS else "nothing"
 
 
+NONE = "(?!)"
+"""A pattern that no id has."""
 RUN = "results/runs/{run}"
 PARENTS = {run.id for run in EXPERIMENT.parents()}
 """Runs from whose temporary models others start."""
+STAYS = {run.id for run in EXPERIMENT.kept()}
+"""Runs whose models stay, because a further request may start from them (keep_models)."""
 LASTING = ids(lambda stage: stage.trains and not stage.temporary)
 TEMPORARY = ids(lambda stage: stage.temporary)
-KEPT = TEMPORARY if workflow.storage_settings.notemp else "|".join(map(re.escape, sorted(PARENTS))) or "(?!)"  # none
+STAYING = "|".join(map(re.escape, sorted(STAYS))) or NONE
+KEPT = TEMPORARY if workflow.storage_settings.notemp else "|".join(map(re.escape, sorted(PARENTS))) or NONE
 UNCHANGED = ids(lambda stage: not stage.trains)
 
 

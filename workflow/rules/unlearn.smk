@@ -1,4 +1,4 @@
-"""One run of the grid -> its evidence, in one process. Its model is written only if other runs start from it, or with --notemp."""
+"""One run of the grid -> its evidence, in one process. Its model is written only if other runs start from it or may, or with --notemp."""
 
 
 rule unlearn:
@@ -20,7 +20,7 @@ rule unlearn:
     benchmark:
         "logs/unlearn/{run}.tsv"
     wildcard_constraints:
-        run=f"(?!(?:{KEPT})/)(?:{TEMPORARY})",
+        run=f"(?!(?:{KEPT}|{STAYING})/)(?:{TEMPORARY})",
     resources:
         gpu=needed("gpu"),
         mem_mb=needed("mem_mb"),
@@ -64,4 +64,20 @@ use rule unlearn as unlearn_kept with:
     benchmark:
         "logs/unlearn_kept/{run}.tsv"
     wildcard_constraints:
-        run=KEPT,
+        run=f"(?!(?:{STAYING})/)(?:{KEPT})",
+
+
+use rule unlearn as unlearn_lasting with:
+    # And here it stays, because a further request may start from it (keep_models).
+    output:
+        samples=f"{RUN}/samples.parquet",
+        model=directory(f"{RUN}/model"),
+        info=f"{RUN}/run.json",
+        steps=f"{RUN}/train.csv",
+        dynamics=f"{RUN}/dynamics.parquet",
+    log:
+        "logs/unlearn_lasting/{run}.log",
+    benchmark:
+        "logs/unlearn_lasting/{run}.tsv"
+    wildcard_constraints:
+        run=STAYING,

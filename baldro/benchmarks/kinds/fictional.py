@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from baldro.benchmarks.kinds.tofu import QuestionsAndAnswers
+from baldro.benchmarks.parts import size
 from baldro.errors import BaldroError
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class Benchmark(QuestionsAndAnswers):
 
     @model_validator(mode="after")
     def _whole_authors(self) -> "Benchmark":
-        forgotten_authors(self.forget, self.authors)
+        for whole, count in forgotten_authors(self.data_splits(), self.authors).items():
+            size(whole, count * self.questions, (self.parts or {}).get(whole, [whole]))
         return self
 
     @property
@@ -45,13 +47,13 @@ class Benchmark(QuestionsAndAnswers):
         return ("idk", "alternates")  # it makes them itself
 
     def held_out(self, split: str) -> str:
-        return f"holdout{split[-2:]}"  # its generator takes forgetNN alone
+        return f"holdout{self.data_split(split)[-2:]}"  # its generator takes forgetNN alone
 
     def sizes(self) -> Mapping[str, int]:
         if self.rows is not None:
             return self.rows
         short = self.known_authors * self.questions
-        forgotten = forgotten_authors(self.forget, self.authors)
+        forgotten = forgotten_authors(self.data_splits(), self.authors)
         result = {
             "full": self.authors * self.questions,
             "real_authors_perturbed": short,
@@ -60,15 +62,21 @@ class Benchmark(QuestionsAndAnswers):
             "base": 2 * self.background_authors * self.questions + short + self.world_facts,
         }
         for split, count in forgotten.items():
-            result[split] = result[f"{split}_perturbed"] = result[self.held_out(split)] = count * self.questions
-            result[self.forget[split]] = (self.authors - count) * self.questions
+            rows, parts = count * self.questions, (self.parts or {}).get(split, ())
+            names = {split: rows} if split in self.forget else {}
+            for name, own in {**names, **{part: rows // len(parts) for part in parts}}.items():
+                result[name] = result[f"{name}_perturbed"] = own
+            result[self.held_out(split)] = rows
+            result[self.data_splits()[split]] = self.authors * self.questions - rows
         return result
 
     def load(self) -> "pd.DataFrame":
         from baldro.benchmarks.fictional import generate
+        from baldro.benchmarks.parts import cut
 
         numbers = ("authors", "questions", "known_authors", "background_authors", "world_facts", "seed")
-        return generate(forget=self.forget, **{name: getattr(self, name) for name in numbers})
+        frame = generate(forget=self.data_splits(), **{name: getattr(self, name) for name in numbers})
+        return cut(frame, self.parts, kept=self.forget)
 
 
 def forgotten_authors(forget: Mapping[str, str], authors: int) -> dict[str, int]:

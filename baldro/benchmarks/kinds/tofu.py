@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from baldro.benchmarks.definition import MEMBERSHIP, Count, Definition, Places, Splits
 from baldro.benchmarks.section import Section
@@ -44,6 +44,33 @@ class QuestionsAndAnswers(Definition):
     compared: ClassVar[tuple[tuple[str, str], ...]] = (("forget", "truth_ratio"),)
     retain_compulsory: ClassVar[bool] = True  # forget quality is a test against one
 
+    parts: dict[str, Annotated[list[str], Field(min_length=2)]] | None = Field(
+        None,
+        description="Forget split of the data -> names of the parts that its rows are cut into, in order and all of one length. Each part "
+        "is named under `forget`, too, with one and the same retain split: requests that can be made one after the other.",
+    )
+
+    @model_validator(mode="after")
+    def _parts_are_of_one_split(self) -> "QuestionsAndAnswers":
+        names = [part for parts in (self.parts or {}).values() for part in parts]
+        _check_free(names)
+        for whole, parts in (self.parts or {}).items():
+            retained = {self.forget.get(part) for part in parts} | {self.forget.get(whole, self.forget.get(parts[0]))}
+            if len(retained) > 1 or None in retained or any(names.count(part) > 1 for part in parts):
+                raise BaldroError(
+                    "parts-ill-formed",
+                    f"parts: {whole}: {', '.join(parts)}; allowed: names of forget splits, each once, with one retain split",
+                )
+        return self
+
+    def data_split(self, split: str) -> str:
+        """The forget split of the data in which a forget split's rows are: itself, or what it is a part of."""
+        return next((whole for whole, parts in (self.parts or {}).items() if split in parts), split)
+
+    def data_splits(self) -> dict[str, str]:
+        """`forget`, of the splits that the data have."""
+        return {self.data_split(name): retain for name, retain in self.forget.items()}
+
 
 class Benchmark(QuestionsAndAnswers):
     """TOFU's rows, in a folder of JSON lines or on the hub."""
@@ -57,7 +84,7 @@ class Benchmark(QuestionsAndAnswers):
     holdout: Splits | None = Field(
         None,
         description="Forget split -> the split of rows that no model saw, which membership attacks (mia_*, privleak) hold it against. A "
-        "forget split that is not named has no such metrics, nor any without this key.",
+        "forget split that is not named has no such metrics, nor any without this key. A part has that of its whole.",
     )
     retain_rows: Count | None = Field(
         None,
@@ -78,9 +105,11 @@ class Benchmark(QuestionsAndAnswers):
     @field_validator("holdout")
     @classmethod
     def _of_forget_splits(cls, held: dict[str, str] | None, info: ValidationInfo) -> dict[str, str] | None:
+        parts, forget = info.data.get("parts") or {}, info.data.get("forget", held)
+        allowed = sorted({*forget, *parts} - {name for names in parts.values() for name in names})
         for name in held or ():
-            if name not in info.data.get("forget", held):
-                raise unknown("forget split", name, info.data["forget"])
+            if name not in allowed:
+                raise unknown("forget split", name, allowed)
         _check_free((held or {}).values())
         return held
 
@@ -89,7 +118,7 @@ class Benchmark(QuestionsAndAnswers):
         return ("idk", "alternates") if self.alternates else ("idk",)
 
     def held_out(self, split: str) -> str | None:
-        return (self.holdout or {}).get(split)
+        return (self.holdout or {}).get(self.data_split(split))
 
     def files(self, *, what: str) -> list[str]:
         folder = resolve(self.source, what=what).path
@@ -97,12 +126,13 @@ class Benchmark(QuestionsAndAnswers):
         return sorted({str(path) for path in (*rows, *alternate_files(self.alternates, what=what))})
 
     def load(self) -> "pd.DataFrame":
+        from baldro.benchmarks.parts import cut
         from baldro.benchmarks.tofu import load
 
+        options = dict(holdout=self.holdout, retain_rows=self.retain_rows)
         others = alternate_files(self.alternates, what="the benchmark")
-        return load(
-            self.source, forget=self.forget, holdout=self.holdout, retain_rows=self.retain_rows, alternates=others
-        )
+        frame = load(self.source, forget=self.data_splits(), alternates=others, **options)
+        return cut(frame, self.parts, kept=self.forget)
 
 
 def alternate_files(places: Sequence[str] | None, *, what: str) -> list[Path]:

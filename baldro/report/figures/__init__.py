@@ -1,5 +1,5 @@
 """The figures: quality against utility, sensitivity to a variant's strength, asynchronous forgetting, what target and retain
-model know, what crossed factors change.
+model know, what is kept as more is forgotten, what crossed factors change.
 
 Each is written as a PNG for the page and a PDF with real text for the paper; the same input gives the same bytes.
 The only room that imports matplotlib.
@@ -18,6 +18,7 @@ from baldro.analysis.samples import Samples
 from baldro.report.figures.attribution import draw_attribution
 from baldro.report.figures.canvas import Absent, Drawn, Sketch, house_style, save
 from baldro.report.figures.forgetting import draw_forgetting
+from baldro.report.figures.growing import draw_growing, growing
 from baldro.report.figures.knowledge import draw_knowledge
 from baldro.report.figures.strength import STRENGTHS, draw_strength, swept
 from baldro.report.figures.tradeoff import draw_tradeoff
@@ -42,6 +43,7 @@ def draw_all(
             **_strengths(part, rule),
             "forgetting": lambda part=part: draw_forgetting(part, results),
             "knowledge": lambda part=part: draw_knowledge(known(part, samples)),
+            **_growing(part, rule, results),
         }
         for name, draw in drawings.items():
             with house_style():
@@ -58,6 +60,12 @@ def _strengths(part: pd.DataFrame, rule: Mapping[str, Any]) -> dict[str, Callabl
     """BalDRO-DV's beta (the page says why, if it cannot be drawn), and every other strength that was swept."""
     fields = [name for name in STRENGTHS if name == "dv_beta" or len(swept(part, name))]
     return {STRENGTHS[name].file: partial(draw_strength, part, rule, name) for name in fields}
+
+
+def _growing(part: pd.DataFrame, rule: Mapping[str, Any], results: Path) -> dict[str, Callable[[], Sketch]]:
+    """What is kept over requests and over their size, where runs differ in these."""
+    found = growing(part, results).items()
+    return {name: partial(draw_growing, part, x, rule, requests=name == "requests") for name, x in found}
 
 
 def draw_effects(effects: Sequence[Attributed], *, folder: Path) -> list[Drawn]:
