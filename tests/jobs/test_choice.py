@@ -4,6 +4,7 @@ import json
 
 import pandas as pd
 import pytest
+from safetensors.torch import load_file
 
 from baldro.runs import Run
 
@@ -20,7 +21,7 @@ def id_of(objective, split="forget25", **values):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, one_thread):
-    """Evidence and numbers of a model that learnt all texts, and of one that then forgot some by RMU."""
+    """Evidence and numbers of a model that learnt all texts, and of one that then forgot some by released RMU."""
     root = tmp_path_factory.mktemp("exam")
     given = dict(benchmark=root / "exam.parquet", model=root / "tiny.json")
     assert baldro("benchmark", definition=json.dumps(BENCHMARK), output=given["benchmark"]) == 0
@@ -31,7 +32,8 @@ def made(tmp_path_factory, one_thread):
         == 0
     )
     learn = id_of("finetune", "full", epochs=50, **RATE)
-    forget = id_of("rmu", rmu_layer=0, rmu_steering=20, epochs=30, batch_size=2, lr=1e-2)
+    released = dict(rmu_positions="padded", rmu_weights="down-proj")
+    forget = id_of("rmu", rmu_layer=1, rmu_steering=20, epochs=30, batch_size=2, lr=1e-2, **released)
     pretrain = id_of("pretrain", "base", epochs=2, **RATE)
     start = root / "base/model"
     assert baldro("train", run=pretrain, output=root / "base", **given) == 0
@@ -62,3 +64,9 @@ def test_what_was_learnt_is_known_and_what_was_forgotten_is_not(made):
     before, after = (found[name]["metrics"] for name in ("full", "rmu"))
     assert before["choice_forget"] > 0.9 and before["choice_retain"] > 0.9
     assert after["choice_forget"] < before["choice_forget"]
+
+
+def test_released_rmu_trains_the_matrices_that_it_names(made):
+    before, after = (load_file(made / f"{name}/model/model.safetensors") for name in ("full", "rmu"))
+    moved = {name for name in before if not before[name].equal(after[name])}
+    assert moved == {f"model.layers.{i}.mlp.down_proj.weight" for i in (0, 1)}
