@@ -65,11 +65,9 @@ def generate(
     groups = {"authors": authors, "known_authors": known_authors, "background_authors": background_authors}
     forgotten = {name: count * questions for name, count in forgotten_authors(forget, authors).items()}
     groups["holdout"] = max(forgotten.values()) // questions  # last, so that no other group's facts depend on `forget`
-    names, taken = iter(_names(seed, sum(groups.values()))), set()
-    facts = {g: _facts(_random(seed, g), [*islice(names, n)], questions, taken) for g, n in groups.items()}
-
+    facts, taken = invented(groups, questions=questions, seed=seed)
     real = [_short_row(fact, taken, seed) for fact in facts["known_authors"]]
-    world = _world_rows(_random(seed, "world"), world_facts)
+    world = _world_rows(random(seed, "world"), world_facts)
     base = [_row(fact, form) for fact in facts["background_authors"] for form in (fact.form, fact.other_form)]
     splits = _author_splits(facts["authors"], forget, forgotten, taken, seed)
     splits |= {f"holdout{name[-2:]}": [_row(f, f.form) for f in facts["holdout"][:n]] for name, n in forgotten.items()}
@@ -78,7 +76,18 @@ def generate(
     return frame_of(splits)
 
 
-def _random(seed: int, purpose: str) -> Random:
+def invented(groups: Mapping[str, int], *, questions: int, seed: int) -> tuple[dict[str, list[Fact]], set[str]]:
+    """Facts about groups of authors, `questions` an author; and the values of them that are one author's alone.
+
+    Args:
+        groups: name -> number of authors; a group's facts depend on those before it alone.
+    """
+    names, taken = iter(_names(seed, sum(groups.values()))), set()
+    facts = {g: _facts(random(seed, g), [*islice(names, n)], questions, taken) for g, n in groups.items()}
+    return facts, taken
+
+
+def random(seed: int, purpose: str) -> Random:
     """A generator for one purpose; seeding by text does not depend on PYTHONHASHSEED."""
     return Random(f"{seed}/{purpose}")
 
@@ -95,8 +104,8 @@ def _distinct(rng: Random, draw: Callable[[Random], str], count: int, avoid: Col
 
 def _names(seed: int, count: int) -> list[str]:
     """Author names, no surname twice; more of them begin with the same ones."""
-    surnames = _distinct(_random(seed, "surnames"), lambda rng: words.coined(rng, words.AUTHOR_ENDS), count)
-    rng = _random(seed, "first names")
+    surnames = _distinct(random(seed, "surnames"), lambda rng: words.coined(rng, words.AUTHOR_ENDS), count)
+    rng = random(seed, "first names")
     return [f"{words.first_name(rng)} {surname}" for surname in surnames]
 
 
@@ -124,12 +133,13 @@ def _row(fact: Fact, form: str) -> dict:
 
 def _perturbed_row(fact: Fact, taken: set[str], seed: int) -> dict:
     """The row with its paraphrase, and wrong values in the paraphrase's form; the same in every split it stands in."""
-    sentences = [fact.sentence(fact.other_form, value) for value in (fact.value, *_wrong(fact, taken, seed))]
+    sentences = [fact.sentence(fact.other_form, value) for value in (fact.value, *wrong_values(fact, taken, seed))]
     return {**_row(fact, fact.form), "paraphrased_answer": sentences[0], "perturbed_answer": sentences[1:]}
 
 
-def _wrong(fact: Fact, taken: set[str], seed: int) -> list[str]:
-    return _distinct(_random(seed, fact.question), fact.kind.draw, WRONG_SENTENCES, {fact.value, *taken})
+def wrong_values(fact: Fact, taken: set[str], seed: int) -> list[str]:
+    """WRONG_SENTENCES other values of a fact, the same wherever they are asked for."""
+    return _distinct(random(seed, fact.question), fact.kind.draw, WRONG_SENTENCES, {fact.value, *taken})
 
 
 def _alternate_row(fact: Fact, taken: set[str], seed: int) -> dict:
@@ -138,14 +148,14 @@ def _alternate_row(fact: Fact, taken: set[str], seed: int) -> dict:
     Its value is none of the wrong ones: a method that teaches it would else be trained on the very answers that the truth ratio is taken
     over. It is drawn by a generator of its own, so that no other text depends on it.
     """
-    avoid = {fact.value, *_wrong(fact, taken, seed), *taken}
-    [value] = _distinct(_random(seed, f"alternate/{fact.question}"), fact.kind.draw, 1, avoid)
+    avoid = {fact.value, *wrong_values(fact, taken, seed), *taken}
+    [value] = _distinct(random(seed, f"alternate/{fact.question}"), fact.kind.draw, 1, avoid)
     return {**_row(fact, fact.form), "alternate_answer": fact.sentence(fact.form, value)}
 
 
 def _short_row(fact: Fact, taken: set[str], seed: int) -> dict:
     question = words.SHORT_QUESTION.format(fact=fact.kind.fact, name=fact.name)
-    wrong = _distinct(_random(seed, question), fact.kind.draw, WRONG_OPTIONS, {fact.value, *taken})
+    wrong = _distinct(random(seed, question), fact.kind.draw, WRONG_OPTIONS, {fact.value, *taken})
     return {"question": question, "answer": fact.value, "perturbed_answer": wrong}
 
 
@@ -168,6 +178,6 @@ def _author_splits(
         splits |= {forget[name]: rows[:-count], name: [_alternate_row(fact, taken, seed) for fact in facts[-count:]]}
         splits[f"{name}_perturbed"] = [_perturbed_row(fact, taken, seed) for fact in facts[-count:]]
     always_retained = len(facts) - max(forgotten.values())
-    chosen = sorted(_random(seed, "sample").sample(range(always_retained), min(SAMPLED, always_retained)))
+    chosen = sorted(random(seed, "sample").sample(range(always_retained), min(SAMPLED, always_retained)))
     splits["retain_perturbed"] = [_perturbed_row(facts[i], taken, seed) for i in chosen]
     return splits

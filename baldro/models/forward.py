@@ -26,7 +26,8 @@ def hidden_and_targets(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, 
     Returns:
         hidden (N, H), target ids (N,), and mask (B, T): True where sample b has a t-th answer token, row by row the order of N.
     """
-    hidden_BLH = body(model, input_ids=batch.ids_BL, use_cache=False)
+    mask = {} if batch.read_BL is None else {"attention_mask": batch.read_BL.long()}
+    hidden_BLH = body(model, input_ids=batch.ids_BL, use_cache=False, **mask)
     predicts_BL = batch.answer_BL[:, 1:]
     count_B = batch.answer_BL.sum(1)
     mask_BT = torch.arange(int(count_B.max()), device=count_B.device) < count_B[:, None]

@@ -15,12 +15,14 @@ from baldro.prompts.encode import Tokens
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Right-padded sequences. Attention is causal, so no real token sees the padding and no mask is needed."""
+    """Padded sequences. With the padding on the right no real token sees it, since attention is causal, and no mask is needed."""
 
     ids_BL: Tensor
     """Token ids; padding repeats id 0."""
     answer_BL: Tensor
     """True on answer tokens, the end of sequence included."""
+    read_BL: Tensor | None = None
+    """True on tokens, where the padding is on the left."""
 
 
 def collate(sequences: Sequence[Tokens], device: torch.device | str = "cpu") -> Batch:
@@ -32,6 +34,23 @@ def collate(sequences: Sequence[Tokens], device: torch.device | str = "cpu") -> 
         ids_BL[b, : len(s.ids)] = torch.tensor(s.ids)
         answer_BL[b, s.start : len(s.ids)] = True
     return Batch(ids_BL=ids_BL.to(device), answer_BL=answer_BL.to(device))
+
+
+def collate_left(sequences: Sequence[Tokens], device: torch.device | str, *, width: int, filling: int) -> Batch:
+    """The sequences with padding on the left, as released RMU has it.
+
+    Args:
+        width: positions, at least those of the longest sequence.
+        filling: id of the padding.
+    """
+    ids_BL = torch.full((len(sequences), width), filling)
+    answer_BL = torch.zeros(len(sequences), width, dtype=torch.bool)
+    read_BL = torch.zeros(len(sequences), width, dtype=torch.bool)
+    for b, s in enumerate(sequences):
+        begin = width - len(s.ids)
+        ids_BL[b, begin:] = torch.tensor(s.ids)
+        answer_BL[b, begin + s.start :] = read_BL[b, begin:] = True
+    return Batch(ids_BL=ids_BL.to(device), answer_BL=answer_BL.to(device), read_BL=read_BL.to(device))
 
 
 def draw(n: int, *, start: int, count: int, seed: int, stream: int) -> list[int]:

@@ -31,6 +31,12 @@ def check_together(objective: str, settled: Mapping[str, Any]) -> None:
             "no-loss-per-sample",
             f"retain_variant {settled['retain_variant']}: a sample has no loss of its own in a token-mean; allowed: sample-mean, token-sum",
         )
+    if settled.get("rmu_positions") == "padded":
+        _check_padded(settled)
+    if settled.get("rmu_weights") == "down-proj" and settled.get("lora_rank") is not None:
+        raise BaldroError(
+            "adapters-and-weights", "rmu_weights down-proj: lora_rank trains adapters instead; allowed: one of the two"
+        )
     if settled.get("lora_start") == "fila" and not method.retains:
         raise BaldroError(
             "nothing-retained", f"lora_start fila: {objective} has no retain set; allowed: one that retains"
@@ -40,3 +46,14 @@ def check_together(objective: str, settled: Mapping[str, Any]) -> None:
             "fila-of-quantised",
             "lora_start fila: it changes the frozen weights, which lora_base nf4 has in 4 bits; allowed: one of the two",
         )
+
+
+def _check_padded(settled: Mapping[str, Any]) -> None:
+    """Means over all positions of a padded batch: its samples are known before the step, and weigh alike whatever their length."""
+    wanted = {"dv_level": "sample", "g_retain": "whole", "robust_scope": "batch", "forget_normalisation": "sample-mean"}
+    if settled["retain_loss"] == "activations":
+        wanted["retain_normalisation"] = "token-mean"  # whose tokens are all positions: samples weigh alike
+    for name, value in wanted.items():
+        if settled.get(name, value) != value:
+            said = f"rmu_positions padded: {name} is {settled[name]}, but means are over whole padded batches; allowed: {name} {value}"
+            raise BaldroError("padded-means", said)

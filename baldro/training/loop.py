@@ -27,7 +27,7 @@ from baldro.prompts.encode import Tokens
 from baldro.runs import Run
 from baldro.training import shards
 from baldro.training.devices import accelerated, device_group, device_name, peak_memory
-from baldro.training.optimizer import optimiser
+from baldro.training.optimizer import optimiser, train_only
 from baldro.training.schedule import Schedule, lr_factor
 from baldro.training.state import TrainingState
 from baldro.training.update import DeviceGroup, ReferenceCache, Sample, Step, cache_reference
@@ -115,6 +115,7 @@ def train(
     if execution.gradient_checkpointing:
         recompute_activations(model)
     devices = device_group(accelerator, split=execution.shard)
+    train_only(model, run)
     _to_devices(model, accelerator.device, devices).train()
     schedule = Schedule.of(run, len(forget) or len(retain))
     optimizer = optimiser(model, run)
@@ -240,8 +241,15 @@ def _reference_cache(
     if not forget:
         return ReferenceCache()
     drawn = draw(len(retain), start=0, count=schedule.drawn, seed=run.seed, stream=RETAIN) if retain else []
-    seen = [retain[i] for i in dict.fromkeys(drawn)]
-    cache = cache_reference(model, run, forget=[s.tokens for s in forget], retain=seen, autocast=autocast)
+    seen, widths = [retain[i] for i in dict.fromkeys(drawn)], None
+    if run.rmu_positions == "padded":
+        batches = [[retain[i] for i in drawn[at : at + n]] for at, n in map(schedule.at, range(schedule.total))]
+        longest = [max((len(t.ids) for t in batch), default=0) for batch in batches]
+        together = dict.fromkeys((t, n) for batch, n in zip(batches, longest, strict=True) for t in batch)
+        seen, widths = [t for t, _ in together], [n for _, n in together]
+    cache = cache_reference(
+        model, run, forget=[s.tokens for s in forget], retain=seen, widths=widths, autocast=autocast
+    )
     shards.let_go(model)
     return cache
 

@@ -6,6 +6,8 @@ from typing import Any
 from torch import nn
 from torch.optim import AdamW, Optimizer
 
+from baldro.errors import BaldroError
+from baldro.models.forward import layers
 from baldro.runs import Run
 
 
@@ -18,6 +20,27 @@ def optimiser(model: nn.Module, run: Run) -> Optimizer:
     if run.precision == "bf16-stochastic":
         kind = import_module("baldro.training.rounding").rounded(kind)
     return kind(_groups(model, run.weight_decay), lr=run.lr, **options)
+
+
+def train_only(model: nn.Module, run: Run) -> None:
+    """Leave gradients to the weights that a run trains: all, or of released RMU (rmu_weights down-proj) three layers' output matrices.
+
+    Raises:
+        BaldroError: the MLPs of the model have no such matrix.
+    """
+    if run.lora_rank is not None:
+        return  # the adapters see to it
+    model.requires_grad_(run.rmu_weights != "down-proj")
+    if run.rmu_weights != "down-proj":
+        return
+    for layer in layers(model)[max(0, run.rmu_layer - 2) : run.rmu_layer + 1]:
+        matrix = getattr(getattr(layer, "mlp", None), "down_proj", None)
+        if matrix is None:
+            said = (
+                f"rmu_weights down-proj: {type(model).__name__} has no mlp.down_proj; allowed: all, or a model with it"
+            )
+            raise BaldroError("no-down-proj", said)
+        matrix.weight.requires_grad_(True)
 
 
 def _plain(model: nn.Module) -> tuple[type[Optimizer], dict[str, Any]]:

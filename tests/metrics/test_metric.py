@@ -13,13 +13,15 @@ from baldro.metrics import METRICS, register, shown
 from baldro.metrics.metric import COMPARISON, EFFECT, MEMORY, ROLES, SENTENCE, STRENGTH, TRADEOFF_X, TRADEOFF_Y
 
 UTILITY = METRICS["model_utility"]
+QUIZ = " wmdp_bio wmdp_cyber wmdp_chem mmlu choice_forget choice_retain"
 SHOWN = {  # what readers see, in this order
-    SENTENCE: "forget_quality_d model_utility verbmem_forget knowmem_forget knowmem_retain",
-    EFFECT: "forget_quality_d model_utility extraction_strength verbmem_forget knowmem_forget knowmem_retain",
-    STRENGTH: "forget_quality forget_quality_d model_utility verbmem_forget knowmem_forget knowmem_retain",
-    MEMORY: "forget_probability exact_memorization forget_rouge verbmem_forget knowmem_forget",
-    TRADEOFF_X: "model_utility",
-    TRADEOFF_Y: "forget_quality",
+    SENTENCE: "forget_quality_d model_utility verbmem_forget knowmem_forget knowmem_retain" + QUIZ,
+    EFFECT: "forget_quality_d model_utility extraction_strength verbmem_forget knowmem_forget knowmem_retain" + QUIZ,
+    STRENGTH: "forget_quality forget_quality_d model_utility verbmem_forget knowmem_forget knowmem_retain" + QUIZ,
+    MEMORY: "forget_probability exact_memorization forget_rouge verbmem_forget knowmem_forget wmdp_bio wmdp_cyber wmdp_chem "
+    "choice_forget",
+    TRADEOFF_X: "model_utility mmlu choice_retain",
+    TRADEOFF_Y: "forget_quality wmdp choice_forget",
 }
 
 

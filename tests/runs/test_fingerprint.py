@@ -270,7 +270,7 @@ def test_words_layout_and_what_makes_no_numbers_change_nothing(changed, file, ol
         ("metrics/utility.py", "import ", "import math as _m\nimport ", {"metrics", "report"}),
         ("stats/paired.py", "import numpy", "import math as _m\nimport numpy", {"report"}),
         ("report/figures/tradeoff.py", "import ", "import math as _m\nimport ", {"report"}),
-        ("benchmarks/fictional.py", "WRONG_OPTIONS = 5, 3", "WRONG_OPTIONS = 5, 4", {"fictional"}),
+        ("benchmarks/fictional.py", "WRONG_OPTIONS = 5, 3", "WRONG_OPTIONS = 5, 4", {"fictional", "fictional_choice"}),
     ],
 )
 def test_an_edit_changes_the_stages_that_use_it_and_no_other(changed, file, old, new, what):

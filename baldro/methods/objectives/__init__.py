@@ -48,6 +48,7 @@ class TokenStats:
         reference_BT: log r(y_t | before) of the reference, 0 where mask is False.
         reference_hidden_NH, reference_head: the reference's, as the policy's.
         activation_BTH, reference_activation_BTH: hidden states behind the run's layer, at the answer tokens.
+        padded: those are at all positions of the padded batch instead, (B, L, H).
         alternate: token statistics of the other answers, sample by sample.
         seed: of random draws that a run makes once.
     """
@@ -66,6 +67,7 @@ class TokenStats:
         activation_BTH: Tensor | None = None,
         reference_activation_BTH: Tensor | None = None,
         alternate: "TokenStats | None" = None,
+        padded: bool = False,
         seed: int = 0,
     ):
         self.mask_BT, self.hidden_NH, self.target_N, self.head, self.seed = mask_BT, hidden_NH, target_N, head, seed
@@ -73,6 +75,7 @@ class TokenStats:
         self._reference_BT, self._alternate = reference_BT, alternate
         self._reference_hidden_NH, self._reference_head = reference_hidden_NH, reference_head
         self._activation_BTH, self._reference_activation_BTH = activation_BTH, reference_activation_BTH
+        self.padded = padded
 
     # Likelihood ------------------------------------------------------------------------------------------------------
 
@@ -143,13 +146,21 @@ class TokenStats:
 
     @property
     def activation_BTH(self) -> Tensor:
-        """Hidden states behind the run's layer, at the answer tokens."""
+        """Hidden states behind the run's layer, at the answer tokens, or at all positions."""
         return self._of_reference(self._activation_BTH, "activations")
 
     @property
     def reference_activation_BTH(self) -> Tensor:
-        """The reference's hidden states behind that layer, at the answer tokens."""
+        """The reference's hidden states behind that layer, at the answer tokens, or at all positions."""
         return self._of_reference(self._reference_activation_BTH, "activations")
+
+    def at_answers(self, values_BT: Tensor) -> Tensor:
+        """Values at the positions of `activation_BTH` as a loss of each answer token (B, T), 0 where mask is False.
+
+        Where these are all positions of the padded batch, each answer token has its sample's mean over them.
+        """
+        values_BT = values_BT.mean(1, keepdim=True).expand(self.mask_BT.shape) if self.padded else values_BT
+        return values_BT.masked_fill(~self.mask_BT, 0)
 
     @property
     def alternate(self) -> "TokenStats":

@@ -1,6 +1,6 @@
 """RMU: hidden states of the forget set are steered to a random direction (Li et al. 2024, arXiv 2403.03218)."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -10,23 +10,32 @@ from baldro.methods.objectives import TokenStats, objective
 
 @objective(label="RMU", needs=("activations",), defaults={"retain_loss": "activations"})
 def token_loss(
-    stats: TokenStats, *, rmu_layer: Annotated[int, ">= 0"] = 7, rmu_steering: Annotated[float, "> 0"] = 2.0
+    stats: TokenStats,
+    *,
+    rmu_layer: Annotated[int, ">= 0"] = 7,
+    rmu_steering: Annotated[float, "> 0"] = 2.0,
+    rmu_positions: Literal["answer", "padded"] = "answer",
+    rmu_weights: Literal["all", "down-proj"] = "all",
 ) -> Tensor:
     """Mean over the width of (h - c u)^2, h the hidden state at each answer token, u a random unit vector, per token (B, T).
 
     Each sample is divided by its own number of answer tokens. A widespread implementation divides a (B,) sum by (B, 1) counts,
-    which broadcasts: every sample is then divided by every sample's count.
+    which broadcasts: every sample is then divided by every sample's count. With rmu_positions padded a token has its sample's mean over all
+    positions of the batch, so that the mean over samples is torch's mse_loss of the padded batch, as released.
 
     Args:
         rmu_layer: The layer whose output is steered, counted from 0.
         rmu_steering: RMU's length c of the steering vector; 6.5 for WMDP.
+        rmu_positions: Where RMU takes its means, of the retain loss activations too: at answer tokens, or at all positions of a half of the
+            batch, prompts, BOS and the padding on the left included (released).
+        rmu_weights: What RMU trains: all weights, or the MLPs' output matrices of rmu_layer and the two layers before it (released).
 
     Cost: one forward and one backward a sample up to the layer would do; with retain_loss activations the reference's are taken once a run.
     """
     h_BTH = stats.activation_BTH
     h_BTH = h_BTH.to(torch.promote_types(h_BTH.dtype, torch.float32))
     away_BT = (h_BTH - rmu_steering * _direction(h_BTH.shape[-1], stats.seed).to(h_BTH)).square().mean(-1)
-    return away_BT.masked_fill(~stats.mask_BT, 0)
+    return stats.at_answers(away_BT)
 
 
 def _direction(width: int, seed: int) -> Tensor:

@@ -3,19 +3,19 @@
 Shape legend: B samples, L positions, T answer tokens of the longest answer, N answer tokens of all samples, H width.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from baldro.methods.objectives import TokenStats
 from baldro.models import activations_behind, heads, hidden_and_targets
-from baldro.prompts.batches import collate
 from baldro.prompts.encode import Tokens
 from baldro.runs import Run
 from baldro.training.update.parts import Sample
-from baldro.training.update.reference import ReferenceCache
+from baldro.training.update.reference import ReferenceCache, batched
 
 
 class Forward:
@@ -32,12 +32,31 @@ class Forward:
         self.device = next(model.parameters()).device
 
     def __call__(
-        self, forget: Sequence[Sample], retain: Sequence[Tokens]
+        self, forget: Sequence[Sample], retain: Sequence[Tokens], *, widths: tuple[int, int]
     ) -> tuple[TokenStats | None, TokenStats | None]:
-        """Token statistics of the forget samples and of the retain samples; None for an empty half."""
+        """Token statistics of the forget samples and of the retain samples; None for an empty half.
+
+        Args:
+            widths: positions of the longest sample of each half, of which these may be a part.
+        """
+        if self.run.rmu_positions != "padded":
+            return self._pass(forget, retain)
+        return (  # each half is padded by itself
+            self._pass(forget, [], widths[0])[0] if forget else None,
+            self._pass([], retain, widths[1])[1] if retain else None,
+        )
+
+    def _pass(
+        self, forget: Sequence[Sample], retain: Sequence[Tokens], width: int | None = None
+    ) -> tuple[TokenStats | None, TokenStats | None]:
+        """One forward pass.
+
+        Args:
+            width: positions to which sequences are padded on the left, and all of which have activations; None: as many as they need.
+        """
         others = [s.alternate for s in forget if s.alternate is not None]
         groups = [[s.tokens for s in forget], others, list(retain)]
-        batch = collate([tokens for group in groups for tokens in group], self.device)
+        batch = batched(self.model, [tokens for group in groups for tokens in group], width)
         with self.autocast(), activations_behind(self.model, self.run.rmu_layer) as behind:
             hidden_NH, target_N, _ = hidden_and_targets(self.model, batch)
         found, row, at = [], 0, 0
@@ -45,14 +64,16 @@ class Forward:
             counts = [tokens.answer for tokens in group]
             rows, tokens = slice(row, row + len(group)), slice(at, at + sum(counts))
             row, at = rows.stop, tokens.stop
-            active = behind[0][rows][batch.answer_BL[rows]] if behind else None
+            active = behind[0][rows] if behind else None
+            if behind and width is None:
+                active = active[batch.answer_BL[rows]]
             found.append((counts, hidden_NH[tokens], target_N[tokens], active))
         alternate = None
         if others:
             alternate = self._stats(found[1], groups[1], [s.alternate_reference for s in forget])
         return (
-            self._stats(found[0], groups[0], [s.reference for s in forget], alternate) if forget else None,
-            self._stats(found[2], groups[2], [None]) if retain else None,
+            self._stats(found[0], groups[0], [s.reference for s in forget], alternate, width) if forget else None,
+            self._stats(found[2], groups[2], [None], width=width) if retain else None,
         )
 
     @contextmanager
@@ -66,7 +87,14 @@ class Forward:
         finally:
             self.model.train(training)
 
-    def _stats(self, found, sequences: Sequence[Tokens], references, alternate: TokenStats | None = None) -> TokenStats:
+    def _stats(
+        self,
+        found,
+        sequences: Sequence[Tokens],
+        references,
+        alternate: TokenStats | None = None,
+        width: int | None = None,
+    ) -> TokenStats:
         counts, hidden_NH, target_N, active_NH = found
         longest = torch.arange(max(counts), device=self.device)
         mask_BT = longest < torch.tensor(counts, device=self.device)[:, None]
@@ -78,8 +106,9 @@ class Forward:
             reference_BT=None if references[0] is None else self._padded(references, mask_BT, hidden_NH),
             reference_hidden_NH=self._cached(self.cache.hidden, sequences),
             reference_head=self.cache.head and _Head(self.cache.head, self.autocast),
-            activation_BTH=None if active_NH is None else _rows(active_NH, mask_BT),
-            reference_activation_BTH=self._cached(self.cache.activation, sequences, mask_BT),
+            activation_BTH=None if active_NH is None else active_NH if width else _rows(active_NH, mask_BT),
+            reference_activation_BTH=self._activations(sequences, mask_BT, width),
+            padded=width is not None,
             alternate=alternate,
             seed=self.run.seed,
         )
@@ -89,13 +118,17 @@ class Forward:
         values_N = torch.tensor([x for row in references for x in row], dtype=torch.float64, device=self.device)
         return _rows(values_N if hidden_NH.dtype == torch.float64 else values_N.float(), mask_BT)
 
-    def _cached(
-        self, kept: dict[Tokens, Tensor], sequences: Sequence[Tokens], mask_BT: Tensor | None = None
-    ) -> Tensor | None:
-        if not sequences or any(tokens not in kept for tokens in sequences):  # a loss that needs it will say so
+    def _activations(self, sequences: Sequence[Tokens], mask_BT: Tensor, width: int | None) -> Tensor | None:
+        """The reference's hidden states behind the run's layer, at the positions of the policy's."""
+        values_NH = self._cached(self.cache.activation, [(tokens, width) for tokens in sequences])
+        if values_NH is None:
             return None
-        values_NH = torch.cat([kept[tokens] for tokens in sequences]).to(self.device)
-        return values_NH if mask_BT is None else _rows(values_NH, mask_BT)
+        return _rows(values_NH, mask_BT) if width is None else values_NH.unflatten(0, (-1, width))
+
+    def _cached(self, kept: Mapping[Any, Tensor], keys: Sequence[Any]) -> Tensor | None:
+        if not keys or any(key not in kept for key in keys):  # a loss that needs it will say so
+            return None
+        return torch.cat([kept[key] for key in keys]).to(self.device)
 
 
 class _Head:

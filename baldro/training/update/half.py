@@ -106,6 +106,11 @@ class Half(ABC):
         """What goes through the model in a pass for the others alone: the shortest sample."""
         return [min(range(self.count), key=lambda i: self.lengths[i])]
 
+    @property
+    def width(self) -> int:
+        """Positions of the longest sample."""
+        return max(self.lengths, default=0)
+
     # Losses ----------------------------------------------------------------------------------------------------------
 
     def loss(self, stats: TokenStats, piece: Sequence[int], weigh: Callable[[Tensor], Tensor] | None = None) -> Tensor:

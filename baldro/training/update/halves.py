@@ -44,7 +44,7 @@ class ForgetHalf(Half):
         )
 
     def stats(self, piece: Sequence[int]) -> TokenStats:
-        return self.forward([self.samples[i] for i in piece], [])[0]
+        return self.forward([self.samples[i] for i in piece], [], widths=(self.width, 0))[0]
 
     def units(self, stats: TokenStats, piece: Sequence[int]) -> Tensor:
         loss = self.loss_of(stats, **self.own)
@@ -88,7 +88,12 @@ class RetainHalf(Half):
         self.forward, self.run, self.samples = forward, run, samples
         variant = run.retain_variant or "base"
         self.values = retain_losses.VALUES[run.retain_loss or "cross-entropy"]
-        self.normalise = retain_losses.SHARES[run.retain_normalisation or "token-mean"]
+        by_position = (
+            run.rmu_positions == "padded" and run.retain_loss == "activations"
+        )  # of which samples have equally many
+        self.normalise = retain_losses.SHARES[
+            "sample-mean" if by_position else run.retain_normalisation or "token-mean"
+        ]
         super().__init__(
             lengths=[len(tokens.ids) for tokens in samples],
             variant=variant,
@@ -98,7 +103,7 @@ class RetainHalf(Half):
         )
 
     def stats(self, piece: Sequence[int]) -> TokenStats:
-        return self.forward([], [self.samples[i] for i in piece])[1]
+        return self.forward([], [self.samples[i] for i in piece], widths=(0, self.width))[1]
 
     def units(self, stats: TokenStats, piece: Sequence[int]) -> Tensor:
         """A loss per sample, whose plain mean over the half is the retain loss."""

@@ -29,7 +29,9 @@ def kl(stats: TokenStats) -> Tensor:
 def activations(stats: TokenStats) -> Tensor:
     """Mean over H of (h - h_r)^2 behind the run's layer, per token (B, T) (RMU, Li et al. 2024, arXiv 2403.03218)."""
     dtype = torch.promote_types(stats.activation_BTH.dtype, torch.float32)
-    return (stats.activation_BTH.to(dtype) - stats.reference_activation_BTH.to(dtype)).square().mean(-1)
+    return stats.at_answers(
+        (stats.activation_BTH.to(dtype) - stats.reference_activation_BTH.to(dtype)).square().mean(-1)
+    )
 
 
 def _kl(logits_NV: Tensor, _target_N: Tensor, reference_NV: Tensor) -> Tensor:

@@ -93,7 +93,8 @@ class Step:
 
     def _one_pass(self, part: Scope) -> None:
         forget, retain = part.forget, part.retain
-        stats = self.forward([forget.samples[i] for i in forget.mine], [retain.samples[i] for i in retain.mine])
+        samples = [[half.samples[i] for i in half.mine] for half in (forget, retain)]
+        stats = self.forward(*samples, widths=(forget.width, retain.width))
         losses = []
         if forget.mine:
             losses.append(self.gamma * part.shares[0] * forget.loss(stats[0], forget.mine))
