@@ -282,7 +282,7 @@ def test_stage_none_scores_a_published_checkpoint_as_it_is():
         (dict(then=[]), "empty-list", "then"),
         (dict(then=dict(stage="relearn", max_stepps=3)), "unknown-key", "'max_stepps'"),
         (dict(lr=0.123456, weight_decay=0.123456, npo_beta=0.123456, then=dict(seed=1, then=dict(seed=2, then=dict(seed=3)))),
-         "id-too-long", "230"),
+         "id-too-long", "237"),
     ],
 )  # fmt: skip
 def test_what_cannot_follow_is_refused(more, code, fact):
