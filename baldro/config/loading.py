@@ -40,7 +40,10 @@ def load(source: Mapping[str, Any] | str | Path, *, files: Sequence[str | Path] 
     config = checked(Config, source, place)
     if config.paper:
         exhibits = _included(config.paper, place, root)
-        return collection(name=config.name, description=config.description, exhibits=exhibits)
+        try:
+            return collection(name=config.name, description=config.description, exhibits=exhibits)
+        except BaldroError as error:
+            raise BaldroError(error.code, f"{place.at(['paper'])}: {error}") from None
     named = {kind: _named(kind, source.get(kind, {}), place, root) for kind in ENTRIES}
     try:
         result = experiment({**source, "selection": config.selection.settled()}, **named)

@@ -14,8 +14,11 @@ def collection(*, name: str, description: str, exhibits: Mapping[str, Mapping[st
         exhibits: table or figure -> config -> its experiment.
 
     Raises:
-        BaldroError: a model or benchmark that two of them define differently: its name is part of a run's id.
+        BaldroError: a model or benchmark that two of them define differently: its name is part of a run's id; two rules of selection
+            for the rows of one table.
     """
+    for exhibit, files in exhibits.items():
+        _check_rules(exhibit, files.values())
     parts = {file: part for files in exhibits.values() for file, part in files.items()}
     rows = dict.fromkeys(run for part in parts.values() for run in part.runs)
     return Experiment(
@@ -28,6 +31,18 @@ def collection(*, name: str, description: str, exhibits: Mapping[str, Mapping[st
         exhibits={exhibit: tuple(files.values()) for exhibit, files in exhibits.items()},
         included=tuple(parts),
     )
+
+
+def _check_rules(exhibit: str, parts: Iterable[Experiment]) -> None:
+    """Whether one rule says which runs a table of a benchmark and model shows."""
+    rules: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for part in parts:
+        for key in dict.fromkeys((run.benchmark, run.model) for run in part.runs):
+            if rules.setdefault(key, part.selection) != part.selection:
+                raise BaldroError(
+                    "two-rules",
+                    f"{exhibit}: {' and '.join(key)} have two rules of selection; allowed: one for all its experiments",
+                )
 
 
 def _united(kind: str, sections: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

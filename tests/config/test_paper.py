@@ -54,5 +54,8 @@ def test_what_makes_no_paper_is_refused_with_its_place(write, tmp_path):
         load(write("p", paper=dict(table_1=[one], table_2=[str(tmp_path / "again.yaml")])))
     other = {name: NANO | {"prompt": f"{name} {{question}}"} for name in ("x", "y")}
     parts = [write(name, grid=GRID | {"model": "nano"}, models={"nano": other[name]}) for name in other]
-    with refused("defined-twice", "'nano'"):
+    with refused("defined-twice", f"{tmp_path}/p.yaml:2:", "'nano'"):
         load(write("p", paper=dict(table_1=parts)))
+    best = write("best", grid=GRID | dict(seed=1), selection={"rule": "best"})
+    with refused("two-rules", f"{tmp_path}/p.yaml:2:", "table_2", "fictional and tiny"):
+        load(write("p", paper=dict(table_1=[one], figure_3=[best], table_2=[one, best])))

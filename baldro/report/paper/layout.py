@@ -6,6 +6,7 @@ from functools import cached_property
 
 import pandas as pd
 
+from baldro.analysis.frame import metric_names
 from baldro.analysis.labels import REFERENCES
 from baldro.report.style import grouped_by
 from baldro.report.tables import PUBLISHED
@@ -82,5 +83,6 @@ def shown(frame: pd.DataFrame, exhibits: Mapping[str, Sequence[Experiment]]) -> 
         for own in grouped_by(experiments, lambda each: repr(each.selection)).values():
             ids = {run.id for each in own for run in each.runs}
             part = EXHIBITS[name].part(frame[frame["id"].isin(ids)])
-            found.append(Shown(name=name, frame=part, rule=own[0].selection))
+            others = [metric for metric in metric_names(part) if part[metric].isna().all()]  # of other benchmarks
+            found.append(Shown(name=name, frame=part.drop(columns=others), rule=own[0].selection))
     return found
