@@ -147,6 +147,14 @@ def test_the_summary_and_the_page_lead_with_how_the_published_numbers_lie(paper,
     assert lead[:40] in (folder(paper) / "report.html").read_text()
 
 
+def test_without_results_the_rows_say_so_and_no_figure_is_drawn(paper, tmp_path):
+    assert main(["report", "--allow-missing", "--config", str(paper), "--results", str(tmp_path)]) == 0
+    found = pd.read_csv(tmp_path / "reports" / "whole" / "tables" / "tofu--llama-2-7b-chat--table-1.csv")
+    assert found["mean"].isna().all() and found["outcome"].str.startswith("missing").all()
+    assert found["published"].notna().any() and found["difference"].isna().all()
+    assert "Not drawn" in (tmp_path / "reports" / "whole" / "report.html").read_text()
+
+
 def test_a_p_value_is_held_by_the_d_behind_it():
     for d, p in ks_values(40, 40)[4:15]:
         assert distance_of(round(p, 4), 40, 40) == distance_of(math.floor(p * 1e4) / 1e4, 40, 40) == d

@@ -52,13 +52,14 @@ def draw_levels(
         panel.set_xticks(range(len(groups)), labels=[_group_label(group) for group in groups])
     drawn = any(key[0] in splits and key[3] in names for key in published or {})
     legend_below(figure, [*_handles(levels, field), *[_diamond(label="published")] * drawn])
-    floor = FLOOR if any(metric(name).p_value and (rows[name] < FLOOR).any() for name in names) else None
+    p_values = [name for name in names if metric(name).p_value]
     words = {
         "what": f"a method and {field_label(field)}",
-        "rule": describe(rule, rows),
+        "rule": describe(rule, frame),
         "chosen": rule["rule"] == "best",
     }
-    caption = paragraph("paper", "levels", **words, published=drawn, floor=floor)
+    words |= {"p_value": bool(p_values), "floor": FLOOR if (rows[p_values] < FLOOR).any(axis=None) else None}
+    caption = paragraph("paper", "levels", **words, published=drawn)
     return Sketch(figure=figure, title=f"By {field_label(field)}", caption=caption, alt=_alt(rows, names, field))
 
 
