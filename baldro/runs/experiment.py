@@ -29,12 +29,12 @@ class Experiment:
     models: Mapping[str, Mapping[str, Any]]
     benchmarks: Mapping[str, Mapping[str, Any]]
     selection: Mapping[str, Any]
-    attribution: Mapping[str, Any] | None = None
-    """The crossed factors whose effects the report tells, and on which metrics."""
     exhibits: Mapping[str, tuple["Experiment", ...]] = field(default_factory=dict)
     """Of a paper: table or figure -> the experiments that it shows; empty where the config has a grid."""
     included: tuple[str, ...] = ()
     """Of a paper: the files of these experiments' configs."""
+    attribution: Mapping[str, Any] | None = None
+    """The crossed factors whose effects the report tells, and on which metrics."""
 
     @cached_property
     def _definitions(self) -> dict[str, Definition]:
