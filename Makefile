@@ -14,8 +14,12 @@ ARGS ?=
 PARALLEL := --numprocesses auto --dist worksteal
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run plan test test-all test-processes test-slurm gpu lint docs example env clean
+.PHONY: run paper plan test test-all test-processes test-slurm gpu lint docs example env clean
 .DEFAULT_GOAL := run
+
+# The paper's tables and figures; make paper CONFIG=experiments/paper-small.yaml is its twin for two CPU cores.
+paper: CONFIG = experiments/paper.yaml
+paper: run
 
 run: $(VENV)/ready $(if $(findstring smollm2,$(CONFIG)),weights/SmolLM2-135M-Instruct.Q4_1.gguf)
 	$(BIN)/snakemake --configfile $(CONFIG) --workflow-profile workflow/profiles/$(PROFILE) $(ARGS)

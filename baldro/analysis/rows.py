@@ -35,6 +35,8 @@ class Cell:
     """Whether it is shown in bold: `best`, and few are."""
     signed: bool = False
     """True for a difference, whose sign is written."""
+    remark: str = ""
+    """Words in place of an interval."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +97,7 @@ def _rows(part, whole, selected: Selected, method: tuple[str, str], names: tuple
             if done.empty:
                 instead[split] = outcome(own_split.iloc[0])
             present = [name for name in names if name in done and done[name].notna().any()]
-            cells |= {(split, name): _cell(done[done[name].notna()], name, level) for name in present}
+            cells |= {(split, name): cell_of(done[done[name].notna()], name, level) for name in present}
         shown = {name: value for name, value in values.items() if value is not None}
         yield Row(objective=objective, variant=variant, hyperparameters=shown, cells=cells, instead=instead)
 
@@ -113,7 +115,7 @@ def outcome(row: Mapping[str, Any]) -> str:
     return f"{row['status']}: {row['reason']}"
 
 
-def _cell(rows: pd.DataFrame, name: str, level: float) -> Cell:
+def cell_of(rows: pd.DataFrame, name: str, level: float = 0.95) -> Cell:
     """The cell of the runs of one point. A p-value gets no interval: a t-interval of it would leave [0, 1]."""
     values = rows[name].astype(float).tolist()
     if len(values) == 1:

@@ -2,15 +2,17 @@
 
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from baldro.benchmarks import KINDS
 from baldro.config.fields import Axes
 from baldro.config.model import Model
+from baldro.config.paper import Paper
 from baldro.config.part import Maybe, Part
 from baldro.config.selection import Attribution, Selection
+from baldro.errors import BaldroError
 
 Benchmark = Annotated[reduce(or_, KINDS.values()), Field(discriminator="kind")]
 """An entry of benchmarks.yaml, by its kind."""
@@ -28,12 +30,17 @@ Exclusions = Annotated[
 class Config(Part):
     """An experiment: config.yaml, experiments/*.yaml."""
 
+    ONE_OF: ClassVar[tuple[str, ...]] = ("grid", "paper")
+
     name: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
         description="Name of the experiment; its tables, figures and report go to results/reports/{name}.",
     )
     description: str = Field("", description="A sentence about the experiment, shown in its report.")
-    grid: Grid = Field(description="The axes, as one block or as a list of blocks whose runs are united.")
+    grid: Maybe[Grid] = Field(None, description="The axes, as one block or as a list of blocks whose runs are united.")
+    paper: Maybe[Paper] = Field(
+        None, description="In place of a grid: a paper's tables and figures, of the runs of other experiments."
+    )
     exclude: Exclusions = Field(
         [],
         description="Runs to leave out; each entry names fields and values, and a run that has all of them is left out.",
@@ -51,3 +58,12 @@ class Config(Part):
     benchmarks: dict[str, Benchmark] = Field(
         {}, description="Names -> benchmarks, as in benchmarks.yaml; here for an experiment's own."
     )
+
+    @model_validator(mode="after")
+    def _of_a_grid(self) -> "Config":
+        more = self.model_fields_set - {"name", "description", "paper"}
+        if self.paper and more:
+            raise BaldroError(
+                "key-of-a-grid", f"{min(more)!r} is of a config with a grid; allowed beside paper: name, description"
+            )
+        return self

@@ -8,10 +8,12 @@ from baldro.benchmarks import define
 from baldro.config.document import Benchmark, Config
 from baldro.config.mistakes import checked
 from baldro.config.model import Model
+from baldro.config.paper import Paper
 from baldro.config.selection import check_metrics
 from baldro.config.yamlfile import Places, check_once, read
 from baldro.errors import BaldroError
 from baldro.places import resolve
+from baldro.runs.collection import collection
 from baldro.runs.experiment import Experiment, classifier, experiment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +38,12 @@ def load(source: Mapping[str, Any] | str | Path, *, files: Sequence[str | Path] 
         files, source = [source], read(source)
     place = Places(files)
     config = checked(Config, source, place)
+    if config.paper:
+        exhibits = _included(config.paper, place, root)
+        try:
+            return collection(name=config.name, description=config.description, exhibits=exhibits)
+        except BaldroError as error:
+            raise BaldroError(error.code, f"{place.at(['paper'])}: {error}") from None
     named = {kind: _named(kind, source.get(kind, {}), place, root) for kind in ENTRIES}
     try:
         result = experiment({**source, "selection": config.selection.settled()}, **named)
@@ -51,6 +59,24 @@ def load(source: Mapping[str, Any] | str | Path, *, files: Sequence[str | Path] 
                 kind, name, definition, *((place, [kind, name]) if own else (Places([root / f"{kind}.yaml"]), [name]))
             )
     return result
+
+
+def _included(paper: Paper, place: Places, root: Path) -> dict[str, dict[str, Experiment]]:
+    """Table or figure -> config -> its experiment, each loaded once."""
+    found: dict[str, dict[str, Experiment]] = {}
+    loaded: dict[str, Experiment] = {}
+    for exhibit, at, file in paper.named():
+        path, where = str(root / file), f"{place.at(['paper', exhibit, at])}: {file}"
+        if path not in loaded:
+            part = loaded[path] = load(path, root=root)
+            if part.exhibits:
+                raise BaldroError("paper-in-a-paper", f"{where} has no grid of its own; allowed: a config with a grid")
+            if [each.name for each in loaded.values()].count(part.name) > 1:
+                raise BaldroError(
+                    "defined-twice", f"{where} has the name {part.name!r} of another; allowed: another name"
+                )
+        found.setdefault(exhibit, {})[path] = loaded[path]
+    return found
 
 
 def _named(kind: str, own: Mapping[str, Any], place: Places, root: Path) -> dict[str, Any]:

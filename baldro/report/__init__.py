@@ -27,7 +27,7 @@ from baldro.report.tables import Table, build_tables, collapse_tables, tidy
 from baldro.report.terminal import plain_text
 from baldro.report.words import describe
 
-__all__ = ["main_table_text", "read_frame", "tables_text", "write_report"]
+__all__ = ["main_table_text", "read_frame", "tables_text", "write_report", "write_table"]
 
 
 def write_report(
@@ -80,10 +80,10 @@ def write_report(
     if jobs:
         write_text(output / "slurm.csv", jobs_table(jobs).to_csv(index=False))
     for table in tables:
-        _write_table(output, table, tidy(table))
+        write_table(output, table, tidy(table))
     for table in effect_tables:
         own = [e for e in effects if (e.benchmark, e.model) == (table.benchmark, table.model)]
-        _write_table(output, table, attribution_frame(own))
+        write_table(output, table, attribution_frame(own))
     figures, absent = draw_all(frame, samples, selection, results=results, folder=output / "figures")
     page = render_page(
         name=name,
@@ -144,7 +144,7 @@ def _effects(frame: pd.DataFrame, attribution: Mapping[str, Any] | None) -> list
     return attribute(frame, attribution["factors"], attribution.get("metrics")) if attribution else []
 
 
-def _write_table(output: Path, table: Table, numbers: pd.DataFrame) -> None:
+def write_table(output: Path, table: Table, numbers: pd.DataFrame) -> None:
     """{stem}.csv, .md and .tex."""
     stem = output / "tables" / table.stem
     write_text(Path(f"{stem}.csv"), numbers.to_csv(index=False))

@@ -6,7 +6,7 @@ from itertools import groupby
 
 from baldro.analysis.labels import REFERENCES, metric
 from baldro.analysis.rows import Cell, Row
-from baldro.report.style import DASH, ends_text, metric_number, range_text
+from baldro.report.style import DASH, ends_text, metric_number, range_text, signed
 from baldro.report.tables import Table
 from baldro.report.words import environment
 
@@ -60,11 +60,9 @@ def cell_text(cell: Cell, name: str) -> tuple[str, str]:
     *(0.36-0.58)*, p over the seeds; *[0.38, 0.55]*, the interval
     over samples of one run.
     """
-    text = metric_number(cell.mean, name)
-    if cell.signed and cell.mean > 0 and float(text) > 0:
-        text = f"+{text}"
+    text = signed(cell.mean, name) if cell.signed else metric_number(cell.mean, name)
     if cell.low is None:
-        return text, ""
+        return text, cell.remark
     if cell.over == "seeds" and math.isclose(cell.low + cell.high, 2 * cell.mean, abs_tol=1e-9):
         return text, f"± {metric_number((cell.high - cell.low) / 2, name)}"
     if cell.over == "range":

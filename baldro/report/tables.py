@@ -79,31 +79,33 @@ def build_tables(
     metrics: names in the order of the columns; by default those of the paper's table that the benchmark has.
     """
     tables = []
-    for part, whole, selected in _pieces(frame, rule):
+    for part, whole, selected in pieces(frame, rule):
         names, asked = _usual(whole), _usual(whole, absent=True)
         if metrics is not None:
             check_metrics(list(metrics), metric_names(whole), where="the table")
             names = asked = tuple(metrics)
-        tables.append(_table(part, whole, selected, rule, names, asked, level))
+        tables.append(table_of(part, whole, selected, rule, names, asked, level))
     return tables
 
 
 def collapse_tables(frame: pd.DataFrame, rule: Mapping[str, Any], *, level: float = 0.95) -> list[Table]:
     """The table *membership and collapse* of each (benchmark, model) whose results have metrics of it, PrivLeak aside."""
     tables, beside = [], {"topic": "membership and collapse", "file": "membership"}
-    for part, whole, selected in _pieces(frame, rule):
+    for part, whole, selected in pieces(frame, rule):
         present = _present(whole)
         names = tuple(shown(SECOND, present))
         if set(names) - set(usual_columns(present)):
-            tables.append(_table(part, whole, selected, rule, names, shown(SECOND), level, **beside))
+            tables.append(table_of(part, whole, selected, rule, names, shown(SECOND), level, **beside))
     return tables
 
 
 @cache
-def published_numbers(benchmark: str, model: str) -> dict[tuple[str, str, str, str], float]:
-    """(split, objective, variant, metric) -> the paper's number, as a third party transcribed its Tables 1 and 2."""
+def published_numbers(
+    benchmark: str, model: str, sources: tuple[str, ...] = PUBLISHED_TABLES
+) -> dict[tuple[str, str, str, str], float]:
+    """(split, objective, variant, metric) -> the paper's number, as a third party transcribed its Tables 1 and 2, or other sources."""
     rows = pd.read_csv(PUBLISHED)
-    rows = rows[rows["source"].isin(PUBLISHED_TABLES) & (rows["benchmark"] == benchmark) & (rows["model"] == model)]
+    rows = rows[rows["source"].isin(sources) & (rows["benchmark"] == benchmark) & (rows["model"] == model)]
     keys = zip(rows["forget"], rows["objective"], rows["variant"], rows["metric"], strict=True)
     return dict(zip(keys, rows["value"], strict=True))
 
@@ -130,7 +132,7 @@ def tidy(table: Table) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _pieces(frame: pd.DataFrame, rule: Mapping[str, Any]):
+def pieces(frame: pd.DataFrame, rule: Mapping[str, Any]):
     """(rows that the rule kept, all rows, the selection) of each benchmark and model."""
     selected = select(frame, rule)
     for benchmark, model in dict.fromkeys(zip(frame["benchmark"], frame["model"], strict=True)):
@@ -140,14 +142,30 @@ def _pieces(frame: pd.DataFrame, rule: Mapping[str, Any]):
         yield part, whole, replace(selected, rejected=rejected)
 
 
-def _table(part, whole, selected: Selected, rule, names: tuple[str, ...], asked, level: float, **beside: str) -> Table:
-    """asked: the columns that the table would have if every metric could be computed; beside: topic and file, if not the main one."""
+def table_of(
+    part,
+    whole,
+    selected: Selected,
+    rule,
+    names: tuple[str, ...],
+    asked,
+    level: float = 0.95,
+    sources: tuple[str, ...] = PUBLISHED_TABLES,
+    **beside: str,
+) -> Table:
+    """A table of what `pieces` gives.
+
+    Args:
+        asked: the columns that it would have if every metric could be computed.
+        sources: of the published numbers.
+        beside: topic and file, if it is not the main table.
+    """
     benchmark, model = whole["benchmark"].iloc[0], whole["model"].iloc[0]
     splits = tuple(dict.fromkeys(whole["split"]))
     behind = [metric(name).statistic_behind for name in names if metric(name).statistic_behind]
     needed = (*names, *(name for name in behind if name not in names))
     rows = tuple(mark_best(list(build_rows(part, whole, selected, needed, level)), splits, needed))
-    published = published_numbers(benchmark, model)
+    published = published_numbers(benchmark, model, sources)
     published = {key: value for key, value in published.items() if key[0] in splits and key[3] in names}
     notes = [*point_notes(part, whole, selected), *absent_notes(part, whole, asked)]
     for name in [name for name in needed if name in {m.statistic_behind for m in METRICS.values()}]:

@@ -11,8 +11,8 @@ from baldro.places import find
 from baldro.runs.needs import Needs
 from baldro.runs.run import Run
 
-LONGEST = 230
-"""Characters of a run's id: it names files, of which a system takes 255, with an ending."""
+LONGEST = 237
+"""Characters of a run's id: it names files, of which a system takes 255, with an ending and, while they are written, another."""
 OTHER_ANSWERS = {
     "idk": "questions that 'I do not know' answers; allowed: a benchmark of questions and answers, not of running text",
     "alternates": "other answers to its forget questions; allowed: a benchmark that has them (alternates: in benchmarks.yaml, or "

@@ -1,7 +1,7 @@
 """The experiment: the runs of a config, and what each of them builds on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,10 @@ class Experiment:
     models: Mapping[str, Mapping[str, Any]]
     benchmarks: Mapping[str, Mapping[str, Any]]
     selection: Mapping[str, Any]
+    exhibits: Mapping[str, tuple["Experiment", ...]] = field(default_factory=dict)
+    """Of a paper: table or figure -> the experiments that it shows; empty where the config has a grid."""
+    included: tuple[str, ...] = ()
+    """Of a paper: the files of these experiments' configs."""
     attribution: Mapping[str, Any] | None = None
     """The crossed factors whose effects the report tells, and on which metrics."""
     keep_models: bool = False

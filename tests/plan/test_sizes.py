@@ -94,7 +94,7 @@ def test_rows_in_benchmarks_yaml_are_the_datas(shared, name, monkeypatch):
 def test_rows_of_muse_in_benchmarks_yaml_are_the_datas(shared, monkeypatch):
     """Of the articles, which are not there, the plan has an estimate."""
     monkeypatch.setenv("BALDRO_MUSE", str(shared / "data" / "muse_news"))
-    for name in ("muse-news", "muse-excerpts"):
+    for name in ("muse-news", "muse-excerpts", "muse-small"):
         definition = yaml.safe_load((ROOT / "benchmarks.yaml").read_text())[name]
         real = data.build(definition).groupby("split").size()
         known = {split: count for split, count in definition["rows"].items() if split in real}

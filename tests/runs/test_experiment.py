@@ -303,7 +303,7 @@ def test_stage_none_scores_a_published_checkpoint_as_it_is():
         (dict(then=dict(requests=["forget05"], split="forget05")), "not-one-of", "requests"),
         (dict(requests=["forget05"]), "not-one-of", "exactly one of split, requests"),
         (dict(lr=0.123456, weight_decay=0.123456, npo_beta=0.123456, then=dict(seed=1, then=dict(seed=2, then=dict(seed=3)))),
-         "id-too-long", "230"),
+         "id-too-long", "237"),
     ],
 )  # fmt: skip
 def test_what_cannot_follow_is_refused(more, code, fact):

@@ -227,6 +227,11 @@ def classifier_files(wildcards):
     return EXPERIMENT.classifier_files(wildcards.benchmark)
 
 
+def included(wildcards):
+    """The configs of a paper's experiments."""
+    return EXPERIMENT.included
+
+
 def contents(files):
     """A hash of what is in a job's files. The files are `ancient` to Snakemake: times say neither that they are others nor that they are not."""
     return lambda wildcards: content(map(Path, files(wildcards)))

@@ -18,6 +18,7 @@ rule report:
     localrule: True
     params:
         config=lambda wildcards: json.dumps(config),  # a function: a prompt's {question} is no wildcard
+        included=contents(included),
         code=code_of_report,
     shell:
         "baldro report --log {log} --config {params.config:q}"
