@@ -33,6 +33,7 @@ def submitted(experiment: Experiment, by_rule: Mapping[str, Sequence[Run]]) -> d
 def local(experiment: Experiment, by_rule: Mapping[str, Sequence[Run]]) -> dict[str, int]:
     """Steps by rule that stay on the submitting machine."""
     outside = {(run.model, experiment.outside(run)) for run in experiment.lineage() if experiment.outside(run)}
+    outside |= {(run.model, "tokenizer") for run in experiment.lineage() if experiment.tokenizer(run)}
     judges = [name for name in experiment.benchmarks if (experiment.classifier(name) or "").startswith("hub:")]
     return {
         "benchmark": len(experiment.benchmarks),
