@@ -28,6 +28,7 @@ def collection(*, name: str, description: str, exhibits: Mapping[str, Mapping[st
         models=_united("model", (part.models for part in parts.values())),
         benchmarks=_united("benchmark", (part.benchmarks for part in parts.values())),
         selection={"rule": "all"},
+        keep_models=any(part.keep_models for part in parts.values()),
         exhibits={exhibit: tuple(files.values()) for exhibit, files in exhibits.items()},
         included=tuple(parts),
     )

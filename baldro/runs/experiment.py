@@ -95,7 +95,8 @@ class Experiment:
     def kept(self) -> tuple[Run, ...]:
         """The runs whose models stay after their scoring although their stage's are temporary: no further request starts from them."""
         methods = [run for run in self.runs if run.facts.forgets] if self.keep_models else []
-        return tuple(run for run in methods if run not in {other.parent for other in methods})
+        further = {run.parent for run in methods}
+        return tuple(run for run in methods if run not in further)
 
     def part(self, run: Run) -> str:
         """Which of its model's places a run starts from when no other run makes that model: build, base, target, retain90, ..."""
