@@ -76,8 +76,9 @@ def _from_here(path: Path) -> Path:
 
 
 def parts(model: Mapping[str, Any]) -> dict[str, Sequence[str]]:
-    """Part of a model that has weights -> the places where it may be: base, target, retain90, ...; none of a model that is built."""
-    listed = {"base": model.get("source"), "target": model.get("target"), **model.get("retain", {})}
+    """Part of a model that has weights -> the places where it may be: base, target, retain90, ..., a checkpoint; none of a built model."""
+    others = {**model.get("retain", {}), **model.get("checkpoints", {})}
+    listed = {"base": model.get("source"), "target": model.get("target"), **others}
     return {part: places for part, places in listed.items() if places}
 
 

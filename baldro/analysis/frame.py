@@ -56,7 +56,8 @@ def read_results(
     _same_definitions(rows)
     metrics = {name for row in rows for name in row["metrics"]}
     ordered = [name for name in METRICS if name in metrics] + sorted(metrics - set(METRICS))
-    fields = [*IDENTITY, *(name for name in POINT if any(run.get(name) is not None for run in runs))]
+    point = [name for name in POINT if name == "seed" or any(run.get(name) is not None for run in runs)]
+    fields = [*IDENTITY, *point]
     ends = [
         column.format(name) for name in ordered if any(name in row["intervals"] for row in rows) for column in INTERVAL
     ]

@@ -118,9 +118,13 @@ def _setting(name: str, value: Any) -> str:
 
 
 def parent_label(id: str) -> str:
-    """A run whose model another one starts from, by its id: *NPO + BalDRO-DV of forget05 (lr 0.001)*."""
+    """A run whose model another one starts from, by its id: *NPO + BalDRO-DV of forget05 (lr 0.001)*; of a chain with all its requests."""
     run = Run.parse(id)
-    name = f"{method_label(run.objective, run.variant)} of {run.split}"
+    splits = [run.split]
+    while run.repeats():
+        run = run.parent
+        splits.insert(0, run.split)
+    name = f"{method_label(run.objective, run.variant)} of {', '.join(splits)}"
     settings = hyperparameter_label({"parent": run.parent and run.parent.id} | run.settings())
     return f"{name} ({settings})" if settings else name
 

@@ -96,7 +96,7 @@ def _property(name: str, *, several: bool) -> dict[str, Any]:
     choices = NAMES.get(name) or spec.get("choices")
     if choices:
         one = {"enum": list(choices)}
-    elif name in IDENTITY:
+    elif name in IDENTITY or spec.get("kind") is str:
         one = {"type": "string"}
     else:
         bounds = {BOUNDS[end]: spec[end] for end in BOUNDS if spec.get(end) is not None}

@@ -107,6 +107,7 @@ def _looks(kind: str, name: str, definition: Mapping[str, Any]) -> Iterator[tupl
     what = f"{kind.removesuffix('s')} {name}"
     places = [([key], definition[key]) for key in ("source", "target", "tokenizer") if key in definition]
     places += [(["retain", split], those) for split, those in definition.get("retain", {}).items()]
+    places += [(["checkpoints", name], those) for name, those in definition.get("checkpoints", {}).items()]
     for key, those in places:
         yield key, lambda those=those: resolve(those, what=what)
     if kind == "benchmarks":

@@ -2,10 +2,11 @@
 
 from typing import Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from baldro.config.fields import Settings
 from baldro.config.part import Maybe, Part, Sources
+from baldro.errors import BaldroError
 from baldro.runs.needs import Needs, Whole
 
 
@@ -29,6 +30,11 @@ class Model(Part):
     source: Maybe[Sources] = Field(None, description="A pretrained base.")
     target: Maybe[Sources] = Field(None, description="The published model that is to unlearn.")
     retain: Maybe[dict[str, Sources]] = Field(None, description="Published retain models by split, e.g. retain90.")
+    checkpoints: Maybe[dict[str, Sources]] = Field(
+        None,
+        description="target: published models that were unlearned elsewhere, by name; `{stage: none, checkpoint: NAME}` in a grid scores "
+        "one. Another entry describes the model anew, and so all its runs are made again: a list belongs in a model of its own.",
+    )
     tokenizer: Maybe[Sources] = Field(
         None,
         description="Places of the tokenizer, for weights that come without one; by default each place's own.",
@@ -64,6 +70,20 @@ class Model(Part):
     needs: Needs = Field(
         Needs(), description="What its jobs ask of a machine. It changes no number and reruns nothing."
     )
+
+    @model_validator(mode="after")
+    def _names_of_one_part(self) -> "Model":
+        others = ("build", "base", "target", "tokenizer", *(self.retain or {}))
+        if self.checkpoints and self.target is None:
+            raise BaldroError(
+                "key-missing", "checkpoints: there is no target; required: target, the model before unlearning"
+            )
+        if twice := [name for name in self.checkpoints or {} if name in others]:
+            raise BaldroError(
+                "name-of-two", f"checkpoints: {twice[0]!r} is another part's name; allowed: any but {', '.join(others)}"
+            )
+        return self
+
     pretrain: Maybe[Settings] = Field(
         None, description="build: how the base model is trained; fields as in the grid, one value each."
     )

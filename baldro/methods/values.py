@@ -2,11 +2,14 @@
 
 import math
 import operator
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from baldro.errors import BaldroError, unknown
 
+NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._]|-(?!-))*(?<!-)")
+"""What stands in an id as it is: no `--`, which separates the parts of an id, and nothing that a file's name may not have."""
 ENDS = {
     "above": ("above", operator.gt),
     "at_least": ("of at least", operator.ge),
@@ -25,6 +28,10 @@ def canonical(name: str, spec: Mapping[str, Any], value: Any) -> Any:
     if "choices" in spec:
         if value not in spec["choices"]:
             raise unknown(name, value, spec["choices"])
+        return value
+    if spec["kind"] is str:
+        if not isinstance(value, str) or not NAME.fullmatch(value):
+            raise BaldroError("not-for-an-id", f"{name} is {value!r}; allowed: letters, digits, . _ -")
         return value
     try:
         number = math.nan if isinstance(value, bool) else float(value)

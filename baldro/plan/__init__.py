@@ -163,7 +163,7 @@ def _disk(experiment: Experiment, by_rule: dict[str, list[Run]]) -> list[str]:
             what = (
                 "two checkpoints a running job; models that nothing starts from are not written" if number == 1 else ""
             )
-            peak = evidence + lasting + kept + number * max(running)
+            peak = evidence + lasting + kept + number * max(running, default=0)
             lines.append(line(f"at most, {number} at a time", peak, size, what))
     return [*lines, line("every unlearned model kept", every, size, "with --notemp")]
 

@@ -7,7 +7,7 @@ from baldro.benchmarks import Definition, define
 from baldro.durable.files import read_json
 from baldro.errors import BaldroError, unknown
 from baldro.methods.catalogue import COMBINERS
-from baldro.places import find
+from baldro.places import find, parts
 from baldro.runs.needs import Needs
 from baldro.runs.run import Run
 
@@ -52,6 +52,8 @@ def agree(run: Run, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) ->
             )
     if "activations" in needs:
         _check_layer(run, model)
+    if run.parent is None:
+        _check_part(run, model, benchmark.forget[run.split])
     if benchmark.retain_compulsory and not has_retain(run, model, benchmark):
         retain = benchmark.forget[run.split]
         raise BaldroError(
@@ -111,6 +113,13 @@ def layers(model: Mapping[str, Any], *, what: str) -> int | None:
         return None
     found = read_json(config)
     return found.get("num_hidden_layers") if isinstance(found, dict) else None
+
+
+def _check_part(run: Run, model: Mapping[str, Any], retain_split: str) -> None:
+    """Whether a model's entry has what a run starts from, if no other run makes it."""
+    origin, there = run.facts.origin(run, model, retain_split), parts(model)
+    if origin.stage is None and origin.part not in there:
+        raise unknown("part", origin.part, there, where=f"model {run.model} (models.yaml)")
 
 
 def _check_layer(run: Run, model: Mapping[str, Any]) -> None:

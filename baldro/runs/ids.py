@@ -1,13 +1,9 @@
 """What stands in a run's id: its words, and the regular expression of all ids."""
 
-import re
 from collections.abc import Iterable
 
 from baldro.methods.catalogue import VARIANTS
 from baldro.stages import KINDS, STAGE_OF, STAGES
-
-NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._]|-(?!-))*(?<!-)")
-"""A benchmark, model or split: no `--`, which separates the parts of an id, and nothing that a file's name may not have."""
 
 THEN = "then"
 """In a suffix `then=SPLIT`: the same as the run before, with another request."""

@@ -1,15 +1,15 @@
 """One run: a point of the grid, checked, and its id, which is the whole truth about it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
 from baldro.errors import BaldroError, unknown
 from baldro.methods.catalogue import INSTEAD, NO_OBJECTIVE, OBJECTIVES, VARIANTS, Objective
-from baldro.methods.values import write
+from baldro.methods.values import NAME, write
 from baldro.runs.fields import HYPERPARAMETERS, Fields, check, default
-from baldro.runs.ids import NAME, THEN, steps
+from baldro.runs.ids import THEN, steps
 from baldro.runs.together import check_together
 from baldro.stages import KINDS, STAGE_OF, STAGES, Chosen, Stage
 
@@ -42,7 +42,7 @@ class Run(Fields):
             values: hyperparameters.
         """
         parent = cls.parse(parent) if isinstance(parent, str) else parent
-        objective = _objective(objective, stage, parent)
+        objective = _objective(objective, stage, parent, [name for name, value in values.items() if value is not None])
         for name in values:
             if name not in HYPERPARAMETERS:
                 raise unknown("field", name, HYPERPARAMETERS)
@@ -61,6 +61,8 @@ class Run(Fields):
                     f"{part} {getattr(run, part)!r} is not for an id; allowed: letters, digits, . _ -",
                 )
         _check_parent(run)
+        if (asked := KINDS[objective].asks) and getattr(run, asked) is None:
+            raise BaldroError("field-needed", f"{objective} needs a {asked}; allowed: a value of it")
         return run
 
     @classmethod
@@ -90,7 +92,7 @@ class Run(Fields):
         A child's id is its parent's with a suffix: its objective and variant, its split if that is another one, its fields; or, if it
         does with another request just what its parent did, `then=` and the split, so that a chain of requests stays short.
         """
-        if self._repeats():
+        if self.repeats():
             return f"{self.parent.id}--{THEN}={self.split}"
         parts = [self.parent.id] if self.parent else [self.benchmark, self.model, self.split]
         parts.append(self.objective)
@@ -123,7 +125,7 @@ class Run(Fields):
         told = self.hyperparameters().items()
         return {name: value for name, value in told if value != default(name, self.objective, self.combiner)}
 
-    def _repeats(self) -> bool:
+    def repeats(self) -> bool:
         """Whether it has its parent's objective, variant and hyperparameters."""
         names = ("objective", "variant", *HYPERPARAMETERS)
         return self.parent is not None and all(getattr(self, name) == getattr(self.parent, name) for name in names)
@@ -140,8 +142,11 @@ def relevant(stage: str, chosen: Chosen) -> tuple[str, ...]:
     return tuple(name for name in HYPERPARAMETERS if name in names)
 
 
-def _objective(objective: str | None, stage: str | None, parent: Run | None) -> str:
+def _objective(objective: str | None, stage: str | None, parent: Run | None, given: Sequence[str]) -> str:
     """The kind of run that is meant, checked.
+
+    Args:
+        given: names of the hyperparameters that have a value.
 
     Raises:
         BaldroError: no such objective or stage; one of them is not the other's.
@@ -151,6 +156,9 @@ def _objective(objective: str | None, stage: str | None, parent: Run | None) -> 
     if objective is None:
         kinds = STAGES[stage].kinds if stage else {}
         fitting = [name for name, kind in kinds.items() if kind.parent != ("required", "never")[parent is not None]]
+        fitting = sorted(
+            (name for name in fitting if kinds[name].asks in ("", *given)), key=lambda name: not kinds[name].asks
+        )
         if not fitting or STAGES[stage].forgets:
             raise BaldroError(
                 "objective-needed",

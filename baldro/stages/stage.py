@@ -31,6 +31,8 @@ class Kind:
     """Its name in tables."""
     parent: Literal["never", "optional", "required"] = "never"
     """Whether a run of it starts from the model of another row of the grid."""
+    asks: str = ""
+    """A field of the stage without which there is no run of it, and by which a block that names only the stage means it."""
 
 
 @dataclass(frozen=True, kw_only=True)

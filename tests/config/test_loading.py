@@ -71,7 +71,7 @@ BAD = {
     "scope": (text("robust_scope: bach # here"), "unknown-robust-scope", "'bach'", "mean batch?", "batch, micro-batch"),
     "dv_level": (text("dv_level: token # here"), "no-loss-per-token", "npo", ", ".join(TOKENS)),
     "no name": (text().replace("name: t", "description: t # here"), "missing-key", "lacks name"),
-    "no split": (text().replace("grid:", "grid: # here").replace("split:", "seed: 1 #"), "missing-key", "lacks split"),
+    "no split": (text().replace("grid:", "grid: # here").replace("split:", "seed: 1 #"), "not-one-of", "exactly one of split, requests"),
     "name with a slash": (text().replace("name: t", "name: a/b # here"), "wrong-form", "'a/b'"),
     "no grid": ("name: t # here\n", "not-one-of", "has none", "grid, paper"),
     "grid of nothing": ("name: t\ngrid: [] # here\n", "empty-list", "grid: "),

@@ -15,7 +15,7 @@ from baldro.records import dynamics, failure, metrics, per_sample
 from baldro.records import run as trainings
 from baldro.runs import Run
 
-PROGRESS = {"gradascent": 0.5, "graddiff": 0.55, "npo": 0.75, "simnpo": 0.7, "satimp": 0.65}
+PROGRESS = {"gradascent": 0.5, "graddiff": 0.55, "npo": 0.75, "simnpo": 0.7, "satimp": 0.65, "published": 0.6}
 """How far from Original (0) to Retain (1) an objective comes."""
 
 
@@ -129,7 +129,7 @@ def write_run(results: Path, run: Run, *, seed: int = 7, n: int = SAMPLES) -> di
     evaluated, values = evaluation(run, seed=seed, n=n)
     metrics.write(metrics.place(results, run.id), evaluated)
     per_sample.write(per_sample.place(results, run.id), values)
-    if run.objective in ("original", "retain"):
+    if not run.facts.trains:
         return dict(evaluated.metrics)
     trained = trainings.Trained(
         run=run.id,

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from baldro.analysis.frame import read_results
+from baldro.analysis.labels import parent_label
 from baldro.records import benchmark as records
 from baldro.report.figures import draw_all
 from baldro.report.figures.growing import draw_growing, growing
@@ -51,6 +52,12 @@ def test_a_chain_is_a_line_from_original_over_its_requests(chains):
     own = (frame["variant"] == "base") & (frame["lr"] == 2e-5)
     expected = [frame.loc[own & (frame["split"] == split), "model_utility"].mean() for split in SPLITS]
     assert any(list(line.values())[1:] == pytest.approx(expected) for line in found)
+
+
+def test_what_a_request_comes_after_is_said_in_one_line(chains):
+    frame, _ = chains
+    last = frame[(frame["split"] == "forget10") & (frame["variant"] == "baldro-dv") & (frame["seed"] == 1)].iloc[0]
+    assert parent_label(last["parent"]) == "NPO + BalDRO-DV of forget01, forget05 (seed 1)"
 
 
 def test_a_rule_chooses_at_the_last_request(chains):

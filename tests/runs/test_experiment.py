@@ -254,6 +254,25 @@ def test_what_stands_under_then_starts_from_each_run_of_its_block():
     assert groups == [(split, name) for split in ("forget05", "forget10") for name in ("original", "retain")]
 
 
+def test_checkpoints_are_rows_beside_original_and_retain():
+    """Each is a part of its model, from its own place; nothing is trained."""
+    places = {name: [f"hub:lab/{name}@{'a' * 40}"] for name in ("target", "kept", "NPO_lr1e-05", "RMU")}
+    model = dict(target=places["target"], retain=dict(retain90=places["kept"]))
+    model |= dict(checkpoints={name: places[name] for name in ("NPO_lr1e-05", "RMU")})
+    block = dict(benchmark="tofu", model="mine", split="forget10", stage="none", checkpoint=["NPO_lr1e-05", "RMU"])
+    experiment = of(block, models={"mine": model})
+    point = "tofu--mine--forget10--"
+    names = ("original", "retain", "published--checkpoint=NPO_lr1e-05", "published--checkpoint=RMU")
+    assert [run.id for run in experiment.lineage()] == [point + name for name in names]
+    assert [experiment.outside(run) for run in experiment.runs] == ["target", "retain90", "NPO_lr1e-05", "RMU"]
+    with refused("unknown-part", "'NOP'", "models.yaml"):
+        of(block | dict(checkpoint="NOP"), models={"mine": model})
+    with refused("name-of-two", "'retain90'"):
+        of(block, models={"mine": model | dict(checkpoints={"retain90": places["RMU"]})})
+    with refused("key-missing", "target"):
+        of(block, models={"mine": dict(source=places["target"], checkpoints={"RMU": places["RMU"]})})
+
+
 def test_requests_are_a_chain_for_every_method_of_the_block():
     """Each starts from the model of the one before and is named after it; what stands under `then` starts from each."""
     requests, others = ["forget05", "forget10"], {name: value for name, value in BLOCK.items() if name != "split"}

@@ -31,7 +31,7 @@ DEFAULTS = dict(
     wga_beta=1, dual_epsilon=0.3, dual_step=5, dual_warmup_epochs=0, dv_rho=0.5, dv_beta_min=0.01, chi2_rho=1, cvar_alpha=0.5,
     topk_fraction=0.5, topk_temperature=1, retain_dv_beta=2, retain_dv_direction="hard", retain_dv_rho=0.5, retain_dv_beta_min=0.01,
     retain_g_fraction=0.5, retain_chi2_rho=1, retain_cvar_alpha=0.5, retain_topk_fraction=0.5, retain_topk_temperature=1,
-    relearn_on="forget",
+    relearn_on="forget", checkpoint=None,
 )  # fmt: skip
 OWN = {
     "simnpo": dict(forget_weight=0.125),
@@ -49,6 +49,8 @@ def values(name: str) -> st.SearchStrategy:
     spec = FIELDS[name]
     if "choices" in spec:
         return st.sampled_from(spec["choices"])
+    if spec["kind"] is str:
+        return st.sampled_from(["NPO_lr1e-05", "b", "RMU-0.1"])
     if name in SENSIBLE:
         numbers = st.sampled_from(SENSIBLE[name])
     elif spec["kind"] is int:
@@ -68,6 +70,8 @@ def runs(draw) -> Run:
     first = [name for name, kind in KINDS.items() if kind.parent != "required"]
     objective, variant = draw(st.sampled_from(first)), draw(st.sampled_from(list(VARIANTS)))
     method = OBJECTIVES.get(objective, NO_OBJECTIVE)
+    if asked := KINDS[objective].asks:
+        given_values.setdefault(asked, "a")
     if not method.tokens or given_values.get("combiner") == "uno":
         given_values.pop("dv_level", None)
     if "activations" not in method.needs and given_values.get("retain_loss") == "activations":
@@ -344,6 +348,8 @@ def test_the_id_of_a_child_is_its_parents_with_a_suffix(run):
         ("npo--relearn--split=forget10", "id-not-canonical", "'tofu--tiny--forget10--npo--relearn'"),
         ("npo--relearn--relearn_on=all", "unknown-relearn-on", "'all'"),
         ("relearn", "parent-needed", "`then`"),
+        ("published", "field-needed", "checkpoint"),
+        ("published--checkpoint=..", "not-for-an-id", "'..'"),
         ("npo--original", "no-parent-possible", "original"),
         ("npo--scored--relearn", "parent-leaves-no-model", "npo--scored"),
         ("npo--split=forget05", "unknown-field", "'split'"),

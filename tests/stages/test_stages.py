@@ -17,7 +17,7 @@ HEAD = "from baldro.stages.stage import Kind, Stage\n"
 def test_every_kind_of_run_is_of_one_stage():
     assert set(STAGES) == {"pretrain", "finetune", "none", "unlearn", "relearn"}
     assert {name for name, stage in STAGE_OF.items() if stage == "unlearn"} == set(OBJECTIVES)
-    assert set(KINDS) == {"pretrain", "finetune", "original", "retain", "scored", "relearn", *OBJECTIVES}
+    assert set(KINDS) == {"pretrain", "finetune", "original", "retain", "scored", "published", "relearn", *OBJECTIVES}
 
 
 @pytest.mark.parametrize(

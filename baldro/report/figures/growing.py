@@ -77,8 +77,9 @@ def draw_growing(frame: pd.DataFrame, x: pd.Series, rule: Mapping[str, Any], *, 
     panel.set_xlabel("requests made, one after the other" if requests else "training rows that are forgotten")
     panel.set_ylabel(metric_label(name))
     panel.set_xticks([0, *sorted(rows["x"].unique())])
-    legend_below(figure, [*objective_handles(objectives, marker="", line="-"), *variant_handles(variants)])
+    legend_below(figure, [*objective_handles(objectives, marker="None"), *variant_handles(variants)])
     words = {"rule": describe(rule, frame), "requests": requests, "original": not np.isnan(original)}
+    words |= {"chosen": rule["rule"] == "best"}
     title = f"{metric(name).label} over {'requests' if requests else 'the size of a request'}"
     return Sketch(
         figure=figure,
