@@ -18,7 +18,7 @@ from baldro.report.notes import absent_notes, lattice_notes, point_notes
 from baldro.report.words import describe, paragraph
 
 PUBLISHED = Path(__file__).with_name("published.csv")
-PUBLISHED_TABLES = ("baldro-table1", "baldro-table2")
+PUBLISHED_TABLES = ("baldro-table1", "baldro-table2", "wmdp-table1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ def collapse_tables(frame: pd.DataFrame, rule: Mapping[str, Any], *, level: floa
 def published_numbers(
     benchmark: str, model: str, sources: tuple[str, ...] = PUBLISHED_TABLES
 ) -> dict[tuple[str, str, str, str], float]:
-    """(split, objective, variant, metric) -> the paper's number, as a third party transcribed its Tables 1 and 2, or other sources."""
+    """(split, objective, variant, metric) -> the published number: BalDRO's Tables 1 and 2 and WMDP's, as third parties transcribed them."""
     rows = pd.read_csv(PUBLISHED)
     rows = rows[rows["source"].isin(sources) & (rows["benchmark"] == benchmark) & (rows["model"] == model)]
     keys = zip(rows["forget"], rows["objective"], rows["variant"], rows["metric"], strict=True)

@@ -13,7 +13,7 @@ from baldro.report import tables_text
 from baldro.report.formats import html, markdown
 from baldro.report.latex import latex, latex_escape
 from baldro.report.style import number
-from baldro.report.tables import build_tables, collapse_tables, tidy
+from baldro.report.tables import build_tables, collapse_tables, published_numbers, tidy
 
 from .conftest import frame_of
 
@@ -75,6 +75,15 @@ def test_published_numbers_stand_beside_ours():
     for text in (markdown(table), latex(table), html(table), tables_text(frame, ALL, width=250)):
         assert "published" in text.lower()
     assert "transcribed" in table.caption
+
+
+def test_published_numbers_of_wmdp_are_shares_of_its_own_metrics():
+    found = published_numbers("wmdp", "zephyr-7b")
+    assert (
+        found["bio-cyber", "rmu", "base", "wmdp_bio"] == 0.312
+        and found["bio-cyber", "original", "base", "mmlu"] == 0.581
+    )
+    assert {name for *_, name in found} <= set(MAIN_COLUMNS["multiple_choice"]) and max(found.values()) < 1
 
 
 def test_no_published_columns_for_other_models():
