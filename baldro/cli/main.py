@@ -227,7 +227,10 @@ def _of_scoring(sub: argparse.ArgumentParser) -> None:
 
 
 def _of_several(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--devices", type=int, default=1, help="processes of this job, one a GPU; 0 is 1")
+    sub.add_argument("--devices", type=int, default=1, help="processes of this job on a node, one a GPU; 0 is 1")
+    sub.add_argument(
+        "--nodes", type=int, default=1, help="nodes of the SLURM job, each with so many; it runs on the first"
+    )
     sub.add_argument(
         "--shard",
         type=int,

@@ -27,7 +27,7 @@ def run(options: Namespace) -> None:
         _check_generates(given, options.holdout)
         clean_probability([], judge)  # a classifier that cannot be loaded ends the job here, not after the scoring
     # `original` has two verbs in its folder
-    with processes(options.devices), leased(output.parent, alone="" if own else output.name) as lease:
+    with processes(options.devices, options.nodes), leased(output.parent, alone="" if own else output.name) as lease:
         frame = _evidence(options, given)
         if not is_first():
             return

@@ -192,9 +192,9 @@ def test_jobs_ask_for_what_their_model_needs(checkout):
         pairs = [pair.split("=") for pair in resources.split(", ")]
         mine = {name: int(value) for name, value in pairs if name not in ("tmpdir", "mem", "mem_mib")}
         asked.setdefault(rule, []).append(mine)
-    training = dict(gpu=2, mem_mb=900, runtime=9, micro_batch=3, gradient_checkpointing=1, shard=1)
-    assert (said.stdout + said.stderr).count("--devices 2 --shard 1 ") == (3 + 2) + (1 + 4)
-    scoring = dict(gpu=2, mem_mb=900, runtime=8, batch_tokens=300, shard=1)
+    training = dict(gpu=2, nodes=1, mem_mb=900, runtime=9, micro_batch=3, gradient_checkpointing=1, shard=1)
+    assert (said.stdout + said.stderr).count("--devices 2 --nodes 1 --shard 1 ") == (3 + 2) + (1 + 4)
+    scoring = dict(gpu=2, nodes=1, mem_mb=900, runtime=8, batch_tokens=300, shard=1)
     assert asked.pop("finetune") == [training] * 3
     told = dict(max_new_tokens=8, evaluate_rows=0)  # to be checked before training
     assert asked.pop("unlearn") == [training | told | dict(micro_batch=16, runs_per_job=5)] * 2

@@ -22,6 +22,7 @@ rule unlearn:
         run=TEMPORARY,
     resources:
         gpu=needed("gpu"),
+        nodes=needed("nodes"),
         mem_mb=needed("mem_mb"),
         runtime=needed("train_minutes"),
         micro_batch=needed("micro_batch"),
@@ -40,7 +41,7 @@ rule unlearn:
         "{OFFLINE} baldro train --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} --retain-split {params.retain} {params.reference} --output results/runs/{wildcards.run} "
         "--micro-batch {resources.micro_batch} --gradient-checkpointing {resources.gradient_checkpointing} "
-        "--devices {resources.gpu} --shard {resources.shard} "
+        "--devices {resources.gpu} --nodes {resources.nodes} --shard {resources.shard} "
         "--max-new-tokens {resources.max_new_tokens} --evaluate-rows {resources.evaluate_rows} --threads {threads}"
 
 
