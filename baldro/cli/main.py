@@ -203,7 +203,10 @@ def _of_a_run(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument("--threads", type=int, default=1, help="CPU threads")
     sub.add_argument("--batch-tokens", type=int, default=16384, help="padded tokens in one forward pass of scoring")
-    sub.add_argument("--devices", type=int, default=1, help="processes of this job, one a GPU; 0 is 1")
+    sub.add_argument("--devices", type=int, default=1, help="processes of this job on a node, one a GPU; 0 is 1")
+    sub.add_argument(
+        "--nodes", type=int, default=1, help="nodes of the SLURM job, each with so many; it runs on the first"
+    )
     sub.add_argument(
         "--shard",
         type=int,

@@ -11,7 +11,7 @@ from baldro.records import reference
 def run(options: Namespace) -> None:
     """What the verb's options say."""
     given, output = inputs.read(options), options.output
-    with processes(options.devices), leased(output.parent, alone=output.name) as lease:
+    with processes(options.devices, options.nodes), leased(output.parent, alone=output.name) as lease:
         network, tokenizer = inputs.open_to_score(given, shard=bool(options.shard))
         sequences = inputs.answers_of(given, network, tokenizer, given.run.split, options.answers)
         frame = scoring.reference(network, sequences, batch_tokens=options.batch_tokens)

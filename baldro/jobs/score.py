@@ -13,7 +13,7 @@ def run(options: Namespace) -> None:
     given, output = inputs.read(options), options.output
     own = options.start is not None and options.start.resolve() == (output.parent / finished.MODEL).resolve()
     # `original` has two verbs in its folder
-    with processes(options.devices), leased(output.parent, alone="" if own else output.name) as lease:
+    with processes(options.devices, options.nodes), leased(output.parent, alone="" if own else output.name) as lease:
         scoring.check(options, given)
         frame = scoring.take(options, given, *inputs.open_to_score(given, shard=bool(options.shard)))
         if not is_first():

@@ -12,7 +12,9 @@ from baldro.training.schedule import Schedule
 TRAIN_SHARE, SCORE_SHARE, BANDWIDTH_SHARE = 0.4, 0.3, 0.6
 """Assumed shares of the peak: arithmetic in training and in scoring, memory traffic in decoding and in the optimiser."""
 LINK_SHARE = 0.6
-"""Assumed share of the peak of what GPUs of a node send each other."""
+"""Assumed share of the peak of what GPUs send each other."""
+NETWORK = 25e9
+"""Assumed bytes a second between nodes (200 Gbit/s)."""
 LAUNCH = 6e-4
 """Assumed seconds that a layer's kernels take to be launched, at least: what bounds small models and decoding."""
 FROZEN = {"fp32": 4, "bf16": 6, "bf16-only": 2, "bf16-stochastic": 2}
@@ -58,7 +60,7 @@ def train_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
     work += 0 if A == P else A * passes.per_row(run, 3 + again, at_once)
     flops = 2 * (work * schedule.drawn + P * passes.rows_once(run, rows)) * row_tokens(experiment, run)
     arithmetic = flops / (TRAIN_SHARE * _peak(gpu, run.precision)) / among
-    sent = schedule.total * _sent(experiment, run) / (LINK_SHARE * gpu.link)
+    sent = schedule.total * _sent(experiment, run) / _link(experiment, run, gpu)
     launched = max(arithmetic, sent, schedule.total * (3 + again) * depth * LAUNCH)
     traffic = schedule.total * (
         _updated(run) * A / (among if split(experiment, run) else 1) + _unpacked(experiment, run)
@@ -235,7 +237,7 @@ def _rows(experiment: Experiment, run: Run) -> int:
 
 def cards(experiment: Experiment, run: Run) -> int:
     """GPUs that a job of the run uses."""
-    return max(1, experiment.needs(run.model).gpu)
+    return experiment.needs(run.model).devices
 
 
 def split(experiment: Experiment, run: Run) -> bool:
@@ -282,4 +284,9 @@ def _share_sent(experiment: Experiment, run: Run, gpu: GPU) -> float:
     if not split(experiment, run):
         return 0.0
     among = cards(experiment, run)
-    return _model(experiment, run)[0] * (among - 1) / among / (LINK_SHARE * gpu.link)
+    return _model(experiment, run)[0] * (among - 1) / among / _link(experiment, run, gpu)
+
+
+def _link(experiment: Experiment, run: Run, gpu: GPU) -> float:
+    """Bytes a second that each GPU of a job receives; a ring of them passes once through each node's network."""
+    return LINK_SHARE * (gpu.link if experiment.needs(run.model).nodes == 1 else min(gpu.link, NETWORK))

@@ -67,7 +67,7 @@ def find(
 
     Args:
         runs: those that train.
-        cards: most that a job may use; None: as many as the model's needs say.
+        cards: most that a job may use on a node; None: as many as the model's needs say.
     """
     groups: dict[Group, list[Run]] = {}
     for run in runs:
@@ -194,15 +194,15 @@ def _lightest(experiment: Experiment, run: Run, fields: Mapping[str, Any], gpu: 
         BaldroError: the run cannot be split over so many cards.
     """
     needs = experiment.needs(run.model)
-    if cards > 1:
-        check_sharding(run, devices=cards)
+    if cards * needs.nodes > 1:
+        check_sharding(run, devices=cards * needs.nodes)
 
     def held(changes: Mapping[str, Any]) -> Memory:
         return memory.of(with_needs(experiment, run.model, changes), run)
 
     training = _first(
         (
-            dict(gpu=cards, shard=cards > 1, micro_batch=size, gradient_checkpointing=again)
+            dict(gpu=cards, shard=cards * needs.nodes > 1, micro_batch=size, gradient_checkpointing=again)
             for again in dict.fromkeys((needs.gradient_checkpointing, True))
             for size in _halves(needs.micro_batch, 1)
         ),

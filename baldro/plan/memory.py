@@ -124,5 +124,5 @@ def node_bytes(experiment: Experiment, run: Run) -> float:
     if not experiment.needs(run.model).gpu:
         return of(experiment, run).training - CONTEXT - LOGITS + PROCESS
     loaded = sizes.parameters(run.model, experiment.models[run.model]) * cost.WEIGHT[run.precision]
-    cards, kept = cost.cards(experiment, run), cost.checkpoint_bytes(experiment, run)
+    cards, kept = experiment.needs(run.model).gpu, cost.checkpoint_bytes(experiment, run)
     return max(cards * loaded, kept if experiment.needs(run.model).shard else cards * kept) + cards * PROCESS

@@ -74,7 +74,8 @@ def asked(needs: Needs) -> str:
     pack = needs.runs_per_job * (needs.train_minutes + needs.score_minutes)
     times = f"{limit(needs.train_minutes)} to train, {limit(needs.score_minutes)} to score"
     runs = f"{count(needs.runs_per_job, 'run')} a job: {limit(pack)}"
-    return f"{count(needs.gpu, 'GPU')}, {needs.mem_mb / 1000:g} GB of the node, {times}; {runs}"
+    held = f"{needs.nodes} nodes with {count(needs.gpu, 'GPU')} each" if needs.nodes > 1 else count(needs.gpu, "GPU")
+    return f"{held}, {needs.mem_mb / 1000:g} GB of the node, {times}; {runs}"
 
 
 def warnings(

@@ -103,7 +103,7 @@ def collapse_tables(frame: pd.DataFrame, rule: Mapping[str, Any], *, level: floa
 def published_numbers(
     benchmark: str, model: str, sources: tuple[str, ...] = PUBLISHED_TABLES
 ) -> dict[tuple[str, str, str, str], float]:
-    """(split, objective, variant, metric) -> the published number: BalDRO's Tables 1 and 2 and WMDP's, as third parties transcribed them."""
+    """(split, objective, variant, metric) -> the published number: BalDRO's Tables 1, 2 and WMDP's, as third parties transcribed them."""
     rows = pd.read_csv(PUBLISHED)
     rows = rows[rows["source"].isin(sources) & (rows["benchmark"] == benchmark) & (rows["model"] == model)]
     keys = zip(rows["forget"], rows["objective"], rows["variant"], rows["metric"], strict=True)

@@ -42,7 +42,7 @@ def agree(run: Run, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) ->
     """
     model, needs = models[run.model], run.method.needs
     if (asked := Needs.of(model)).shard:
-        check_sharding(run, devices=asked.gpu)
+        check_sharding(run, devices=asked.devices)
     benchmark = define(benchmarks[run.benchmark], what=f"benchmark {run.benchmark!r}")
     for kind in OTHER_ANSWERS:
         if kind in needs and kind not in benchmark.other_answers:
@@ -74,7 +74,10 @@ def check_sharding(run: Run, *, devices: int) -> None:
         BaldroError: one device, or something of the run that needs the whole model on each.
     """
     if devices < 2:
-        raise BaldroError("nothing-to-shard", f"model {run.model}: shard needs several GPUs; allowed: gpu: 2 or more")
+        raise BaldroError(
+            "nothing-to-shard",
+            f"model {run.model}: shard needs several GPUs; allowed: gpu: 2 or more, or several nodes",
+        )
     whole = {
         f"combiner {run.combiner!r} (a second derivative)": COMBINERS[run.combiner].kind == "penalty"
         if run.combiner

@@ -22,6 +22,12 @@ class Needs(BaseModel):
         ge=0,
         description="GPUs of a node that a job holds, with a process for each (on the CPU where there are none); 0: none.",
     )
+    nodes: Whole = Field(
+        1,
+        ge=1,
+        description="Nodes that a job holds, each with `gpu` GPUs and `mem_mb`; several on SLURM only, where srun starts the processes "
+        "of the others.",
+    )
     shard: bool = Field(
         False,
         description="Weights, gradients and optimiser state are split over a job's GPUs (FSDP2), in scoring the weights: an N-th of them "
@@ -52,6 +58,11 @@ class Needs(BaseModel):
     def minutes(self) -> int:
         """Time limit of a job that trains a run and scores it."""
         return self.train_minutes + self.score_minutes
+
+    @property
+    def devices(self) -> int:
+        """Processes of a job: a GPU each, on all nodes."""
+        return max(1, self.gpu) * self.nodes
 
     @classmethod
     def of(cls, model: Mapping[str, Any]) -> "Needs":

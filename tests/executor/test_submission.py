@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -150,3 +151,17 @@ def test_a_gone_job_is_given_up(tmp_path):
     assert (made.is_seen(0), made.is_seen(1), made.is_settled()) == (False, True, False)
     made.see(0)
     assert made.is_settled()
+
+
+@pytest.mark.parametrize(
+    ("resources", "expected"),
+    [
+        ({"gpu": 4, "nodes": 1}, "--gpus=4"),
+        ({"gpu": 4, "nodes": 2}, "--gpus-per-node=4 --ntasks=2 --ntasks-per-node=1"),
+        ({"gpu": 2, "nodes": 3, "gpu_model": "a100"}, "--gpus-per-node=a100:2 --ntasks=3 --ntasks-per-node=1"),
+        ({"gpu": 0, "nodes": 2}, "--ntasks=2 --ntasks-per-node=1"),
+    ],
+)
+def test_several_nodes_hold_as_many_gpus_each(resources, expected):
+    jobs = pytest.importorskip("snakemake_executor_plugin_baldro_slurm.jobs")
+    assert jobs.held(SimpleNamespace(resources=resources)).strip() == expected

@@ -113,6 +113,16 @@ def test_seconds_on_several_cards_by_hand(gpus, shard):
     assert held > 0, "a job holds all of its cards as long as it lasts"
 
 
+def test_two_nodes_of_two_cards_are_four_cards_behind_a_slower_link():
+    one, two = (experiment(needs={"shard": True, **needs}) for needs in ({"gpu": 4}, {"gpu": 2, "nodes": 2}))
+    run, fast = jobs(one)["unlearn"][0], replace(GPUS["a100-80"], link=1e18)
+    assert memory.of(one, run) == memory.of(two, run)
+    assert memory.node_bytes(one, run) > memory.node_bytes(two, run)
+    assert cost.train_seconds(one, run, fast) < cost.train_seconds(two, run, fast)
+    assert cost.train_seconds(two, run, fast) == cost.train_seconds(one, run, replace(fast, link=25e9))
+    assert "2 nodes with 2 GPUs each" in describe(two, gpu="a100-80")
+
+
 @pytest.mark.parametrize("gpus", [2, 4])
 def test_seconds_of_scoring_on_several_cards_by_hand(gpus):
     """Each its share of the rows; of a model that is split, bound here by what the cards send: its weights for each pass."""

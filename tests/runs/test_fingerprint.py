@@ -48,7 +48,7 @@ NO_NUMBERS = {
     "jobs.__init__": "when the garbage collector runs",
     "jobs.training": "calls the loop and writes what it gives",
     "jobs.finished": "keeps a trained model until it is scored",
-    "jobs.several": "starts processes",
+    **dict.fromkeys(("jobs.several", "jobs.nodes"), "start processes"),
     "jobs.provenance": "what a result was made from",
     "jobs.metrics": "reads, writes and prints",
     **dict.fromkeys(

@@ -12,7 +12,7 @@ GRID = dict(benchmark="fictional", model="nano", split="forget10", objective="np
 NANO = {"build": dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)}
 KEYS = Needs.model_json_schema()["properties"]
 LEAST = {"gpu": 0, "mem_mb": 400, "batch_tokens": 256} | dict.fromkeys(
-    ("train_minutes", "score_minutes", "micro_batch", "runs_per_job"), 1
+    ("nodes", "train_minutes", "score_minutes", "micro_batch", "runs_per_job"), 1
 )
 
 
@@ -24,13 +24,15 @@ def of(needs=None):
 
 def test_defaults():
     """As the README has them; all that an entry without `needs` asks for."""
-    expected = dict(gpu=1, mem_mb=8000, train_minutes=60, score_minutes=60)
+    expected = dict(gpu=1, nodes=1, mem_mb=8000, train_minutes=60, score_minutes=60)
     expected |= dict(micro_batch=64, batch_tokens=16384, gradient_checkpointing=False, runs_per_job=1, shard=False)
     assert of().needs("nano").model_dump() == of({}).needs("nano").model_dump() == expected
 
 
 def test_what_an_entry_says_is_what_its_jobs_ask_for():
-    said = dict(gpu=0, mem_mb=900, train_minutes=9, score_minutes=8, micro_batch=3, batch_tokens=512, runs_per_job=5)
+    said = dict(
+        gpu=0, nodes=2, mem_mb=900, train_minutes=9, score_minutes=8, micro_batch=3, batch_tokens=512, runs_per_job=5
+    )
     said |= dict(gradient_checkpointing=True, shard=False)
     assert of(said).needs("nano").model_dump() == said
     assert of({"mem_mb": 9e3}).needs("nano") == Needs(mem_mb=9000)

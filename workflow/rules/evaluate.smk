@@ -19,6 +19,7 @@ rule score:
         run=UNCHANGED,
     resources:
         gpu=needed("gpu"),
+        nodes=needed("nodes"),
         mem_mb=needed("mem_mb"),
         runtime=needed("score_minutes"),
         batch_tokens=needed("batch_tokens"),
@@ -35,7 +36,7 @@ rule score:
     shell:
         "{OFFLINE} baldro score --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} --max-new-tokens {params.max_new_tokens} {params.rows} {params.holdout} {params.gradient_norms} {params.fluency} "
-        "--output {output} --batch-tokens {resources.batch_tokens} --devices {resources.gpu} --shard {resources.shard} --threads {threads}"
+        "--output {output} --batch-tokens {resources.batch_tokens} --devices {resources.gpu} --nodes {resources.nodes} --shard {resources.shard} --threads {threads}"
 
 
 rule metrics:

@@ -80,6 +80,7 @@ rule finetune:
     threads: lambda wildcards: 2 if of(wildcards).stage == "pretrain" else 1  # a base model is trained alone
     resources:
         gpu=needed("gpu"),
+        nodes=needed("nodes"),
         mem_mb=needed("mem_mb"),
         runtime=needed("train_minutes"),
         micro_batch=needed("micro_batch"),
@@ -93,7 +94,7 @@ rule finetune:
         "{OFFLINE} baldro train --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} --output results/runs/{wildcards.run} "
         "--micro-batch {resources.micro_batch} --gradient-checkpointing {resources.gradient_checkpointing} "
-        "--devices {resources.gpu} --shard {resources.shard} --threads {threads}"
+        "--devices {resources.gpu} --nodes {resources.nodes} --shard {resources.shard} --threads {threads}"
 
 
 rule reference:
@@ -113,6 +114,7 @@ rule reference:
         run=UNCHANGED,
     resources:
         gpu=needed("gpu"),
+        nodes=needed("nodes"),
         mem_mb=needed("mem_mb"),
         runtime=needed("score_minutes"),
         batch_tokens=needed("batch_tokens"),
@@ -124,4 +126,4 @@ rule reference:
     shell:
         "{OFFLINE} baldro reference --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} {params.answers} --output {output} --batch-tokens {resources.batch_tokens} "
-        "--devices {resources.gpu} --shard {resources.shard} --threads {threads}"
+        "--devices {resources.gpu} --nodes {resources.nodes} --shard {resources.shard} --threads {threads}"

@@ -23,6 +23,7 @@ rule unlearn:
         run=f"(?!(?:{KEPT}|{STAYING})/)(?:{TEMPORARY})",
     resources:
         gpu=needed("gpu"),
+        nodes=needed("nodes"),
         mem_mb=needed("mem_mb"),
         runtime=needed("minutes"),
         keep=keep,
@@ -48,7 +49,8 @@ rule unlearn:
         "--samples {output.samples} --keep {resources.keep} "
         "--max-new-tokens {params.max_new_tokens} {params.rows} {params.holdout} {params.gradient_norms} {params.fluency} "
         "--micro-batch {resources.micro_batch} --gradient-checkpointing {resources.gradient_checkpointing} "
-        "--devices {resources.gpu} --shard {resources.shard} --batch-tokens {resources.batch_tokens} --threads {threads}"
+        "--devices {resources.gpu} --nodes {resources.nodes} --shard {resources.shard} "
+        "--batch-tokens {resources.batch_tokens} --threads {threads}"
 
 
 use rule unlearn as unlearn_kept with:

@@ -27,7 +27,6 @@ from snakemake_executor_plugin_slurm import Executor as SlurmExecutor
 from snakemake_executor_plugin_slurm import ExecutorSettings as SlurmSettings
 from snakemake_executor_plugin_slurm import common_settings
 from snakemake_executor_plugin_slurm.submit_string import get_submit_command
-from snakemake_executor_plugin_slurm.utils import set_gres_string
 from snakemake_executor_plugin_slurm.validation import validate_slurm_extra
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
@@ -37,7 +36,7 @@ from snakemake_interface_executor_plugins.utils import format_cli_arg
 from . import accounts, slurm
 from .earlier import PATIENCE, Earlier
 from .following import Following
-from .jobs import alike, asked, comment, member, parts
+from .jobs import alike, asked, comment, held, member, parts
 from .submission import FOLDER, Submission, new_name
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
@@ -127,7 +126,7 @@ class Executor(Earlier, Following, SlurmExecutor):
             folder=self.folder / new_name(),
             log=str(log),
             attempt=attempt,
-            gpus=int(first.resources.get("gpu") or 0),
+            gpus=int(first.resources.get("gpu") or 0) * int(first.resources.get("nodes") or 1),
             cpus=first.threads,
             mem_mb=int(pack.resources.get("mem_mb") or 0),
             minutes=int(pack.resources.get("runtime") or 0),
@@ -164,7 +163,7 @@ class Executor(Earlier, Following, SlurmExecutor):
         call = get_submit_command(pack, params, settings=settings, failed_nodes=set(self._failed_nodes))
         # a quarter of the limit at most
         ahead = min(settings.signal_seconds, 15 * submission.minutes or settings.signal_seconds)
-        call += f"{set_gres_string(first)} --open-mode=append --signal=B:USR1@{ahead}"
+        call += f"{held(first)} --open-mode=append --signal=B:USR1@{ahead}"
         command = [*shlex.split(call), str(submission.folder / "script.sh")]
         while True:
             try:

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from snakemake_executor_plugin_slurm.utils import set_gres_string
+
 from .submission import Member, Submission
 
 
@@ -28,6 +30,14 @@ def specs(jobs: Iterable[Any]) -> dict[str, str]:
         digest = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
         result[f"{job.rule.name} {wildcards}".strip()] = digest
     return result
+
+
+def held(job: Any) -> str:
+    """The options of sbatch for its GPUs. On several nodes as many on each, and a task a node, which srun starts from the first one."""
+    nodes, gpus = int(job.resources.get("nodes") or 1), set_gres_string(job)
+    if nodes == 1:
+        return gpus
+    return f"{gpus.replace('--gpus=', '--gpus-per-node=')} --ntasks={nodes} --ntasks-per-node=1"
 
 
 def member(job: Any) -> Member:
