@@ -160,9 +160,7 @@ def _disk(experiment: Experiment, by_rule: dict[str, list[Run]]) -> list[str]:
         lines.append(line("models of last requests", kept, size, "kept (keep_models)"))
     if not any(isinstance(found, str) for found in (evidence, lasting, kept, running)):
         for number in (n for n in PARALLEL if n == 1 or n <= len(running)):
-            what = (
-                "two checkpoints a running job; models that nothing starts from are not written" if number == 1 else ""
-            )
+            what = "two checkpoints a running job; its model is written only for others" if number == 1 else ""
             peak = evidence + lasting + kept + number * max(running, default=0)
             lines.append(line(f"at most, {number} at a time", peak, size, what))
     return [*lines, line("every unlearned model kept", every, size, "with --notemp")]

@@ -58,8 +58,8 @@ def describe(experiment: Experiment, by_rule: Mapping[str, Sequence[Run]], devic
     lines = [
         f"at least {sum(queue.values()):,} jobs in the queue: {_listed(queue)}",
         f"{sum(here.values()):,} steps on the submitting machine: {_listed(here)}",
-        f"a run costs {SNAKEMAKE + MODEL:.0f} s of one core before its work (Snakemake {SNAKEMAKE:g}, training and scoring in one "
-        f"process {MODEL:g}), {nodes} in all: runs",
+        f"a run costs {SNAKEMAKE + MODEL:.0f} s of one core before its work (Snakemake {SNAKEMAKE:g}, loading libraries "
+        f"{MODEL:g}), {nodes} in all: runs",
         f"that share a job share its wait in the queue and its start by SLURM, not these; metrics take {machine} here",
     ]
     for model in experiment.models:

@@ -114,7 +114,9 @@ def test_what_is_behind_the_head_matters_and_is_in_the_reference_too(name):
     assert float((bare.log_softmax(-1) - own.log_softmax(-1)).abs().max()) > 0.1
     run = Run.of(benchmark="b", model="m", split="forget10", objective="undial", lr=1e-4, epochs=1, batch_size=2)
     cache = cache_reference(model, run, forget=SEQUENCES, retain=[])
-    stats = Forward(model, run, cache=cache, autocast=contextlib.nullcontext)([Sample(tokens=SEQUENCES[0])], [])[0]
+    stats = Forward(model, run, cache=cache, autocast=contextlib.nullcontext)(
+        [Sample(tokens=SEQUENCES[0])], [], widths=(0, 0)
+    )[0]
     expected = own[2:-1].log_softmax(-1)[range(4), SEQUENCES[0].ids[3:]]
     assert torch.allclose(stats.logp_BT[0].double(), expected, atol=1e-4)
     with torch.no_grad():

@@ -78,7 +78,9 @@ ASIDE = {
     "benchmark": {},
     "train": {
         **dict.fromkeys(("models.description", "places"), "what they find is in the description, which is an input"),
-        **dict.fromkeys(("scoring", "benchmarks"), "asked whether the scoring will fit the model"),
+        **dict.fromkeys(
+            ("scoring", "jobs.scoring", "benchmarks"), "of the evidence, whose own hash stands beside this one"
+        ),
         "benchmarks.idk": "for runs that teach refusals",
     },
     "reference": {

@@ -26,7 +26,7 @@ def room(pair, tofu, prompt):
 def test_the_longest_prompt_decides(pair, tofu, prompt):
     described = Description(name="m", prompt=prompt, build=None, starts={})
     given, most = RunInputs(RUN, described, tofu, "x"), room(pair, tofu, prompt)
-    training._check_scoring(given, Namespace(max_new_tokens=most, evaluate_rows=0), *pair)
+    training._check_scoring(given, Namespace(samples="samples.parquet", max_new_tokens=most, evaluate_rows=None), *pair)
     with refused("too-many-new-tokens", most + 1, f"at most {most}"):
         training._check_scoring(given, Namespace(max_new_tokens=most + 1, evaluate_rows=0), *pair)
 
