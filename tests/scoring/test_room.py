@@ -28,7 +28,9 @@ def test_the_longest_prompt_decides(pair, tofu, prompt):
     given, most = RunInputs(RUN, described, tofu, "x"), room(pair, tofu, prompt)
     training._check_scoring(given, Namespace(samples="samples.parquet", max_new_tokens=most, evaluate_rows=None), *pair)
     with refused("too-many-new-tokens", most + 1, f"at most {most}"):
-        training._check_scoring(given, Namespace(max_new_tokens=most + 1, evaluate_rows=0), *pair)
+        training._check_scoring(
+            given, Namespace(samples="samples.parquet", max_new_tokens=most + 1, evaluate_rows=None), *pair
+        )
 
 
 def test_a_special_token_by_its_name_in_a_text(pair, tofu, prompt):
