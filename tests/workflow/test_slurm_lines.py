@@ -212,7 +212,7 @@ def test_a_dry_run_of_the_workflow_counts_submissions(fresh, tmp_path):
     for where in ([], ["--profile", "workflow/profiles/slurm"]):
         said = checkout.snakemake(config, *where, *options)
         # 3 finetune, 1 reference; four runs in packs of 3 and 1; scoring of Original and Retain, which are no runs, in one
-        line = "at least 7 submissions to SLURM: 2 of unlearn+score (up to 3 runs each), 1 of score (2 runs each), 4 others"
+        line = "at least 7 submissions to SLURM: 2 of unlearn (up to 3 runs each), 1 of score (2 runs each), 4 others"
         assert f"{line}; 9 jobs stay on this machine" in (said.stdout + said.stderr).splitlines()
     plain = checkout.snakemake(config, "--dry-run")
     assert "SLURM" not in plain.stdout + plain.stderr
