@@ -193,7 +193,7 @@ def test_jobs_ask_for_what_their_model_needs(checkout):
         mine = {name: int(value) for name, value in pairs if name not in ("tmpdir", "mem", "mem_mib", "keep")}
         asked.setdefault(rule, []).append(mine)
     training = dict(gpu=2, nodes=1, mem_mb=900, runtime=9, micro_batch=3, gradient_checkpointing=1, shard=1)
-    assert (said.stdout + said.stderr).count("--devices 2 --nodes 1 --shard 1 ") == (3 + 2) + (1 + 4)
+    assert (said.stdout + said.stderr).count("--devices 2 --nodes 1 --shard 1 ") == (3 + 2) + (1 + 2)
     scoring = dict(gpu=2, nodes=1, mem_mb=900, runtime=8, batch_tokens=300, shard=1)
     assert asked.pop("finetune") == [training] * 3
     both = training | scoring | dict(runtime=9 + 8, micro_batch=16, runs_per_job=5)
