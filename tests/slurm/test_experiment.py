@@ -127,3 +127,19 @@ def test_a_job_of_two_gpus_is_a_training_of_two_processes(fresh, on_slurm, tmp_p
     assert rows and all(row["gpus"] == 2 for row in rows)
     runs = list(there.folder.glob("results/runs/*--npo*/run.json"))
     assert len(runs) == 2 and all(json.loads(run.read_text())["device"].startswith("2 x cpu") for run in runs)
+
+
+def test_a_job_of_two_nodes_is_a_training_of_all_their_gpus(fresh, on_slurm, tmp_path_factory):
+    """And its scoring; here as many processes of one node do the same."""
+    here, there = (copy_of(fresh, tmp_path_factory.mktemp(name) / "checkout") for name in ("here", "there"))
+    for checkout, needs in ((here, {"gpu": 4}), (there, {"gpu": 2, "nodes": 2})):
+        model = nano()
+        model["nano"] |= {"needs": NEEDS | needs | {"shard": True}}
+        checkout.write("nodes.yaml", models=model, name="nodes", variant="baldro-dv")
+    on_slurm(there, "nodes.yaml")
+    here.snakemake("nodes.yaml", "--cores", "2", seconds=PATIENCE * 540)
+    assert tables(there.folder) == tables(here.folder)
+    (row,) = [row for row in accounts(there) if "unlearn" in row["rules"]]
+    assert row["gpus"] == 4
+    (run,) = there.folder.glob("results/runs/*--npo*/run.json")
+    assert json.loads(run.read_text())["device"].startswith("4 x cpu")
