@@ -25,6 +25,8 @@ if verb == "train":
     (folder / "model").mkdir(parents=True, exist_ok=True)
     for name in ("run.json", "train.csv", "dynamics.parquet", "model/config.json"):
         (folder / name).write_text(name)
+    if "--samples" in options:
+        Path(options["--samples"]).write_text("samples")
 elif verb == "report":
     config = json.loads(options["--config"])
     Path("results/reports", config["name"], "report.html").write_text("report")
