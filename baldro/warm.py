@@ -1,12 +1,13 @@
 """A warm process: it has loaded torch and transformers, and forks for every verb that a workflow runs on this machine.
 
-Most of a small job is Python loading libraries. A workflow that runs here (workflow/rules/start.smk) starts one process that
-listens on a socket, whose path is in the environment as BALDRO_WARM. A `baldro` that finds it there sends its arguments, its folder, its
-environment and its standard streams, passes on every signal, and ends as the fork ends. Each verb still has a process of its own: it
-can be killed, runs out of memory and fails alone. Where something is not as it must be (another environment, several
-threads, no such process), the verb starts in the ordinary way.
+Most of a small job is Python loading libraries. A workflow that runs here (workflow/rules/start.smk), or the script of a SLURM job with
+several runs, starts one process that listens on a socket, whose path is in the environment as BALDRO_WARM. A `baldro` that finds it there
+sends its arguments, its folder, its environment and its standard streams, passes on every signal, and ends as the fork ends. Each verb
+still has a process of its own: it can be killed, runs out of memory and fails alone. Where something is not as it must be (another
+environment or Python, no such process), the verb starts in the ordinary way.
 
-Only on Linux, and without a GPU: a fork cannot use one that its parent has looked at.
+Only on Linux. A fork cannot use a GPU that its parent has used; loading the libraries does not use one, and a fork that torch says cannot
+starts the verb in the ordinary way.
 """
 
 import ctypes
@@ -30,22 +31,31 @@ from typing import Any, NoReturn
 from baldro.jobs import imports
 
 VARIABLE = "BALDRO_WARM"
-VERBS = ("train", "score", "reference", "metrics")
+VERBS = ("model", "train", "score", "reference", "metrics")
 """The verbs whose start is long against their work."""
 LOADED = (
+    "baldro.jobs.model",
     "baldro.jobs.training",
     "baldro.jobs.score",
     "baldro.jobs.reference",
     "baldro.jobs.metrics",
+    "rouge_score.rouge_scorer",
     "transformers.models.auto.modeling_auto",
     "transformers.models.llama.modeling_llama",
 )
 """What is loaded before the first fork."""
-GPUS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+THREADS = (
+    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
+    *("GOTO_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"),
+)
+"""Variables that Snakemake sets to a job's threads. Libraries read them when they are loaded, which is always done with one: no thread
+but the first is ever there to be lost in a fork. A verb with `--threads` says the number itself."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """What a job may be sent."""
-ANY = {"PWD", "OLDPWD", "SHLVL", "_"}
-"""Variables in which jobs may differ: no library reads them when it is loaded."""
+ANY = {"PWD", "OLDPWD", "SHLVL", "_", *THREADS}
+"""Variables in which jobs may differ: no library reads them when it is loaded, or what it reads is settled anew."""
+ONLY_LOOKED_AT = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+"""While libraries are loaded: whether there is a GPU is asked of its driver's files, and not by using it."""
 ACCEPTED = b"+"
 PR_SET_PDEATHSIG = 1
 """linux/prctl.h"""
@@ -56,7 +66,7 @@ def start() -> subprocess.Popen[bytes] | None:
 
     Returns: the process, whose standard input must stay open; None where there can be none.
     """
-    if sys.platform != "linux" or any(map(os.path.exists, GPUS)):
+    if sys.platform != "linux":
         return None
     place = Path(tempfile.mkdtemp(prefix="baldro-")) / "socket"
     with socket.socket(socket.AF_UNIX) as listener:  # here, so that the first verb finds it
@@ -66,7 +76,7 @@ def start() -> subprocess.Popen[bytes] | None:
             place.parent.rmdir()
             return None
         listener.listen(1000)
-        command = [sys.executable, "-P", "-m", __name__, str(listener.fileno()), str(place)]
+        command = [sys.executable, "-P", "-m", __name__, str(place), str(listener.fileno())]
         lasting = {"stdin": subprocess.PIPE, "pass_fds": [listener.fileno()], "start_new_session": True}
         process = subprocess.Popen(command, **lasting)
     os.environ[VARIABLE] = str(place)
@@ -79,9 +89,11 @@ def run(arguments: list[str]) -> int | None:
     Returns: its exit code; None if it has to run here.
     """
     place = os.environ.get(VARIABLE)
-    if not place or arguments[:1] not in [[verb] for verb in VERBS] or os.environ.get("OMP_NUM_THREADS") != "1":
+    if not place or arguments[:1] not in [[verb] for verb in VERBS]:
         return None
-    request = json.dumps({"arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ)}).encode()
+    asked = {"arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ), "python": sys.prefix}
+    ignored = [number for number in SIGNALS if signal.getsignal(number) is signal.SIG_IGN]
+    request = json.dumps({**asked, "ignored": ignored}).encode()
     came: list[int] = []
     with socket.socket(socket.AF_UNIX) as line:
 
@@ -134,6 +146,8 @@ class Server:
         self.wake, wakes = os.pipe()
         for end in (self.wake, wakes):
             os.set_blocking(end, False)
+        for number in SIGNALS:  # sent to the whole group; what a fork is to do with them, it says itself
+            signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
         self._on(self.listener, self.accept)
@@ -163,13 +177,15 @@ class Server:
         try:
             head, streams, _, _ = socket.recv_fds(line, 8, 3)
             request = json.loads(line.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL))
-            if self._fits(request["environment"]):
+            if request["python"] == sys.prefix and self._fits(request["environment"]):
                 line.sendall(ACCEPTED)
+                signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the fork can take them
                 job = os.fork()
         except (OSError, ValueError):  # a `baldro` that was killed before it had said what it wants, or was heard
             pass
         if job == 0:
             self._become(request, line, streams)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         for stream in streams:
             os.close(stream)
         if job is None:
@@ -183,7 +199,7 @@ class Server:
         if self.environment is None:
             self.environment = environment
             os.environ.clear()
-            os.environ.update(environment)
+            os.environ.update(environment | dict.fromkeys(THREADS, "1") | ONLY_LOOKED_AT)
             try:
                 with imports():
                     for module in LOADED:
@@ -225,6 +241,9 @@ class Server:
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for number in set(SIGNALS) - set(request["ignored"]):
+                signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             for each in (line, self.listener, self.selector, *self.jobs.values()):
                 each.close()
             for number, stream in enumerate(streams):
@@ -233,7 +252,11 @@ class Server:
             sys.stdout = _text(1, sys.stdout.encoding, "strict", line_buffering=os.isatty(1))
             sys.stderr = _text(2, sys.stderr.encoding, "backslashreplace", line_buffering=True)
             os.chdir(request["folder"])
+            os.environ.clear()
             os.environ.update(request["environment"])
+            if import_module("torch").cuda._is_in_bad_fork():
+                del os.environ[VARIABLE]
+                os.execv(sys.executable, [sys.executable, "-P", "-m", "baldro.cli", *request["arguments"]])
             sys.argv = ["baldro", *request["arguments"]]
             code = import_module("baldro.cli.main").main(request["arguments"])
         except SystemExit as error:  # of the arguments
@@ -250,6 +273,16 @@ class Server:
                 os._exit(code)
 
 
+def _listener(place: str, number: str | None = None) -> socket.socket:
+    """The socket that a workflow made; without its number a new one, at that place."""
+    if number:
+        return socket.socket(fileno=int(number))
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(place)
+    listener.listen(1000)
+    return listener
+
+
 def _text(stream: int, encoding: str, errors: str, *, line_buffering: bool) -> io.TextIOWrapper:
     """A standard stream, as Python makes it when it starts."""
     buffer = io.BufferedWriter(io.FileIO(stream, "w", closefd=False))
@@ -258,6 +291,9 @@ def _text(stream: int, encoding: str, errors: str, *, line_buffering: bool) -> i
 
 if __name__ == "__main__":
     try:
-        Server(socket.socket(fileno=int(sys.argv[1]))).serve()
+        server = Server(_listener(*sys.argv[1:]))
+        # The code is read while the workflow has no job yet, and every fork finds it read. Not above: who asks for a fork needs none of it.
+        import_module("baldro.runs").fingerprint("train", "metrics")
+        server.serve()
     finally:
-        shutil.rmtree(Path(sys.argv[2]).parent, ignore_errors=True)
+        shutil.rmtree(Path(sys.argv[1]).parent, ignore_errors=True)

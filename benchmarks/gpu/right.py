@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu import evidence, training, updates
+from benchmarks.gpu import evidence, forks, training, updates
 from benchmarks.gpu.given import Check
 from benchmarks.gpu.record import Context
 
@@ -27,6 +27,7 @@ CHECKS: list[Callable[[torch.device, bool], Check]] = [
     evidence.in_float32,
     evidence.in_bf16,
     evidence.drafts,
+    forks.warm_fork,
 ]
 """In the order in which they are run; they share nothing, and one that raises leaves the others as they are."""
 

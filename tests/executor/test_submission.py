@@ -23,7 +23,7 @@ def make(tmp_path: Path, *commands: str) -> Submission:
 
 
 def start(submission: Submission, job: str = "7", restarts: int = 0) -> subprocess.Popen:
-    environment = {**os.environ, "SLURM_JOB_ID": job, "SLURM_RESTART_COUNT": str(restarts)}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "SLURM_JOB_ID": job, "SLURM_RESTART_COUNT": str(restarts)}
     command = ["bash", submission.folder / "script.sh"]
     return subprocess.Popen(command, env=environment, start_new_session=True)  # a group of its own, as slurmstepd makes
 
@@ -38,6 +38,32 @@ def test_every_member_runs_and_leaves_its_status(tmp_path):
     assert statuses(made) == [0, 3, 0]
     assert (tmp_path / "a b").read_text() == "it's\n"
     assert made.job() == "7"
+
+
+FORK = """python3 -c "
+import os, sys, time
+from baldro import warm
+while not os.path.exists(os.environ['BALDRO_WARM']):
+    time.sleep(0.1)
+open('place', 'w').write(os.environ['BALDRO_WARM'])
+sys.exit(warm.run(['metrics', '--help']) != 0)
+"
+"""
+
+
+def test_the_members_of_a_pack_are_forks_of_one_process_that_ends_with_them(tmp_path):
+    made = make(tmp_path, FORK, FORK)
+    assert start(made).wait(300) == 0
+    assert statuses(made) == [0, 0]
+    folder = Path((tmp_path / "place").read_text()).parent
+    deadline = time.monotonic() + 60
+    while folder.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_single_member_has_no_such_process(tmp_path):
+    assert start(make(tmp_path, 'test -z "$BALDRO_WARM"')).wait(60) == 0
 
 
 def test_what_was_done_before_a_requeue_is_not_done_again(tmp_path):

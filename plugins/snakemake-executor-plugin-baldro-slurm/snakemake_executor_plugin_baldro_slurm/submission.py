@@ -13,6 +13,7 @@ import json
 import os
 import shlex
 import shutil
+import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -44,7 +45,7 @@ stop() {{ # SIGNAL: let every process of this job know, this shell apart
 trap 'stop USR1' USR1 # some time before the limit (sbatch --signal)
 trap 'stop TERM' TERM # at the limit, a preemption, scancel
 
-ended() {{ # INDEX STATUS
+{warm}ended() {{ # INDEX STATUS
     mine || exit 0
     echo "$2 $turn" >"$here/$1.part.$turn"
     mv "$here/$1.part.$turn" "$here/$1.exit"
@@ -81,6 +82,15 @@ member() {{ # INDEX COMMAND
 if [ -n "$stopping" ]; then exit 1; fi
 exit "$last"
 """
+
+
+WARM = """\
+# The members share a process that has loaded the libraries: each is a fork of it. It ends with this shell, which holds its standard input.
+export BALDRO_WARM=$(mktemp -d "${{TMPDIR:-/tmp}}/baldro-XXXXXX")/socket
+coproc exec {python} -P -m baldro.warm "$BALDRO_WARM" >&2
+
+"""
+"""Of the script of a pack."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +130,9 @@ class Submission:
         """Make the folder, before anything is submitted."""
         self.folder.mkdir(parents=True)
         members = "\n".join(f"member {i} {shlex.quote(command)}" for i, command in enumerate(commands))
-        script = SCRIPT.format(workdir=shlex.quote(str(workdir)), folder=shlex.quote(str(self.folder)), members=members)
+        warm = WARM.format(python=shlex.quote(sys.executable)) if len(commands) > 1 else ""
+        places = {"workdir": shlex.quote(str(workdir)), "folder": shlex.quote(str(self.folder))}
+        script = SCRIPT.format(**places, members=members, warm=warm)
         (self.folder / "script.sh").write_text(script, encoding="utf-8")
         content = asdict(self) | {"folder": str(self.folder)}
         part = self.folder / "submission.part"
