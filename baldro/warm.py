@@ -135,7 +135,9 @@ def _ended(verb: str, said: bytes) -> int:
 class Server:
     """The warm process: one thread, which forks, passes on signals and says how forks ended."""
 
-    def __init__(self, listener: socket.socket):
+    def __init__(self, listener: socket.socket, *, log: bool = False):
+        self.log = log
+        """Whether every fork is said on the standard error stream, which is a SLURM job's log."""
         self.environment: dict[str, str] | None = None
         """Of the first job, and so of all."""
         self.jobs: dict[int, socket.socket] = {}
@@ -190,6 +192,9 @@ class Server:
             os.close(stream)
         if job is None:
             return line.close()
+        if self.log:
+            verb = request["arguments"][0]
+            print(f"{verb} runs in a fork of process {os.getpid()}", file=sys.stderr, flush=True)
         self.jobs[job] = line
         self._on(line, lambda: self.listen(job))
 
@@ -291,7 +296,7 @@ def _text(stream: int, encoding: str, errors: str, *, line_buffering: bool) -> i
 
 if __name__ == "__main__":
     try:
-        server = Server(_listener(*sys.argv[1:]))
+        server = Server(_listener(*sys.argv[1:]), log=len(sys.argv) == 2)
         # The code is read while the workflow has no job yet, and every fork finds it read. Not above: who asks for a fork needs none of it.
         import_module("baldro.runs").fingerprint("train", "metrics")
         server.serve()

@@ -84,6 +84,8 @@ def test_runs_share_a_job_and_fail_alone(packed):
     packs = [row for row in accounts(checkout) if "unlearn" in row["rules"]]
     assert [len(row["runs"]) for row in packs] == [3, 3]  # and what diverged was not tried again
     assert [row["asked_seconds"] for row in packs] == [3 * 60 * 10] * 2
+    logs = [checkout.folder / f"logs/slurm/{row['job']}.log" for row in packs]
+    assert [log.read_text().count("train runs in a fork of process") for log in logs] == [3, 3]
     report = checkout.folder / "results/reports/packed"
     assert Counter(pd.read_csv(report / "runs.csv")["status"]) == {"ok": 7, "failed": 1}
     assert "Traceback" not in said
