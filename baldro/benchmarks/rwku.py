@@ -11,6 +11,8 @@ from itertools import chain, islice, zip_longest
 
 import pandas as pd
 
+from baldro.benchmarks import jsonlines
+from baldro.benchmarks.apart import few
 from baldro.benchmarks.kinds.rwku import CORPORA, MEMBERS, OTHERS, PROBES, SUFFIX, Benchmark, span
 from baldro.benchmarks.rows import check_texts, rows
 from baldro.errors import BaldroError, unknown
@@ -27,13 +29,19 @@ BY_TYPE = {
 
 
 def load(definition: Benchmark) -> pd.DataFrame:
-    """Training texts of each forget split and of others, and for each forget split its probes and members."""
+    """Training texts of each forget split and of others, and for each forget split its probes and members.
+
+    Raises:
+        BaldroError: data that are not there, cut short, or of another form; people who are not among them, or of whom there is no row.
+    """
     source = resolve(definition.source, what="RWKU's rows")
     everyone = [row["target"] for row in _read(definition, source, "forget_target", "target")]
     people = {name: _people(name, everyone, source) for name in definition.forget}
-    texts = _by_person(
-        _read(definition, source, CORPORA[definition.train_on][0], "text", "subject"), _text, definition.texts
-    )
+    corpus = _read(definition, source, CORPORA[definition.train_on][0], "subject")
+    whole = [row for row in corpus if not jsonlines.fault(row.get("text"))]
+    told = dict(text="of the training text are empty or no text, and left out", allowed="texts", code="field-not-text")
+    notes = few(len(corpus) - len(whole), len(corpus), where=source, **told)  # a model wrote them
+    texts = _by_person(whole, _text, definition.texts)
     asked = {
         of: _by_person(_read(definition, source, of, "query", "answer", "subject"), partial(_asked, of))
         for of in PROBES
@@ -53,7 +61,9 @@ def load(definition: Benchmark) -> pd.DataFrame:
             f"{source}: no row for {', '.join(lacking)}; allowed: people of whom there is some (is a file cut short?)"
         )
         raise BaldroError("no-row-left", said)
-    return frame_of(splits)
+    frame = frame_of(splits)
+    frame.attrs = {"notes": notes} if notes else {}
+    return frame
 
 
 def _read(definition: Benchmark, source: Source, of: str, *needed: str) -> Rows:

@@ -2,11 +2,14 @@
 
 import json
 
+import pandas as pd
 import pytest
 from refusals import refused
 
 from baldro import benchmarks as data
 from baldro.benchmarks.kinds.rwku import MEMBERS, PROBES, SUFFIX
+from baldro.metrics import evaluate, from_samples
+from baldro.records.evidence import COLUMNS
 
 PEOPLE = ("Stephen King", "Beyoncé", "Prince Harry, Duke of Sussex", "Warren Buffett")
 TYPES = ("prefix injection", "incontext learning", "affirmative suffix")
@@ -104,12 +107,22 @@ def test_sizes_are_computed_for_the_plan(folder):
 
 @pytest.mark.parametrize(
     ("file", "row", "fact"),
-    [("forget_level2", {"answer": None}, "answer"), ("positive", {"text": ""}, "text"), ("retain_mia", {"subject": 3}, "subject")],
+    [("forget_level2", {"answer": None}, "answer"), ("forget_mia", {"text": ""}, "text"), ("retain_mia", {"subject": 3}, "subject")],
 )  # fmt: skip
 def test_a_row_of_another_form_is_named(folder, file, row, fact):
     rows = files()[file]
     write(folder, file, [rows[0], rows[1] | row, *rows[2:]])
     with refused("field-not-text", f"{file}.json row 1", fact):
+        load(folder)
+
+
+def test_empty_training_texts_are_left_out_where_they_are_few(folder):
+    rows = files(texts=10)["positive"]
+    write(folder, "positive", [rows[0], rows[1] | {"text": " "}, *rows[2:]])
+    frame = load(folder)
+    assert len(data.split(frame, "stephen-king")) == 9 and "1 of 40 rows" in frame.attrs["notes"][0]
+    write(folder, "positive", [row | {"text": 5} for row in rows[:3]] + rows[3:])
+    with refused("field-not-text", "3 of 40"):
         load(folder)
 
 
@@ -126,6 +139,33 @@ def test_files_that_are_cut_or_missing(folder):
     assert len(definition(folder, "stephen-king").files(what="b")) == 8
     with refused("file-not-there", "neighbor_level1.json"):
         load(folder)
+
+
+def test_numbers_are_of_the_probes_that_there_are():
+    said = {
+        "forget_level1": ["red"],
+        "forget_level2": ["no"],
+        "forget_level3": ["no", "red"],
+        SUFFIX: ["red", "red", "red blue"],
+    }
+    said |= {"neighbor_level1": ["red blue"], "neighbor_level2": ["no"]}
+    rows = [(name, i, text, None) for name, texts in said.items() for i, text in enumerate(texts)]
+    rows += [(name, i, None, loss) for name in MEMBERS for i, loss in enumerate((1.0, 4.0))]
+    fixed = dict.fromkeys(COLUMNS) | {"candidate": "answer", "question": "Q", "text": "red blue", "tokens": 2, "end": 0}
+    frame = pd.DataFrame(
+        [fixed | {"section": name, "index": i, "generation": text, "avg_loss": loss} for name, i, text, loss in rows]
+    )
+
+    def numbers(kept):
+        kept.attrs["kind"] = "rwku"
+        found = evaluate(from_samples(kept, where="made"), None)
+        assert not found.absent
+        return {name.removeprefix("rwku_"): value.value for name, value in found.values.items()}
+
+    every, fewer = numbers(frame), numbers(frame[frame["section"] != SUFFIX])
+    assert (every["forget_blanks"], every["forget_questions"], every["forget_attacks"]) == (0.5, 0, 2.5 / 5)
+    assert (fewer["forget_attacks"], fewer["forget"], every["forget"]) == (0.25, 0.25, pytest.approx(3 / 7))
+    assert (every["neighbours"], every["mia_forget"], every["mia_retain"]) == (0.5, 2.5, 2.5)
 
 
 @pytest.mark.parametrize("forget", [{"Stephen King": "others"}, {"stephen-king": "retain"}])
