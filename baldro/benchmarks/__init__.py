@@ -114,20 +114,21 @@ def build(definition: Mapping[str, Any] | Definition) -> "pd.DataFrame":
 
 
 def sections(records: "pd.DataFrame", forget: str, holdout: str | None) -> tuple[Section, ...]:
-    """The sections of a benchmark, the names of the forget split and of the holdout filled in.
+    """The sections of a benchmark, the names of the forget split and of the holdout filled in; without optional ones that have no rows.
 
     Args:
         records: its table, which says its kind.
-        holdout: the split that the definition names; None: an optional section is left out.
+        holdout: the split that the definition names, if it names one.
 
     Raises:
         BaldroError: a table without a kind; a holdout that is none of its splits.
     """
     kind = kind_of(records, where="the benchmark's table")
-    if holdout is not None and holdout not in set(records["split"]):
+    there = set(records["split"])
+    if holdout is not None and holdout not in there:
         raise unknown("split", holdout, records["split"].unique(), where="the benchmark's table")
-    kept = [s for s in kind.sections if not s.optional or holdout is not None]
-    return tuple(replace(s, split=s.split.format(split=forget, holdout=holdout)) for s in kept)
+    named = [replace(s, split=s.split.format(split=forget, holdout=holdout)) for s in kind.sections]
+    return tuple(s for s in named if not s.optional or s.split in there)
 
 
 def kind_of(frame: "pd.DataFrame", *, where: str) -> type[Definition]:

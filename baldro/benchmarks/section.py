@@ -34,12 +34,14 @@ class Section:
     """Text with {question} in it, in place of the model's prompt."""
     between: str = ""
     """Text between the prompt and the answer, which counts as answer: no continuation begins with it, and its tokens are the answer's."""
+    begins: str = ""
+    """Beginning of the answer that the model is given: a continuation goes on behind it."""
     shots: str | None = None
     """Split of worked examples, put before the question in the section's prompt, each with its answer and an empty line."""
     stop: tuple[str, ...] = ()
     """A continuation ends before the first of these."""
     optional: bool = False
-    """Left out where the benchmark names no such split."""
+    """Left out where the benchmark has no such split."""
 
     @property
     def candidates(self) -> int:

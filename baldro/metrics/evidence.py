@@ -6,6 +6,7 @@ A column is a Series by sample index (a DataFrame, a column per wrong answer, fo
     answer_probability, paraphrase_probability, wrong_probability   exp(-loss)
     truth_ratio                                                     only of logs that hold it, for want of losses
     rouge1_recall, rouge1_f1, rougeL_recall, rougeL_f1              of the generation against the answer
+    exact_match                                                     of the generation: 1 if it is the answer, else 0
     exact_memorization, extraction_strength                         end of sequence left out
     attack_loss, attack_zlib, attack_min_k, attack_min_k_plus_plus, attack_gradnorm, attack_reference
     clean, repetition, length                                       of the generation
@@ -54,6 +55,14 @@ class Evidence:
         if found is None:
             raise unknown("section", name, [section.name for section in self.benchmark.sections], where=self.where)
         return found
+
+    def has(self, section: str) -> bool:
+        """Whether there are samples of a section: an optional one may have been left out."""
+        try:
+            self.texts(section)
+        except Absent:
+            return False
+        return True
 
     def column(self, section: str, name: str) -> pd.Series | pd.DataFrame:
         """One column, indexed by sample. Raises Absent where the source has none, BaldroError where it is broken."""

@@ -1,4 +1,4 @@
-"""ROUGE of a generation against its answer: unigrams (ROUGE-1) and longest common subsequence (ROUGE-L), recall and F1.
+"""A generation against its answer: whether they are the same, and ROUGE: unigrams (ROUGE-1), longest common subsequence (ROUGE-L).
 
 Source: Lin 2004 (ROUGE); TOFU (Maini et al. 2024, arXiv 2401.06121) uses ROUGE-L recall, MUSE (Shi et al. 2024, arXiv 2407.06460)
 ROUGE-L F1. The published logs come out to the bit with the rouge-score package and its Porter stemmer; without the stemmer one
@@ -82,3 +82,15 @@ def rouge(references: Sequence[str], generations: Sequence[str]) -> dict[str, np
         for which in ("rouge1", "rougeL")
         for short, name in (("recall", "recall"), ("f1", "fmeasure"))
     }
+
+
+def exact_match(references: Sequence[str], generations: Sequence[str]) -> np.ndarray:
+    """1 where a generation is its reference, upper and lower case and white space around them aside, else 0.
+
+    references, generations: N strings each. Returns (N,). Source: the evaluation script of SemEval-2025 Task 4.
+
+    >>> exact_match(["Paris", "900-12"], [" paris\\n", "900-12."]).tolist()
+    [1.0, 0.0]
+    """
+    pairs = zip(references, generations, strict=True)
+    return np.array([a.strip().lower() == b.strip().lower() for a, b in pairs], dtype=np.float64)

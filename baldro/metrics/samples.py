@@ -14,7 +14,7 @@ from baldro.metrics.evidence import Absent, Evidence, place
 from baldro.metrics.membership import min_k, min_k_plus_plus, zlib_ratio
 from baldro.metrics.memorization import exact_memorization, extraction_strength
 from baldro.metrics.probability import probability
-from baldro.metrics.rouge import KINDS, rouge
+from baldro.metrics.rouge import KINDS, exact_match, rouge
 from baldro.records.evidence import ASKED, KEY, REQUIRED
 
 CANDIDATE = r"answer|paraphrase|wrong_(?:0|[1-9][0-9]*)"
@@ -136,6 +136,7 @@ _COMPUTE: Mapping[str, Callable[[_Rows], ArrayLike | pd.DataFrame]] = {
     "paraphrase_probability": lambda rows: probability(rows.loss("paraphrase")),
     "wrong_probability": lambda rows: np.exp(-rows.wrong_losses()),
     **{kind: lambda rows, kind=kind: rows.rouge[kind] for kind in KINDS},
+    "exact_match": lambda rows: exact_match(rows.texts(), rows.generations()),
     "exact_memorization": lambda rows: exact_memorization(rows.tokens("hit")),
     "extraction_strength": lambda rows: extraction_strength(rows.tokens("hit")),
     "attack_loss": lambda rows: rows.loss("answer"),

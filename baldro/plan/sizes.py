@@ -96,8 +96,8 @@ def scored(name: str, benchmark: Mapping[str, Any] | Definition, split: str) -> 
     definition, result = define(benchmark), {}
     held = definition.held_out(split)
     for section in definition.sections:
-        if not section.optional or held:
-            of = section.split.replace("{split}_perturbed", "{split}").format(split=split, holdout=held)
+        of = section.split.replace("{split}_perturbed", "{split}").format(split=split, holdout=held)
+        if not section.optional or held or of in rows(name, benchmark):
             count = min(definition.evaluate_rows or math.inf, rows_of(name, benchmark, of))
             result[section.name] = (section, int(count), tokens_per_row(name, benchmark, of))
     return result

@@ -128,6 +128,9 @@ def _of_section(
     new = section.max_new_tokens or max_new_tokens
     if section.generate:
         prompts = encode_prompts(tokenizer, prompt, [pairs[i] for i in gold], **settled)
+        if section.begins:
+            begun = tokenizer(section.begins, add_special_tokens=False)["input_ids"]
+            prompts = [(*ids, *begun) for ids in prompts]
         drafts = (
             [s.ids[s.start :] for s in (sequences[i].without_end for i in gold)]
             if sequences

@@ -101,7 +101,7 @@ BAD = {
     "width": (text(after=NANO.replace("16,", "1,").replace("32}", "32} # here")), "out-of-bounds", "hidden_size: is 1", "at least 8"),
     "kind": (
         text(benchmark="benchmark: few", after="benchmarks:\n  few:\n    kind: mus # here\n    source: [x]\n" + RATIOS),
-        "unknown-kind", "'mus'", "mean muse?", "fictional, fictional_choice, multiple_choice, muse, tofu"),
+        "unknown-kind", "'mus'", "mean muse?", "fictional, fictional_choice, lume, multiple_choice, muse, rwku, tofu"),
     "training text": (
         text(after="benchmarks:\n  few: {kind: muse, train_on: exerpts, source: [x], forget: {forget: retain}} # here"),
         "unknown-train-on", "'exerpts'", "mean excerpts?"),

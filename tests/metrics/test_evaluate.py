@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy.stats import hmean, ks_2samp
 
+from baldro.benchmarks import KINDS
 from baldro.metrics import METRICS, evaluate, from_samples, ratios
 
 SHARED_NAMES = {
@@ -111,7 +112,8 @@ def test_which_metrics_there_are(make_samples, make_muse):
         "wmdp_cyber",
         "mmlu",
     }  # tests/jobs/test_choice.py
-    assert set(METRICS) == TOFU_NAMES | MUSE_NAMES | SHARED_NAMES | choice
+    further = {name for kind in ("lume", "rwku") for name in KINDS[kind].metrics}  # tests/jobs/test_lume_and_rwku.py
+    assert set(METRICS) == TOFU_NAMES | MUSE_NAMES | SHARED_NAMES | choice | further
 
 
 def by_candidate(samples, section, column="avg_loss"):

@@ -13,15 +13,18 @@ from baldro.metrics import METRICS, register, shown
 from baldro.metrics.metric import COMPARISON, EFFECT, MEMORY, ROLES, SENTENCE, STRENGTH, TRADEOFF_X, TRADEOFF_Y
 
 UTILITY = METRICS["model_utility"]
-QUIZ = " wmdp_bio wmdp_cyber wmdp_chem mmlu choice_forget choice_retain"
+QUIZ = (
+    " wmdp_bio wmdp_cyber wmdp_chem mmlu choice_forget choice_retain lume_regurgitation_forget lume_knowledge_forget"
+    " lume_regurgitation_retain lume_knowledge_retain rwku_forget rwku_neighbours"
+)
 SHOWN = {  # what readers see, in this order
     SENTENCE: "forget_quality_d model_utility verbmem_forget knowmem_forget knowmem_retain" + QUIZ,
     EFFECT: "forget_quality_d model_utility extraction_strength verbmem_forget knowmem_forget knowmem_retain" + QUIZ,
     STRENGTH: "forget_quality forget_quality_d model_utility verbmem_forget knowmem_forget knowmem_retain" + QUIZ,
     MEMORY: "forget_probability exact_memorization forget_rouge verbmem_forget knowmem_forget wmdp_bio wmdp_cyber wmdp_chem "
-    "choice_forget",
-    TRADEOFF_X: "model_utility mmlu choice_retain",
-    TRADEOFF_Y: "forget_quality wmdp choice_forget",
+    "choice_forget lume_regurgitation_forget lume_knowledge_forget rwku_forget",
+    TRADEOFF_X: "model_utility mmlu choice_retain lume_regurgitation_retain rwku_neighbours",
+    TRADEOFF_Y: "forget_quality wmdp choice_forget lume_regurgitation_forget rwku_forget",
 }
 
 
