@@ -110,7 +110,8 @@ def _reader(definition: Benchmark) -> Callable[[str, str], Rows]:
 
     def read(topic: str, side: str) -> Rows:
         if (topic, side) not in kept:
-            kept[topic, side] = _running(definition, _corpus(source, topic, side))
+            texts = _running(definition, _corpus(source, topic, side))
+            kept[topic, side] = [row | {"topic": topic} for row in texts]
         return kept[topic, side]
 
     return read

@@ -100,6 +100,9 @@ class Benchmark(Definition):
             raise BaldroError("key-missing", said)
         return self
 
+    def topics(self, split: str) -> tuple[str, ...]:
+        return FORGOTTEN[split]
+
     def places(self) -> list[tuple[list[str], str, str]]:
         """What it is made of: (places, file in a folder, what errors call it)."""
         found = [(self.questions, f"wmdp-{topic}/test.json", "WMDP's questions") for topic in TOPICS]

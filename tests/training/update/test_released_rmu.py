@@ -20,13 +20,13 @@ def run(**values) -> Run:
     return Run.of(benchmark="fictional", model="tiny", split="forget10", objective="rmu", **given)
 
 
-def hidden(model, sequences) -> torch.Tensor:
-    """Behind the first layer at every position, (B, L, H): padded on the left by the end of sequence, which no token reads."""
+def hidden(model, sequences, layer=0) -> torch.Tensor:
+    """Behind a layer at every position, (B, L, H): padded on the left by the end of sequence, which no token reads."""
     longest = max(len(s.ids) for s in sequences)
     ids = [[2] * (longest - len(s.ids)) + list(s.ids) for s in sequences]
     read = [[0] * (longest - len(s.ids)) + [1] * len(s.ids) for s in sequences]
     seen = model(torch.tensor(ids), attention_mask=torch.tensor(read), output_hidden_states=True)
-    return seen.hidden_states[1]
+    return seen.hidden_states[layer + 1]
 
 
 def released(book, forget, retain) -> torch.Tensor:
