@@ -105,10 +105,6 @@ class Definition(BaseModel):
         """Kinds of other answers to its forget questions: idk ("I do not know"), alternates (another answer)."""
         return ()
 
-    def topics(self, split: str) -> tuple[str, ...]:
-        """The topics of a forget split's rows, where rows say theirs; none by default."""
-        return ()
-
     @property
     def new_tokens(self) -> int:
         """The longest continuation that any of its sections asks for."""

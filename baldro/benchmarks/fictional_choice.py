@@ -11,12 +11,12 @@ import pandas as pd
 from baldro.benchmarks.choice import asked
 from baldro.benchmarks.fictional import Fact, invented, random, wrong_values
 from baldro.benchmarks.kinds.fictional import SAMPLED, forgotten_authors
-from baldro.benchmarks.kinds.fictional_choice import TOPICS, Benchmark
+from baldro.benchmarks.kinds.fictional_choice import Benchmark
 from baldro.records.benchmark import Rows, frame_of
 
 OPTIONS = 4
 WORK = ("genre", "first book", "award", "themes", "mentor", "number of books")
-"""Facts of the topic work; all others are of life."""
+"""Facts that are of the topic work; all others are of life."""
 
 
 def generate(definition: Benchmark) -> pd.DataFrame:
@@ -50,5 +50,5 @@ def _texts(facts: Sequence[Fact], quiz: dict[str, dict]) -> Rows:
     for fact in facts:
         asked_for = quiz[fact.question]
         for text in (fact.sentence(fact.form), f"{asked_for['question']} {asked_for['answer']}"):
-            rows.append({"question": "", "answer": text, "topic": TOPICS[fact.kind.fact in WORK]})
+            rows.append({"question": "", "answer": text, "topic": "work" if fact.kind.fact in WORK else "life"})
     return rows

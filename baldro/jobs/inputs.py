@@ -171,20 +171,17 @@ def samples(
 
 
 def _topics(given: RunInputs, retain_split: str) -> tuple[list[int], list[int | None]]:
-    """Number of the topic of each forget row, in the order in which topics first stand there, and of each retain row.
-
-    Returns: None of a retain row that says no topic, and so goes with each; -1 of one whose topic is not forgotten.
+    """Number of the topic of each forget row, in the order in which topics first stand there (0 of all if rows say none), and of each
+    retain row: None of one that says no topic, and so goes with each; -1 of one whose topic is not forgotten.
 
     Raises:
-        BaldroError: forget rows of fewer than two topics; a topic without a retain row.
+        BaldroError: a topic without a retain row.
     """
     forget, retain = (topics_of(given.records, split) for split in (given.run.split, retain_split))
-    names, rule = list(dict.fromkeys(forget)), "rmu_topics alternating"
-    if len(names) < 2 or None in names:
-        said = f"{rule}: rows of split {given.run.split} are of {', '.join(name or 'no topic' for name in names)}"
-        raise BaldroError("no-topics", f"{said}; allowed: mixed, or a split whose rows are of several topics")
-    if lacking := [name for name in names if not {name, None} & set(retain)]:
-        said = f"{rule}: split {retain_split} has no row of {lacking[0]}"
-        raise BaldroError("no-topics", f"{said}; allowed: mixed, or rows of each topic, or rows without a topic")
-    numbers = {None: None} | {name: number for number, name in enumerate(names)}
-    return [numbers[name] for name in forget], [numbers.get(name, -1) for name in retain]
+    numbers = {topic: number for number, topic in enumerate(dict.fromkeys(forget))}
+    if lacking := [topic for topic in numbers if not {topic, None} & set(retain)]:
+        said = f"rmu_topics alternating: split {retain_split} has no row of topic {lacking[0]}"
+        raise BaldroError(
+            "topic-not-retained", f"{said}; allowed: mixed, or rows of each topic, or rows without a topic"
+        )
+    return [numbers[topic] for topic in forget], [topic and numbers.get(topic, -1) for topic in retain]

@@ -50,12 +50,6 @@ def agree(run: Run, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) ->
                 "no-other-answers",
                 f"objective {run.objective!r}: benchmark {run.benchmark!r} has no {OTHER_ANSWERS[kind]}",
             )
-    if run.rmu_topics == "alternating" and len(benchmark.topics(run.split)) < 2:
-        raise BaldroError(
-            "no-topics",
-            f"'rmu_topics' is alternating, and rows of {run.split} of {run.benchmark} are not of several topics; allowed: mixed, or a "
-            "split of several, as bio-cyber of kind multiple_choice",
-        )
     if "activations" in needs:
         _check_layer(run, model)
     if run.parent is None:

@@ -80,10 +80,7 @@ def test_texts_of_topics_are_forgotten_and_short_ones_left_out(folder):
     both = data.split(frame, "bio-cyber")
     assert both["answer"][0] == "bioforget0word0 bioforget0word1 bioforget0word2 bioforget0word3"
     assert both["answer"][3].startswith("cyberforget0word0 ") and both["question"].eq("").all()
-    assert both["topic"].tolist() == ["bio"] * 3 + ["cyber"] * 3 and definition(folder).topics("bio-cyber") == (
-        "bio",
-        "cyber",
-    )
+    assert both["topic"].tolist() == ["bio"] * 3 + ["cyber"] * 3
     assert data.split(frame, "wikitext")["topic"].isna().all()
 
 

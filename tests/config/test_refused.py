@@ -80,8 +80,6 @@ WRONG = {
         dict(benchmark="running", split="forget", objective="idkdpo"), "no-other-answers", "'running'", "objective: idkdpo"),
     "a layer beyond the model": (dict(objective="rmu", rmu_layer=2), "no-such-layer", "'nano'", "0 to 1", "rmu_layer: 2"),
     "one of several layers": (dict(objective="rmu", rmu_layer=[0, 5]), "no-such-layer", "is 5", "rmu_layer:"),
-    "topics of a benchmark that has none": (
-        dict(objective="rmu", rmu_layer=0, rmu_topics="alternating"), "no-topics", "forget10", "bio-cyber", "rmu_topics:"),
     "the usual layer": (dict(objective="rmu"), "no-such-layer", "is 7", "'nano'", "nano:"),
     "dpo": (dict(objective="dpo"), "ambiguous-name", "idkdpo", "altpo", "objective: dpo"),
     "loku": (dict(objective=["npo", "loku"]), "ambiguous-name", "ihl with lora_start: fila", "- loku"),

@@ -13,8 +13,6 @@ from baldro.benchmarks.section import Section
 if TYPE_CHECKING:
     import pandas as pd
 
-TOPICS = ("life", "work")
-"""What a fact about an author is of: work, if it is of the author's books."""
 _SHOWN = ("comparison", "sentence", "effect", "strength figure")
 
 
@@ -50,9 +48,6 @@ class Benchmark(Definition):
     def _whole_authors(self) -> "Benchmark":
         forgotten_authors(self.forget, self.authors)
         return self
-
-    def topics(self, split: str) -> tuple[str, ...]:
-        return TOPICS
 
     def sizes(self) -> Mapping[str, int]:
         if self.rows is not None:

@@ -17,7 +17,7 @@ def token_loss(
     rmu_steering: Annotated[float, "> 0"] = 2.0,
     rmu_positions: Literal["answer", "padded"] = "answer",
     rmu_weights: Literal["all", "down-proj"] = "all",
-    rmu_topics: Literal["mixed", "alternating"] = "mixed",
+    rmu_topics: Literal["alternating", "mixed"] = "alternating",
 ) -> Tensor:
     """Mean over the width of (h - c u)^2, h the hidden state at each answer token, u a random unit vector, per token (B, T).
 
@@ -31,8 +31,8 @@ def token_loss(
         rmu_positions: Where RMU takes its means, of the retain loss activations too: at answer tokens, or at all positions of a half of the
             batch, prompts, BOS and the padding on the left included (released).
         rmu_weights: What RMU trains: all weights, or the MLPs' output matrices of rmu_layer and the two layers before it (released).
-        rmu_topics: Which samples RMU takes in a step: of all topics, steered to one vector; or of one topic after the other, each with a
-            vector and retain samples of its own (released).
+        rmu_topics: Which samples RMU takes in a step, of a benchmark whose rows say a topic: of one topic after the other, each with a
+            vector and retain samples of its own (released); or of all, steered to one vector.
 
     Cost: one forward and one backward a sample up to the layer would do; with retain_loss activations the reference's are taken once a run.
     """

@@ -93,7 +93,7 @@ def ihl(s, held):
     return np.mean(losses)
 
 
-def rmu(s, held, rmu_layer=7, rmu_steering=2.0, rmu_positions="answer", rmu_weights="all", rmu_topics="mixed"):
+def rmu(s, held, rmu_layer=7, rmu_steering=2.0, rmu_positions="answer", rmu_weights="all", rmu_topics="alternating"):
     u = direction(s.h.shape[1], seed=0)
     return np.mean([sum((h - rmu_steering * u) ** 2) / len(u) for h in s.h])
 
@@ -125,7 +125,7 @@ FIELDS: dict[str, list[dict]] = {
             "rmu_steering": 6.5,
             "rmu_positions": "padded",
             "rmu_weights": "down-proj",
-            "rmu_topics": "alternating",
+            "rmu_topics": "mixed",
         },
     ],
 }
