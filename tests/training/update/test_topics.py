@@ -22,7 +22,7 @@ MATRICES = [f"model.layers.{i}.mlp.down_proj.weight" for i in (0, 1)]
 
 def run(**values) -> Run:
     """Topic 0 has a batch of 2, 2 and 1, topic 1 of 2 and 1, and their laps end at different steps."""
-    released = dict(rmu_layer=1, rmu_positions="padded", rmu_weights="down-proj", rmu_topics="alternating")
+    released = dict(rmu_layer=1, rmu_positions="padded", rmu_weights="down-proj")
     settled = dict(rmu_steering=6.5, retain_weight=3, lr=1e-2, batch_size=2, epochs=9, max_steps=STEPS, seed=3)
     plain = dict(warmup_epochs=0, schedule="constant", clip_norm=0, weight_decay=0)
     given = released | settled | plain | values
@@ -110,3 +110,17 @@ def test_a_training_that_was_interrupted_ends_as_if_it_was_not(book, tmp_path, m
     continued, again = fit(book, tmp_path / "b", run(), micro_batch=1)
     assert all(torch.equal(continued[name], weight) for name, weight in undisturbed.items())
     assert again.dynamics == state.dynamics
+
+
+@pytest.mark.parametrize("precision", ["bf16-only", "bf16"])
+def test_in_bf16_it_is_the_same_to_rounding(book, tmp_path, precision):
+    """From weights that bf16 has; their type is float32 beside bf16 arithmetic."""
+    book.model.bfloat16().double()
+    _, taken = textbook(book)
+    book.model.to(torch.bfloat16 if precision == "bf16-only" else torch.float32)
+    before = {name: p.detach().clone() for name, p in book.model.named_parameters()}
+    found, state = fit(book, tmp_path, run(precision=precision), micro_batch=1)
+    assert {name for name, weight in before.items() if not torch.equal(found[name], weight)} == set(MATRICES)
+    assert {p.dtype for p in found.values()} == {p.dtype for p in before.values()}
+    ours, exact = [row["forget_loss"] for row in state.rows], [away for _, away, _ in taken]
+    assert ours == pytest.approx(exact, rel=0.02) and ours != pytest.approx(exact, rel=1e-5)
