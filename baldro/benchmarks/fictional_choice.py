@@ -15,6 +15,8 @@ from baldro.benchmarks.kinds.fictional_choice import Benchmark
 from baldro.records.benchmark import Rows, frame_of
 
 OPTIONS = 4
+WORK = ("genre", "first book", "award", "themes", "mentor", "number of books")
+"""Facts that are of the topic work; all others are of life."""
 
 
 def generate(definition: Benchmark) -> pd.DataFrame:
@@ -44,6 +46,9 @@ def _asked(fact: Fact, taken: set[str], seed: int) -> dict:
 
 
 def _texts(facts: Sequence[Fact], quiz: dict[str, dict]) -> Rows:
-    rows = [(fact.sentence(fact.form), quiz[fact.question]) for fact in facts]
-    texts = [text for said, row in rows for text in (said, f"{row['question']} {row['answer']}")]
-    return [{"question": "", "answer": text} for text in texts]
+    rows = []
+    for fact in facts:
+        asked_for = quiz[fact.question]
+        for text in (fact.sentence(fact.form), f"{asked_for['question']} {asked_for['answer']}"):
+            rows.append({"question": "", "answer": text, "topic": "work" if fact.kind.fact in WORK else "life"})
+    return rows

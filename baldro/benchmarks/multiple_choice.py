@@ -5,7 +5,7 @@ question: question is "", the text is the answer.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
 import pandas as pd
@@ -13,7 +13,7 @@ import pandas as pd
 from baldro.benchmarks import jsonlines
 from baldro.benchmarks.apart import apart, doubles
 from baldro.benchmarks.choice import LETTERS, asked
-from baldro.benchmarks.kinds.multiple_choice import FORGOTTEN, TOPICS, WIKITEXT, Benchmark, corpus
+from baldro.benchmarks.kinds.multiple_choice import FORGOTTEN, TOPICS, WIKITEXT, Benchmark, Part, corpus
 from baldro.benchmarks.rows import check_texts, rows
 from baldro.errors import BaldroError
 from baldro.places import Source, resolve
@@ -36,19 +36,17 @@ def load(definition: Benchmark) -> pd.DataFrame:
     Raises:
         BaldroError: data that are not there, cut short, or of another form; a text in both a forget and a retain split.
     """
-    splits = _questions(definition)
+    parts = definition.parts()
+    splits = {name: _questions(name, _rows(parts[name]), definition.per_subject) for name in PUBLISHED}
     notes = [] if definition.per_subject else [note for name in PUBLISHED for note in _size(name, splits[name])]
     notes += [n for name, own in splits.items() for n in doubles(name, _pairs(own), where="the questions")]
-    if definition.corpora:
-        read = _reader(definition)
-        splits |= {name: [t for topic in FORGOTTEN[name] for t in read(topic, "forget")] for name in definition.forget}
+    texts = {name: _running(definition, _rows(part)) for name, part in parts.items() if name not in PUBLISHED}
+    if texts:
+        splits |= {name: _of_topics(texts, name, "forget") for name in definition.forget}
         for name, retain in definition.forget.items():
-            if retain == WIKITEXT:
-                splits[retain] = _wikitext(definition)
-            else:
-                splits[retain] = [t for topic in FORGOTTEN[name] for t in read(topic, "retain")]
+            splits[retain] = texts[WIKITEXT] if retain == WIKITEXT else _of_topics(texts, name, "retain")
             told = f"of {name} are also in {retain}: what is forgotten would be learnt again"
-            where = resolve(definition.corpora, what="WMDP's texts")
+            where = resolve(definition.corpora, what="the corpora")
             notes += apart(
                 _pairs(splits[name]), _pairs(splits[retain]), told, where=where, allowed="texts that are not"
             )
@@ -69,24 +67,32 @@ def _size(name: str, own: Rows) -> list[str]:
     ]
 
 
+def _rows(part: Part) -> list[tuple[str, dict]]:
+    """The rows of a part, each with what errors call it; of a gated corpus from its own data set."""
+    source, subset, alone = resolve(part.places, what=part.hub), part.subset, GATED.get(part.subset)
+    if alone and source.hub:
+        source, subset = Source(hub=alone, revision="main"), "default"
+    try:
+        return rows(source, part.file, subset=subset, split=part.split, layout=f"{part.hub}, {part.file}")
+    except BaldroError as error:
+        if not alone or error.code not in ("file-not-there", "hub-unreachable"):
+            raise
+        asks = f"https://huggingface.co/datasets/{alone} is gated: ask for access there and set HF_TOKEN, or put {part.file} into a folder"
+        raise BaldroError("data-gated", f"{error}; {asks}") from error
+
+
 # Questions -----------------------------------------------------------------------------------------------------------
 
 
-def _questions(definition: Benchmark) -> dict[str, Rows]:
-    source = resolve(definition.questions, what="WMDP's questions")
-    splits = {}
-    for topic, subject in TOPICS.items():
-        told = dict(subset=f"wmdp-{topic}", layout="cais/wmdp, wmdp-bio/test.json and so on")
-        placed = rows(source, f"wmdp-{topic}/test.json", split="test", **told)
-        splits[f"wmdp_{topic}"] = [_question(row, place, subject) for place, row in placed][: definition.per_subject]
-    source = resolve(definition.mmlu, what="MMLU's questions")
-    placed = rows(source, "all/test.json", subset="all", split="test", layout="cais/mmlu, all/test.json")
+def _questions(name: str, placed: Sequence[tuple[str, dict]], per_subject: int | None) -> Rows:
+    """The rows of a topic of WMDP, or of MMLU subject after subject, in the order in which subjects first stand there."""
     found: dict[str, Rows] = {}
     for place, row in placed:
-        check_texts(row, place, ("question", "subject"))
-        found.setdefault(row["subject"], []).append(_question(row, place, " ".join(row["subject"].split("_"))))
-    splits["mmlu"] = [row for own in found.values() for row in own[: definition.per_subject]]
-    return splits
+        if name == "mmlu":
+            check_texts(row, place, ("subject",))
+        subject = row["subject"].replace("_", " ") if name == "mmlu" else TOPICS[name.removeprefix("wmdp_")]
+        found.setdefault(subject, []).append(_question(row, place, subject))
+    return [row for own in found.values() for row in own[:per_subject]]
 
 
 def _question(row: dict, place: str, subject: str) -> dict:
@@ -105,38 +111,9 @@ def _question(row: dict, place: str, subject: str) -> dict:
 # Texts ---------------------------------------------------------------------------------------------------------------
 
 
-def _reader(definition: Benchmark) -> Callable[[str, str], Rows]:
-    source, kept = resolve(definition.corpora, what="WMDP's texts"), {}
-
-    def read(topic: str, side: str) -> Rows:
-        if (topic, side) not in kept:
-            kept[topic, side] = _running(definition, _corpus(source, topic, side))
-        return kept[topic, side]
-
-    return read
-
-
-def _corpus(source: Source, topic: str, side: str) -> list[tuple[str, dict]]:
-    file = corpus(topic, side)
-    subset = file.removesuffix(".jsonl")
-    alone = GATED.get(subset)
-    layout = "cais/wmdp-corpora, a file of JSON lines a corpus"
-    if not alone:
-        return rows(source, file, subset=subset, split="train", layout=layout)
-    own = Source(hub=alone, revision="main") if source.hub else source
-    try:
-        return rows(own, file, subset="default", split="train", layout=layout)
-    except BaldroError as error:
-        if error.code not in ("file-not-there", "hub-unreachable"):
-            raise
-        asks = f"https://huggingface.co/datasets/{alone} is gated: ask for access there and set HF_TOKEN, or put {file} into a folder"
-        raise BaldroError("data-gated", f"{error}; {asks}") from error
-
-
-def _wikitext(definition: Benchmark) -> Rows:
-    source, subset = resolve(definition.wikitext, what="WikiText-2"), "wikitext-2-raw-v1"
-    told = dict(subset=subset, layout=f"Salesforce/wikitext, {subset}/test.json")
-    return _running(definition, rows(source, f"{subset}/test.json", split="test", **told))
+def _of_topics(texts: Mapping[str, Rows], name: str, side: str) -> Rows:
+    """The texts of a split's topics, each with its topic."""
+    return [row | {"topic": topic} for topic in FORGOTTEN[name] for row in texts[corpus(topic, side)]]
 
 
 def _running(definition: Benchmark, placed: Iterable[tuple[str, dict]]) -> Rows:

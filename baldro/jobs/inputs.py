@@ -17,6 +17,7 @@ from baldro.prompts.encode import Tokens, encode
 from baldro.prompts.prompt import Prompt
 from baldro.records import reference as stored_reference
 from baldro.records.benchmark import split as rows_of
+from baldro.records.benchmark import topics as topics_of
 from baldro.runs.agreement import check_sharding
 from baldro.training.update import Sample
 
@@ -148,19 +149,39 @@ def samples(
     reference: Path | None,
     retain_split: str | None,
     alternate_reference: Path | None = None,
-) -> tuple[list[Sample], list[Tokens]]:
-    """The forget samples (none unless the run's stage forgets), and what retain batches are drawn from."""
+) -> tuple[list[Sample], list[Tokens], list[int | None] | None]:
+    """The forget samples (none unless the run's stage forgets), what retain batches are drawn from, and its topics if they alternate."""
     run, method = given.run, given.run.method
     if not run.facts.forgets:
-        return [], tokens(given, network, tokenizer, run.facts.learns(run, retain_split))
+        return [], tokens(given, network, tokenizer, run.facts.learns(run, retain_split)), None
     check_unlearning(run, retain_split=retain_split, reference=reference, alternate_reference=alternate_reference)
     gold = tokens(given, network, tokenizer, run.split)
-    columns: dict[str, list[Any]] = {"tokens": gold}
+    columns, retain_topics = {"tokens": gold}, None
     if "reference" in method.needs:
         columns["reference"] = reference_tokens(reference, gold, f"split {run.split}")
     if method.answers:
         columns["alternate"] = answers_of(given, network, tokenizer, run.split, method.answers)
         compared = reference_tokens(alternate_reference, columns["alternate"], f"split {run.split}")
         columns["alternate_reference"] = compared
+    if run.rmu_topics == "alternating":
+        columns["topic"], retain_topics = _topics(given, retain_split)
     forget = [Sample(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
-    return forget, tokens(given, network, tokenizer, retain_split) if method.retains else []
+    retain = tokens(given, network, tokenizer, retain_split) if method.retains else []
+    return forget, retain, retain_topics
+
+
+def _topics(given: RunInputs, retain_split: str) -> tuple[list[int], list[int | None]]:
+    """Number of the topic of each forget row, in the order in which topics first stand there (0 of all if rows say none), and of each
+    retain row: None of one that says no topic, and so goes with each; -1 of one whose topic is not forgotten.
+
+    Raises:
+        BaldroError: a topic without a retain row.
+    """
+    forget, retain = (topics_of(given.records, split) for split in (given.run.split, retain_split))
+    numbers = {topic: number for number, topic in enumerate(dict.fromkeys(forget))}
+    if lacking := [topic for topic in numbers if not {topic, None} & set(retain)]:
+        said = f"rmu_topics alternating: split {retain_split} has no row of topic {lacking[0]}"
+        raise BaldroError(
+            "topic-not-retained", f"{said}; allowed: mixed, or rows of each topic, or rows without a topic"
+        )
+    return [numbers[topic] for topic in forget], [topic and numbers.get(topic, -1) for topic in retain]

@@ -60,7 +60,7 @@ def _fit(given: RunInputs, options: Namespace, identity: str, *, lease: Lease, s
     inputs.set_threads(options.threads)
     network, tokenizer = inputs.open_to_train(given)
     stop.check("before training began; an earlier checkpoint stays")
-    forget, retain = inputs.samples(
+    forget, retain, retain_topics = inputs.samples(
         given,
         network,
         tokenizer,
@@ -84,6 +84,7 @@ def _fit(given: RunInputs, options: Namespace, identity: str, *, lease: Lease, s
             given.run,
             forget=forget,
             retain=retain,
+            retain_topics=retain_topics,
             output=options.output,
             identity=provenance.with_sequences(
                 identity, [s.tokens for s in forget], [s.alternate for s in forget if s.alternate], retain

@@ -7,6 +7,7 @@ from baldro.plan import passes, sizes
 from baldro.plan.gpus import GPU
 from baldro.prompts.limits import SEQUENCES
 from baldro.runs import COMBINERS, Experiment, Run
+from baldro.training import pieces
 from baldro.training.schedule import Schedule
 
 TRAIN_SHARE, SCORE_SHARE, BANDWIDTH_SHARE = 0.4, 0.3, 0.6
@@ -48,16 +49,17 @@ def precision(experiment: Experiment, run: Run) -> str:
 def train_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
     """6 FLOP per parameter and token forward and backward, and what the optimiser reads and writes; on several GPUs, each its share.
 
-    A frozen parameter takes 4 (it has no gradient of its own), one that gradient checkpointing computes again 2 more. What several GPUs
-    send each other is sent while they compute.
+    A frozen parameter takes 4 (it has no gradient of its own), and 2 in a layer that no backward pass goes through; one that gradient
+    checkpointing computes again 2 more. What several GPUs send each other is sent while they compute.
     """
     P, depth = _model(experiment, run)
     A, among = trained(experiment, run), cards(experiment, run)
     again = int(experiment.needs(run.model).gradient_checkpointing)
     rows, at_once = _rows(experiment, run), experiment.needs(run.model).micro_batch
     schedule = Schedule.of(run, rows)
-    work = P * passes.per_row(run, (3 if A == P else 2) + again, at_once)
-    work += 0 if A == P else A * passes.per_row(run, 3 + again, at_once)
+    backward = passed_back(experiment, run) * (1 + again) + (0 if run.lora_rank else A / P)
+    work = P * passes.per_row(run, 1 + backward, at_once)
+    work += A * passes.per_row(run, 3 + again, at_once) if run.lora_rank else 0  # adapters are beside the parameters
     flops = 2 * (work * schedule.drawn + P * passes.rows_once(run, rows)) * row_tokens(experiment, run)
     arithmetic = flops / (TRAIN_SHARE * _peak(gpu, run.precision)) / among
     sent = schedule.total * _sent(experiment, run) / _link(experiment, run, gpu)
@@ -187,9 +189,27 @@ def candidates(experiment: Experiment, run: Run) -> int:
 
 
 def trained(experiment: Experiment, run: Run) -> int:
-    """Parameters that training changes: all, or a LoRA run's adapters."""
+    """Parameters that training changes: all, a LoRA run's adapters, or the matrices of released RMU."""
     model = experiment.models[run.model]
-    return sizes.adapters(run.model, model, run.lora_rank) if run.lora_rank else sizes.parameters(run.model, model)
+    if run.lora_rank:
+        return sizes.adapters(run.model, model, run.lora_rank)
+    if run.rmu_weights == "down-proj":
+        _, depth = _model(experiment, run)
+        return sizes.output_matrices(run.model, model, len(pieces.trained_layers(run, depth)))
+    return sizes.parameters(run.model, model)
+
+
+def kept_layers(experiment: Experiment, run: Run) -> int:
+    """Layers whose activations wait for a backward pass: the first that is trained, and all above it."""
+    _, depth = _model(experiment, run)
+    return depth - pieces.trained_layers(run, depth).start
+
+
+def passed_back(experiment: Experiment, run: Run) -> float:
+    """Share of the layers that a backward pass goes through: not those below the first that is trained, nor those behind RMU's losses."""
+    _, depth = _model(experiment, run)
+    behind = depth - run.rmu_layer - 1 if run.rmu_weights == "down-proj" and run.retain_loss == "activations" else 0
+    return (kept_layers(experiment, run) - behind) / depth
 
 
 def moments(run: Run) -> float:
@@ -221,9 +241,10 @@ def evidence_bytes(experiment: Experiment, run: Run) -> float:
 
 
 def checkpoint_bytes(experiment: Experiment, run: Run) -> float:
-    """One of a LoRA run has its adapters alone; with FILA also as they were at the start."""
-    started = WEIGHT[run.precision] if run.lora_start == "fila" else 0
-    return trained(experiment, run) * (WEIGHT[run.precision] + moments(run) + started)
+    """One of a LoRA run has its adapters alone, with FILA also as they were at the start; any other has all weights."""
+    A, weight = trained(experiment, run), WEIGHT[run.precision]
+    stored = A * (2 if run.lora_start == "fila" else 1) if run.lora_rank else _model(experiment, run)[0]
+    return stored * weight + A * moments(run)
 
 
 def _model(experiment: Experiment, run: Run) -> tuple[int, int]:

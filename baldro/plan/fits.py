@@ -172,6 +172,7 @@ def _new(run: Run, fields: Mapping[str, Any]) -> dict[str, Any]:
 def _heaviest(experiment: Experiment, runs: Sequence[Run]) -> Run:
     """The run that needs most memory in training."""
     facts = ("benchmark", "split", "objective", "batch_size", "combiner", "optimiser", "lora_start", "lora_base")
+    facts += ("rmu_weights", "rmu_layer")
     alike = {tuple(getattr(run, name) for name in facts): run for run in runs}
     return max(alike.values(), key=lambda run: memory.of(experiment, run).training)
 

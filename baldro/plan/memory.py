@@ -70,10 +70,11 @@ def of(experiment: Experiment, run: Run) -> Memory:
     """What each GPU holds while a run trains, and while its model is scored."""
     needs, model = experiment.needs(run.model), experiment.models[run.model]
     P, (width, depth) = sizes.parameters(run.model, model), sizes.shape(run.model, model)
+    layers = cost.kept_layers(experiment, run)
     wide = 2 if run.precision == "fp32" else 1
     token = width * wide * PADDING * cost.row_tokens(experiment, run)
     batch = -(-run.batch_size * (2 if run.method.retains else 1) // cost.cards(experiment, run))
-    kept = INPUT * depth + ACTIVATION if needs.gradient_checkpointing else ACTIVATION * depth
+    kept = INPUT * layers + ACTIVATION if needs.gradient_checkpointing else ACTIVATION * layers
     split, among = cost.split(experiment, run), cost.cards(experiment, run)
     weights, gradients, moments = (_split if split else _whole)(experiment, run)
     start = P * (cost.FROZEN[run.precision] + FISHER) + token * ACTIVATION * depth if run.lora_start == "fila" else 0.0
@@ -93,7 +94,7 @@ def _whole(experiment: Experiment, run: Run) -> tuple[float, float, float]:
     P, A = sizes.parameters(run.model, experiment.models[run.model]), cost.trained(experiment, run)
     frozen = cost.FROZEN[run.precision]
     beside = NOT_QUANTISED * frozen + (1 - NOT_QUANTISED) * NF4 if run.lora_base == "nf4" else frozen
-    weights = A * frozen + (P * beside if run.lora_rank else 0)
+    weights = A * frozen + P * beside if run.lora_rank else P * frozen
     return weights, A * (cost.WEIGHT[run.precision] + 4 * cost.gradients(run)), A * cost.moments(run)
 
 
@@ -110,7 +111,7 @@ def _split(experiment: Experiment, run: Run) -> tuple[float, float, float]:
     copied = (cost.FROZEN[run.precision] - weight) * (
         1 if experiment.needs(run.model).gradient_checkpointing else depth
     )
-    weights = (A + (P if run.lora_rank else 0)) * weight / among + (GATHERED * weight + copied) * P / depth
+    weights = (A * bool(run.lora_rank) + P) * weight / among + (GATHERED * weight + copied) * P / depth
     _, gradients, moments = _whole(experiment, run)
     return weights, gradients / among + A / depth * (weight + 4), moments / among
 

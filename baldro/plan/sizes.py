@@ -44,12 +44,20 @@ def shape(name: str, model: Mapping[str, Any]) -> tuple[int, int]:
 def adapters(name: str, model: Mapping[str, Any], rank: int) -> int:
     """Weights of LoRA adapters of a rank on every linear layer but the output head: rank x (inputs + outputs) each.
 
-    A layer has four of width to width and three between width and the MLP's; where only the number of parameters is known, the MLP is
-    8/3 as wide as the model (then 12 width^2 is a layer, as in `shape`). Grouped keys and values, not known either, would be fewer.
+    A layer has four of width to width and three between width and the MLP's. Grouped keys and values, which are not known, would be fewer.
     """
     width, depth = shape(name, model)
-    inner = model["build"]["intermediate_size"] if "build" in model else round(8 / 3 * width)
-    return rank * depth * (4 * 2 * width + 3 * (width + inner))
+    return rank * depth * (4 * 2 * width + 3 * (width + _inner(name, model)))
+
+
+def output_matrices(name: str, model: Mapping[str, Any], layers: int) -> int:
+    """Weights of the MLP's output matrices (down_proj) of so many layers."""
+    return layers * shape(name, model)[0] * _inner(name, model)
+
+
+def _inner(name: str, model: Mapping[str, Any]) -> int:
+    """Width of the MLP; where only the number of parameters is known, 8/3 of the model's (then 12 width^2 is a layer, as in `shape`)."""
+    return model["build"]["intermediate_size"] if "build" in model else round(8 / 3 * shape(name, model)[0])
 
 
 def rows(name: str, benchmark: Mapping[str, Any] | Definition) -> Mapping[str, int]:

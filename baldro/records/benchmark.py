@@ -1,4 +1,7 @@
-"""data/{benchmark}.parquet, by `baldro benchmark`: a benchmark's rows, and the frame's `attrs`: its kind, and notes on its rows."""
+"""data/{benchmark}.parquet, by `baldro benchmark`: a benchmark's rows, and the frame's `attrs`: its kind, and notes on its rows.
+
+Rows that a split has of several topics say theirs in one more column, `topic`; a benchmark without such rows has no such column.
+"""
 
 import hashlib
 import json
@@ -13,10 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("split", "index", "question", "answer", "paraphrased_answer", "perturbed_answer", "alternate_answer")
-
-
+TOPIC = "topic"
 Rows = list[dict]
-"""question, answer and, where a row has them, the other texts of COLUMNS."""
+"""question, answer and, where a row has them, the other texts of COLUMNS, and its topic."""
 
 
 def place(results: Path, benchmark: str) -> Path:
@@ -28,18 +30,21 @@ def frame_of(splits: Mapping[str, Rows]) -> "pd.DataFrame":
     """Rows by split as one table, in order; a text that a row lacks is None."""
     import pandas as pd
 
-    texts = COLUMNS[2:]
+    topics = [TOPIC] * any(TOPIC in row for own in splits.values() for row in own)
+    texts = [*COLUMNS[2:], *topics]
     rows = [
         {"split": name, "index": i, **{text: row.get(text) for text in texts}}
         for name in splits
         for i, row in enumerate(splits[name])
     ]
-    return pd.DataFrame(rows, columns=COLUMNS, dtype=object).astype({"index": int})  # object: None would become NaN
+    return pd.DataFrame(rows, columns=[*COLUMNS, *topics], dtype=object).astype(
+        {"index": int}
+    )  # object: None would become NaN
 
 
 def write(path: Path, frame: "pd.DataFrame") -> None:
     """Store a benchmark, whole or not at all."""
-    write_table(path, frame, COLUMNS)
+    write_table(path, frame, [*COLUMNS, *([TOPIC] if TOPIC in frame else [])])
 
 
 def read(path: Path) -> "pd.DataFrame":
@@ -76,6 +81,12 @@ def split(frame: "pd.DataFrame", name: str) -> "pd.DataFrame":
     if rows.empty:
         raise unknown("split", name, frame["split"].unique(), where="the benchmark's table")
     return rows
+
+
+def topics(frame: "pd.DataFrame", name: str) -> list[str | None]:
+    """Of each row of a split its topic, None of a row without one."""
+    rows = split(frame, name)
+    return [row if isinstance(row, str) else None for row in (rows[TOPIC] if TOPIC in rows else [None] * len(rows))]
 
 
 def content_hash(frame: "pd.DataFrame") -> str:

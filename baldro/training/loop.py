@@ -22,18 +22,15 @@ from baldro.durable.lease import Interrupted, Lease, Stop
 from baldro.durable.progress import Progress
 from baldro.errors import BaldroError, fits
 from baldro.models import recompute_activations
-from baldro.prompts.batches import draw
 from baldro.prompts.encode import Tokens
 from baldro.runs import Run
 from baldro.training import shards
 from baldro.training.devices import accelerated, device_group, device_name, peak_memory
 from baldro.training.optimizer import optimiser, train_only
+from baldro.training.order import DROPOUT, ROUNDING, Order
 from baldro.training.schedule import Schedule, lr_factor
 from baldro.training.state import TrainingState
 from baldro.training.update import DeviceGroup, ReferenceCache, Sample, Step, cache_reference
-
-FORGET, RETAIN, DROPOUT, ROUNDING = 0, 1, 2, 3
-"""Streams of random draws under one seed."""
 
 
 class Diverged(BaldroError):
@@ -84,6 +81,7 @@ def train(
     *,
     forget: Sequence[Sample],
     retain: Sequence[Tokens],
+    retain_topics: Sequence[int | None] | None = None,
     output: Path,
     identity: str,
     execution: Execution = Execution(),
@@ -96,6 +94,7 @@ def train(
     Args:
         forget: the forget split; empty in pretraining and finetuning.
         retain: what the retain batches are drawn from; in pretraining and finetuning the split that is learnt; may be empty for GradAscent.
+        retain_topics: the topic of each of them, where topics alternate; None: it goes with every topic, as all do by default.
         identity: what a checkpoint must have been made from to be continued (code, data and start of the run).
         every: seconds between lines of progress.
         execution: how the run is carried out.
@@ -118,11 +117,13 @@ def train(
     train_only(model, run)
     _to_devices(model, accelerator.device, devices).train()
     schedule = Schedule.of(run, len(forget) or len(retain))
+    topics = dict(topics=[s.topic for s in forget], retain_topics=retain_topics or [None] * len(retain))
+    order = Order.of(schedule, run.seed, **topics if forget else dict(topics=[0] * len(retain)))
     optimizer = optimiser(model, run)
     scheduler = LambdaLR(optimizer, lambda step: lr_factor(run.schedule, step, schedule))
     autocast = partial(torch.autocast, accelerator.device.type, dtype=torch.bfloat16, enabled=run.precision == "bf16")
     # Before a checkpoint's weights: the reference is the start.
-    cache = _reference_cache(model, run, schedule, forget, retain, autocast)
+    cache = _reference_cache(model, run, order, forget, retain, autocast)
     step = Step(model, run, micro_batch=execution.micro_batch, devices=devices, autocast=autocast, cache=cache)
     state = TrainingState(
         output / "checkpoint",
@@ -144,7 +145,7 @@ def train(
     if run.lora_start == "fila" and not state.step:
         _start_fila(adapters, run, forget, retain, autocast=autocast, devices=devices, stop=stop)
     while state.step < schedule.total:
-        tokens, note = _take_step(state, schedule, forget, retain)
+        tokens, note = _take_step(state, order, forget, retain)
         lease.look()
         _between_steps(state, stop, devices)
         progress.advance(tokens=tokens, note=note)
@@ -172,7 +173,7 @@ def _to_devices(model: nn.Module, device: torch.device, devices: DeviceGroup) ->
 
 
 def _take_step(
-    state: TrainingState, schedule: Schedule, forget: Sequence[Sample], retain: Sequence[Tokens]
+    state: TrainingState, order: Order, forget: Sequence[Sample], retain: Sequence[Tokens]
 ) -> tuple[int, str]:
     """One update, and its rows in the state.
 
@@ -182,11 +183,13 @@ def _take_step(
         Diverged: a loss or gradient that is not finite.
     """
     began, step = time.monotonic(), state.update
-    epoch, lr = schedule.at(state.step)[0] / schedule.n, state.scheduler.get_last_lr()[0]
-    indices, *batch = _batch(schedule, state.step, step.run.seed, forget, retain)
+    epoch, lr = order.schedule.at(state.step)[0] / order.schedule.n, state.scheduler.get_last_lr()[0]
+    indices, retained = order.at(state.step)
+    samples = [forget[i] for i in indices] if forget else []
+    sequences = [retain[i] for i in (retained if forget else indices)]
     state.optimizer.zero_grad(set_to_none=True)
     _seed(step.run.seed, DROPOUT, state.step, step.devices.rank)
-    log = step.accumulate(*batch, epoch=epoch)
+    log = step.accumulate(samples, sequences, epoch=epoch)
     norm = nn.utils.clip_grad_norm_(step.forward.model.parameters(), step.run.clip_norm or math.inf)
     norm = float(norm.full_tensor() if step.devices.split else norm)
     loss = float((log.weight_B * log.loss_B).sum()) if forget else math.nan
@@ -194,7 +197,7 @@ def _take_step(
     _seed(step.run.seed, ROUNDING, state.step, 0)  # one draw for all devices, whose weights stay the same
     state.optimizer.step()
     state.scheduler.step()
-    tokens = sum(len(t.ids) for s in batch[0] for t in s.sequences) + sum(len(t.ids) for t in batch[1])
+    tokens = sum(len(t.ids) for t in (*(t for s in samples for t in s.sequences), *sequences))
     values = dict(epoch=epoch, lr=lr, loss=loss, norm=norm, tokens=tokens, seconds=time.monotonic() - began)
     state.add(indices if forget else [], log, **values)
     return tokens, f"loss {loss if forget else log.retain:.3f}"
@@ -214,36 +217,20 @@ def _between_steps(state: TrainingState, stop: Stop, devices: DeviceGroup) -> No
         )
 
 
-def _batch(
-    schedule: Schedule, step: int, seed: int, forget: Sequence[Sample], retain: Sequence[Tokens]
-) -> tuple[list[int], list[Sample], list[Tokens]]:
-    """Draw a step's batches.
-
-    Returns: positions in the forget split (without one, in the retain split), the forget batch, the retain batch of as many samples.
-    """
-    start, count = schedule.at(step)
-    indices = draw(schedule.n, start=start, count=count, seed=seed, stream=FORGET)
-    if not forget:
-        return indices, [], [retain[i] for i in indices]
-    drawn = draw(len(retain), start=start, count=count, seed=seed, stream=RETAIN) if retain else []
-    return indices, [forget[i] for i in indices], [retain[i] for i in drawn]
-
-
 def _seed(seed: int, stream: int, step: int, device: int) -> None:
     """Seed the draws of a stream anew in each step, so that a checkpoint needs no random state."""
     torch.manual_seed(int(np.random.SeedSequence([seed, stream, step, device]).generate_state(1, np.uint64)[0] >> 1))
 
 
 def _reference_cache(
-    model: nn.Module, run: Run, schedule: Schedule, forget: Sequence[Sample], retain: Sequence[Tokens], autocast: Any
+    model: nn.Module, run: Run, order: Order, forget: Sequence[Sample], retain: Sequence[Tokens], autocast: Any
 ) -> ReferenceCache:
     """Fill the reference cache with the samples that the run will draw."""
     if not forget:
         return ReferenceCache()
-    drawn = draw(len(retain), start=0, count=schedule.drawn, seed=run.seed, stream=RETAIN) if retain else []
-    seen, widths = [retain[i] for i in dict.fromkeys(drawn)], None
+    batches = [[retain[i] for i in order.at(step)[1]] for step in range(order.schedule.total)]
+    seen, widths = list(dict.fromkeys(t for batch in batches for t in batch)), None
     if run.rmu_positions == "padded":
-        batches = [[retain[i] for i in drawn[at : at + n]] for at, n in map(schedule.at, range(schedule.total))]
         longest = [max((len(t.ids) for t in batch), default=0) for batch in batches]
         together = dict.fromkeys((t, n) for batch, n in zip(batches, longest, strict=True) for t in batch)
         seen, widths = [t for t, _ in together], [n for _, n in together]

@@ -9,6 +9,7 @@ from torch.optim import AdamW, Optimizer
 from baldro.errors import BaldroError
 from baldro.models.forward import layers
 from baldro.runs import Run
+from baldro.training import pieces
 
 
 def optimiser(model: nn.Module, run: Run) -> Optimizer:
@@ -33,8 +34,9 @@ def train_only(model: nn.Module, run: Run) -> None:
     model.requires_grad_(run.rmu_weights != "down-proj")
     if run.rmu_weights != "down-proj":
         return
-    for layer in layers(model)[max(0, run.rmu_layer - 2) : run.rmu_layer + 1]:
-        matrix = getattr(getattr(layer, "mlp", None), "down_proj", None)
+    found = layers(model)
+    for i in pieces.trained_layers(run, len(found)):
+        matrix = getattr(getattr(found[i], "mlp", None), "down_proj", None)
         if matrix is None:
             said = (
                 f"rmu_weights down-proj: {type(model).__name__} has no mlp.down_proj; allowed: all, or a model with it"

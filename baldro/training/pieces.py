@@ -1,4 +1,7 @@
-"""Which samples of a batch are weighed together, and how many one forward pass takes. Imports no torch, since the plan uses it."""
+"""Which samples of a batch are weighed together, how many one forward pass takes, and which layers are trained.
+
+Imports no torch, since the plan uses it.
+"""
 
 from baldro.runs import VARIANTS, Run
 
@@ -35,3 +38,8 @@ def forget_samples(run: Run, micro_batch: int, count: int) -> int:
 def online(run: Run) -> bool:
     """Whether the forget weights are found during the backward passes; not where that would also scale other micro-batches' gradients."""
     return VARIANTS[run.variant].online and not scoped(run)
+
+
+def trained_layers(run: Run, depth: int) -> range:
+    """The layers with weights that a run trains: all; of released RMU (rmu_weights down-proj) rmu_layer and the two before it."""
+    return range(max(0, run.rmu_layer - 2), run.rmu_layer + 1) if run.rmu_weights == "down-proj" else range(depth)

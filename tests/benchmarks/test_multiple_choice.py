@@ -80,6 +80,8 @@ def test_texts_of_topics_are_forgotten_and_short_ones_left_out(folder):
     both = data.split(frame, "bio-cyber")
     assert both["answer"][0] == "bioforget0word0 bioforget0word1 bioforget0word2 bioforget0word3"
     assert both["answer"][3].startswith("cyberforget0word0 ") and both["question"].eq("").all()
+    assert both["topic"].tolist() == ["bio"] * 3 + ["cyber"] * 3
+    assert data.split(frame, "wikitext")["topic"].isna().all()
 
 
 def test_the_hubs_parquet_files_will_do_and_are_its_inputs(folder):

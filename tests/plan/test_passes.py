@@ -1,13 +1,17 @@
 """How often samples go through the model, against real steps of a tiny one, whose passes and arithmetic are counted from outside."""
 
+import copy
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from baldro.methods import variants as robust
-from baldro.plan import passes
+from baldro.plan import cost, passes
 from baldro.prompts.encode import Tokens
 from baldro.runs import COMBINERS, OBJECTIVES, VARIANTS, Run
+from baldro.training.optimizer import train_only
 from baldro.training.update import Sample, Step, cache_reference
 
 B = 8
@@ -35,7 +39,7 @@ def batch(run: Run) -> tuple[list[Sample], list[Tokens]]:
 
 def of(objective="npo", **axes) -> Run:
     fixed = {"rmu_layer": 0} if objective == "rmu" else {}
-    return Run.of(benchmark="b", model="m", split="s", objective=objective, batch_size=B, **fixed, **axes)
+    return Run.of(benchmark="b", model="m", split="s", objective=objective, batch_size=B, **fixed | axes)
 
 
 def counted(model, run: Run, micro_batch: int) -> dict[str, float]:
@@ -54,6 +58,29 @@ def counted(model, run: Run, micro_batch: int) -> dict[str, float]:
     Step(model, run, micro_batch=micro_batch, cache=cache).accumulate(forget, retain)
     hook.remove()
     return rows
+
+
+@pytest.mark.parametrize("values", [{}, dict(retain_loss="cross-entropy")], ids=["activations", "cross-entropy"])
+def test_backward_passes_of_released_rmu_go_through_the_layers_that_are_counted(tiny_model, values):
+    depth, reached = 6, set()
+    build = dict(vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=depth)
+    tiny_model.model.layers = torch.nn.ModuleList(copy.deepcopy(tiny_model.model.layers[0]) for _ in range(depth))
+    tiny_model.config.num_hidden_layers = depth
+    run = of("rmu", rmu_weights="down-proj", rmu_layer=3, **values)
+    train_only(tiny_model, run)
+    for i, layer in enumerate(tiny_model.model.layers):
+
+        def note(_layer, _inputs, output, i=i):
+            if output.requires_grad:
+                output.register_hook(lambda _grad: reached.add(i))
+
+        layer.register_forward_hook(note)
+    forget, retain = batch(run)
+    cache = cache_reference(tiny_model, run, forget=[s.tokens for s in forget], retain=retain)
+    Step(tiny_model, run, micro_batch=4, cache=cache).accumulate(forget, retain)
+    experiment = SimpleNamespace(models={"m": {"build": build}})
+    assert len(reached) == pytest.approx(depth * cost.passed_back(experiment, run))
+    assert min(reached) == depth - cost.kept_layers(experiment, run)
 
 
 def expected(run: Run, micro_batch: int) -> dict[str, float]:

@@ -184,6 +184,36 @@ def test_seconds_of_lora_by_hand():
     )
 
 
+def released_rmu(**axes):
+    settled = dict(objective="rmu", rmu_layer=7, rmu_weights="down-proj", precision="bf16-only") | axes
+    return unlearn(benchmark={**BENCHMARK, "tokens_per_row": 5000}, **settled)
+
+
+def test_memory_and_disk_of_released_rmu_by_hand():
+    """All weights are there and in the checkpoint; three matrices have gradients and moments, and layers below them keep no activations."""
+    experiment, run = released_rmu()
+    A = 3 * WIDTH * round(8 / 3 * WIDTH)
+    held = memory.of(experiment, run)
+    assert cost.trained(experiment, run) == A < 4e7
+    assert (held.weights, held.gradients, held.moments) == (2e9, 2 * A, 4 * A)
+    assert held.activations == pytest.approx(16 * 1.5 * 5000 * 34 * WIDTH * (DEPTH - 5))
+    assert cost.checkpoint_bytes(experiment, run) == 2e9 + 4 * A
+    assert memory.of(*released_rmu(rmu_layer=1)).gradients == 2 * (A // 3) * 2
+
+
+@pytest.mark.parametrize(
+    ("values", "layers"), [({}, 3), (dict(rmu_layer=1), 2), (dict(retain_loss="cross-entropy"), DEPTH - 5)]
+)
+def test_seconds_of_released_rmu_by_hand(values, layers):
+    """Forward through all layers, back through those from the first that is trained to the last that a loss looks at."""
+    experiment, run = released_rmu(**values)
+    A = cost.trained(experiment, run)
+    arithmetic = 2 * 2 * (1e9 * (1 + layers / DEPTH) + A) + 2 * 1e9 * (run.retain_loss == "activations")
+    optimiser = 10 * (3 * 2 + 2 * 4) * A / (0.6 * 2039e9)
+    expected = arithmetic * 2 * 40 * 5000 / (0.4 * 312e12) + optimiser
+    assert cost.train_seconds(experiment, run, GPUS["a100-80"]) == pytest.approx(expected, rel=1e-12)
+
+
 @pytest.mark.parametrize("rank", [None, 16])
 def test_gradient_checkpointing_takes_time_and_saves_memory(rank):
     long = {**BENCHMARK, "tokens_per_row": 5000}

@@ -54,6 +54,30 @@ def test_adapters_are_pefts(rank, heads, layers, intermediate):
     )
 
 
+@settings(max_examples=8)
+@given(layer=st.integers(0, 5), heads=st.integers(1, 4), intermediate=st.integers(8, 99))
+def test_matrices_of_released_rmu_are_those_that_are_trained(layer, heads, intermediate):
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from baldro.runs import Run
+    from baldro.training.optimizer import train_only
+    from baldro.training.pieces import trained_layers
+
+    shape = dict(hidden_size=16 * heads, num_hidden_layers=6, num_attention_heads=heads, intermediate_size=intermediate)
+    with torch.device("meta"):
+        model = LlamaForCausalLM(LlamaConfig(vocab_size=300, **shape))
+    run = Run.of(benchmark="b", model="m", split="s", objective="rmu", rmu_layer=layer, rmu_weights="down-proj")
+    train_only(model, run)
+    found = sizes.output_matrices("m", {"build": shape}, len(trained_layers(run, 6)))
+    assert found == sum(p.numel() for p in model.parameters() if p.requires_grad) > 0
+
+
+def test_matrices_of_zephyr_7b_by_hand():
+    """Three of 4,096 x 14,336; of a model of which only the size is known the MLP is taken to be a Llama's, which is narrower."""
+    assert sizes.output_matrices("m", {"parameters": 7.24e9}, 3) == pytest.approx(3 * 4096 * 14336, rel=0.2)
+
+
 def test_adapters_of_llama_2_7b_by_hand():
     """4 x (4,096 + 4,096) and 3 x (4,096 + 11,008) in each of 32 layers; a model of which only the size is known is 3 % off."""
     exact = 32 * 32 * (4 * 8192 + 3 * 15104)

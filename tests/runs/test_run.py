@@ -28,7 +28,7 @@ DEFAULTS = dict(
     g_fraction=0.5, g_rank="loss", g_retain="whole", robust_scope="batch", micro_batch_size=8, seed=0,
     retain_loss="cross-entropy", retain_variant="base", combiner="sum", lora_rank=None, lora_alpha=32, lora_dropout=0,
     lora_start="random", lora_base="loaded", dpo_beta=0.1, rmu_layer=7, rmu_steering=2, tnpo_beta=4, tnpo_weight="detached", undial_beta=10,
-    rmu_positions="answer", rmu_weights="all",
+    rmu_positions="answer", rmu_weights="all", rmu_topics="alternating",
     wga_beta=1, dual_epsilon=0.3, dual_step=5, dual_warmup_epochs=0, dv_rho=0.5, dv_beta_min=0.01, chi2_rho=1, cvar_alpha=0.5,
     topk_fraction=0.5, topk_temperature=1, retain_dv_beta=2, retain_dv_direction="hard", retain_dv_rho=0.5, retain_dv_beta_min=0.01,
     retain_g_fraction=0.5, retain_chi2_rho=1, retain_cvar_alpha=0.5, retain_topk_fraction=0.5, retain_topk_temperature=1,

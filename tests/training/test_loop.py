@@ -27,7 +27,8 @@ from baldro.durable.lease import Lease, Stop
 from baldro.durable.progress import Progress
 from baldro.prompts.batches import draw
 from baldro.runs import Run
-from baldro.training.loop import FORGET, Execution, Interrupted, Schedule, train
+from baldro.training.loop import Execution, Interrupted, Schedule, train
+from baldro.training.order import FORGET
 from baldro.training.update import Sample, Step
 
 COLUMNS = ["step", "epoch", "lr", "forget_loss", "retain_loss", "grad_norm", "tokens_per_second", "seconds"]

@@ -1,7 +1,7 @@
 """Multiple choice: WMDP (Li et al. 2024, arXiv 2403.03218), and MMLU (Hendrycks et al. 2021, arXiv 2009.03300) as utility."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
@@ -24,6 +24,26 @@ WIKITEXT = "wikitext"
 WORDS = 340
 """Of the 512 tokens to which the released code cuts a text: a Llama-2 token is 0.66 words of English."""
 _SHOWN = ("comparison", "sentence", "effect", "strength figure")
+
+
+class Part(NamedTuple):
+    """Rows of one file, or of one split on the hub."""
+
+    places: list[str]
+    hub: str
+    """The data set that a folder is laid out as."""
+    subset: str
+    split: str
+
+    @property
+    def file(self) -> str:
+        """Its file in a folder."""
+        return f"{self.subset}/{self.split}.json" if self.split == "test" else f"{self.subset}.jsonl"
+
+
+def corpus(topic: str, side: str) -> str:
+    """The name of a topic's texts to forget or to retain."""
+    return f"{topic}-{side}-corpus"
 
 
 class Benchmark(Definition):
@@ -100,27 +120,24 @@ class Benchmark(Definition):
             raise BaldroError("key-missing", said)
         return self
 
-    def places(self) -> list[tuple[list[str], str, str]]:
-        """What it is made of: (places, file in a folder, what errors call it)."""
-        found = [(self.questions, f"wmdp-{topic}/test.json", "WMDP's questions") for topic in TOPICS]
-        found.append((self.mmlu, "all/test.json", "MMLU's questions"))
+    def parts(self) -> dict[str, Part]:
+        """What it is made of, by name: questions by their split, corpora by topic and side."""
+        found = {f"wmdp_{t}": Part(self.questions, "cais/wmdp", f"wmdp-{t}", "test") for t in TOPICS}
+        found["mmlu"] = Part(self.mmlu, "cais/mmlu", "all", "test")
         for name, retain in self.forget.items() if self.corpora else ():
-            sides = ("forget",) if retain == WIKITEXT else ("forget", "retain")
-            found += [(self.corpora, corpus(t, side), "WMDP's texts") for t in FORGOTTEN[name] for side in sides]
+            for side in ("forget",) if retain == WIKITEXT else ("forget", "retain"):
+                corpora = [corpus(topic, side) for topic in FORGOTTEN[name]]
+                found |= {c: Part(self.corpora, "cais/wmdp-corpora", c, "train") for c in corpora}
             if retain == WIKITEXT:
-                found.append((self.wikitext, "wikitext-2-raw-v1/test.json", "WikiText-2"))
-        return [place for i, place in enumerate(found) if place not in found[:i]]
+                found[WIKITEXT] = Part(self.wikitext, "Salesforce/wikitext", "wikitext-2-raw-v1", "test")
+        return found
 
     def files(self, *, what: str) -> list[str]:
-        local = [(resolve(places, what=f"{what}: {told}").path, file) for places, file, told in self.places()]
+        parts = self.parts().values()
+        local = [(resolve(part.places, what=f"{what}: {part.hub}").path, part.file) for part in parts]
         return sorted({str(path) for folder, file in local if folder for path in files_of(Path(folder), file)})
 
     def load(self) -> "pd.DataFrame":
         from baldro.benchmarks.multiple_choice import load
 
         return load(self)
-
-
-def corpus(topic: str, side: str) -> str:
-    """The file of a topic's texts to forget or to retain."""
-    return f"{topic}-{side}-corpus.jsonl"

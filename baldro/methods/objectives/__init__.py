@@ -7,7 +7,7 @@ The function is `token_loss(stats, *, hyperparameters) -> (B, T)` where a sample
 Shape legend: B samples, T answer tokens of the longest answer, N answer tokens of all samples, H width, V vocabulary.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from importlib import import_module
 from typing import Any
@@ -50,6 +50,7 @@ class TokenStats:
         activation_BTH, reference_activation_BTH: hidden states behind the run's layer, at the answer tokens.
         padded: those are at all positions of the padded batch instead, (B, L, H).
         alternate: token statistics of the other answers, sample by sample.
+        topics: number of each sample's topic; all 0 by default.
         seed: of random draws that a run makes once.
     """
 
@@ -68,6 +69,7 @@ class TokenStats:
         reference_activation_BTH: Tensor | None = None,
         alternate: "TokenStats | None" = None,
         padded: bool = False,
+        topics: Sequence[int] = (),
         seed: int = 0,
     ):
         self.mask_BT, self.hidden_NH, self.target_N, self.head, self.seed = mask_BT, hidden_NH, target_N, head, seed
@@ -75,7 +77,7 @@ class TokenStats:
         self._reference_BT, self._alternate = reference_BT, alternate
         self._reference_hidden_NH, self._reference_head = reference_hidden_NH, reference_head
         self._activation_BTH, self._reference_activation_BTH = activation_BTH, reference_activation_BTH
-        self.padded = padded
+        self.padded, self.topics = padded, list(topics) or [0] * len(mask_BT)
 
     # Likelihood ------------------------------------------------------------------------------------------------------
 

@@ -68,11 +68,13 @@ class Forward:
             if behind and width is None:
                 active = active[batch.answer_BL[rows]]
             found.append((counts, hidden_NH[tokens], target_N[tokens], active))
-        alternate = None
+        alternate, topics = None, [s.topic for s in forget]
         if others:
             alternate = self._stats(found[1], groups[1], [s.alternate_reference for s in forget])
         return (
-            self._stats(found[0], groups[0], [s.reference for s in forget], alternate, width) if forget else None,
+            self._stats(found[0], groups[0], [s.reference for s in forget], alternate, width, topics)
+            if forget
+            else None,
             self._stats(found[2], groups[2], [None], width=width) if retain else None,
         )
 
@@ -94,6 +96,7 @@ class Forward:
         references,
         alternate: TokenStats | None = None,
         width: int | None = None,
+        topics: Sequence[int] = (),
     ) -> TokenStats:
         counts, hidden_NH, target_N, active_NH = found
         longest = torch.arange(max(counts), device=self.device)
@@ -110,6 +113,7 @@ class Forward:
             reference_activation_BTH=self._activations(sequences, mask_BT, width),
             padded=width is not None,
             alternate=alternate,
+            topics=topics,
             seed=self.run.seed,
         )
 

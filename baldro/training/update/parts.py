@@ -24,6 +24,8 @@ class Sample:
     """The question with another answer, where the objective needs one."""
     alternate_reference: Sequence[float] | None = None
     """log r of each token of the other answer."""
+    topic: int = 0
+    """Number of its topic, where topics alternate."""
 
     @property
     def sequences(self) -> tuple[Tokens, ...]:

@@ -93,7 +93,7 @@ def ihl(s, held):
     return np.mean(losses)
 
 
-def rmu(s, held, rmu_layer=7, rmu_steering=2.0, rmu_positions="answer", rmu_weights="all"):
+def rmu(s, held, rmu_layer=7, rmu_steering=2.0, rmu_positions="answer", rmu_weights="all", rmu_topics="alternating"):
     u = direction(s.h.shape[1], seed=0)
     return np.mean([sum((h - rmu_steering * u) ** 2) / len(u) for h in s.h])
 
@@ -120,7 +120,13 @@ FIELDS: dict[str, list[dict]] = {
     "undial": [{}, {"undial_beta": 0.0}],
     "rmu": [  # what it is given and what is trained is the forward pass's and the optimiser's matter: update/test_released_rmu.py
         {},
-        {"rmu_layer": 3, "rmu_steering": 6.5, "rmu_positions": "padded", "rmu_weights": "down-proj"},
+        {
+            "rmu_layer": 3,
+            "rmu_steering": 6.5,
+            "rmu_positions": "padded",
+            "rmu_weights": "down-proj",
+            "rmu_topics": "mixed",
+        },
     ],
 }
 CASES = [(name, fields) for name in FORMULAS for fields in FIELDS.get(name, [{}])]

@@ -223,7 +223,9 @@ class Textbook:
         return self.gradient(self.value(run, forget, retain)[0])
 
     def cache(self, run, forget, retain):
-        return cache_reference(self.reference, run, forget=[s.tokens for s in forget], retain=retain, tokens=60)
+        padded = [max(len(t.ids) for t in retain)] * len(retain) if run.rmu_positions == "padded" else None
+        given = dict(forget=[s.tokens for s in forget], retain=retain, widths=padded)
+        return cache_reference(self.reference, run, tokens=60, **given)
 
     def given(self, run, forget):
         """Forget samples with only what the run's objective needs."""
@@ -231,6 +233,7 @@ class Textbook:
         return [
             Sample(
                 tokens=s.tokens,
+                topic=s.topic,
                 reference=s.reference if "reference" in needs else None,
                 alternate=s.alternate if other else None,
                 alternate_reference=s.alternate_reference if other else None,

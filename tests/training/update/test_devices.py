@@ -55,7 +55,8 @@ def test_two_devices_take_the_step_of_one(book, tmp_path):
     runs += [book.point("satimp", **VARIANTS[name], **token_mean, **scoped) for name in ("base", "g, retain cut")]
     runs += [book.point("npo", variant=name) for name in ("chi2", "cvar", "topk", "baldro-dv-learned")]
     runs += [book.point("npo", variant="baldro-dv", combiner=name) for name in ("blur", "uno", "dual")]
-    runs += [book.point("undial"), book.point("npo", retain_loss="kl"), book.point("rmu")]
+    runs += [book.point("undial"), book.point("npo", retain_loss="kl")]
+    runs += [book.point("rmu", rmu_positions=at) for at in ("answer", "padded")]
     runs.append(book.point("npo", retain_variant="baldro-dv", retain_dv_beta=1, retain_normalisation="token-sum"))
     cases = [(run, *many, 2) for run in runs]
     cases += [(runs[0], *many, 64), (runs[1], *many, 64), (runs[2], *many, 64), *[(run, *one, 64) for run in runs[:3]]]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from baldro.training.loop import DROPOUT, ROUNDING, _seed
+from baldro.training.loop import _seed
+from baldro.training.order import DROPOUT, ROUNDING
 from baldro.training.update import Step
 
 SCOPED = dict(robust_scope="micro-batch", micro_batch_size=2)

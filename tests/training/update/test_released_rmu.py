@@ -8,7 +8,6 @@ from refusals import refused
 
 from baldro.runs import Run
 from baldro.training.optimizer import train_only
-from baldro.training.update import Step, cache_reference
 
 from .conftest import CLOSE
 
@@ -20,13 +19,13 @@ def run(**values) -> Run:
     return Run.of(benchmark="fictional", model="tiny", split="forget10", objective="rmu", **given)
 
 
-def hidden(model, sequences) -> torch.Tensor:
-    """Behind the first layer at every position, (B, L, H): padded on the left by the end of sequence, which no token reads."""
+def hidden(model, sequences, layer=0) -> torch.Tensor:
+    """Behind a layer at every position, (B, L, H): padded on the left by the end of sequence, which no token reads."""
     longest = max(len(s.ids) for s in sequences)
     ids = [[2] * (longest - len(s.ids)) + list(s.ids) for s in sequences]
     read = [[0] * (longest - len(s.ids)) + [1] * len(s.ids) for s in sequences]
     seen = model(torch.tensor(ids), attention_mask=torch.tensor(read), output_hidden_states=True)
-    return seen.hidden_states[1]
+    return seen.hidden_states[layer + 1]
 
 
 def released(book, forget, retain) -> torch.Tensor:
@@ -42,34 +41,18 @@ def released(book, forget, retain) -> torch.Tensor:
     )
 
 
-def ours(book, point, forget, retain, *, micro_batch):
-    book.model.zero_grad(set_to_none=True)
-    longest = max(len(t.ids) for t in retain)
-    given = dict(forget=[s.tokens for s in forget], retain=retain, widths=[longest] * len(retain), tokens=30)
-    step = Step(book.model, point, micro_batch=micro_batch, cache=cache_reference(book.reference, point, **given))
-    log = step.accumulate(book.given(point, forget), retain)
-    return {name: p.grad for name, p in book.model.named_parameters() if p.grad is not None}, log
-
-
 @pytest.mark.parametrize("micro_batch", [64, 2], ids=["one pass", "pieces"])
 def test_loss_and_gradient_are_the_released_ones(book, micro_batch):
     forget, retain = book.forget_batch(5), book.draw(4, seed=2, longest=5)
     assert len({len(t.ids) for t in retain} | {len(s.tokens.ids) for s in forget}) > 3, "padding differs"
     total = released(book, forget, retain)
     expected = {k: g for k, g in book.gradient(total).items() if g.any()}
-    found, log = ours(book, run(), forget, retain, micro_batch=micro_batch)
+    found, log = book.ours(run(), forget, retain, micro_batch=micro_batch)
     assert float(log.loss_B.mean() + 3 * log.retain) == pytest.approx(total.item(), rel=1e-6)
     assert book.distance({k: found[k] for k in expected}, expected) < CLOSE
     assert all(float(g.norm()) < 1e-9 for k, g in found.items() if k not in expected)
-    at_answers = ours_of_answers(book, forget, retain)
-    assert book.distance({k: at_answers[k] for k in expected}, expected) > 0.01, (
-        "this batch cannot tell the forms apart"
-    )
-
-
-def ours_of_answers(book, forget, retain):
-    point = run(rmu_positions="answer")
-    return book.ours(point, forget, retain)[0]
+    at_answers, _ = book.ours(run(rmu_positions="answer"), forget, retain)
+    assert book.distance({k: at_answers[k] for k in expected}, expected) > 0.01, "this batch tells the forms apart"
 
 
 def test_three_matrices_are_trained_and_all_again_afterwards(tiny_model):

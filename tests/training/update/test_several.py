@@ -1,6 +1,7 @@
 """A training on two or four devices, each with a share of the model, is that of one; whatever number of them goes on with it."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from baldro.training.loop import Execution, train
 from .conftest import FIELDS, VARIANTS
 
 pytestmark = pytest.mark.processes
+RELEASED_RMU = dict(rmu_positions="padded", rmu_weights="down-proj")
 
 TRAINING = """
 import copy, os, pathlib, signal, sys, torch
@@ -70,7 +72,8 @@ def given(book):
     def of(objective, *, steps=3, **fields):
         own = dict(max_steps=steps, batch_size=5, lr=1e-3, epochs=3, warmup_epochs=0, schedule="constant")
         run = book.point(objective, **own, **fields)
-        return run, book.given(run, book.forget_batch(7)), book.draw(6, seed=2)
+        forget = [replace(s, topic=i % 2 if objective == "rmu" else 0) for i, s in enumerate(book.forget_batch(7))]
+        return run, book.given(run, forget), book.draw(6, seed=2)
 
     return of
 
@@ -90,7 +93,7 @@ def test_every_method_on_two_devices(book, given, tmp_path):
 def test_what_two_began_four_go_on_with_and_one_finishes(book, given, tmp_path):
     model = copy.deepcopy(book.model)
     cases = [given("npo", variant="baldro-dv", steps=8), given("npo", combiner="dual", steps=8)]
-    cases.append(given("npo", lora_rank=4, steps=8))
+    cases += [given("npo", lora_rank=4, steps=8), given("rmu", **RELEASED_RMU, steps=8)]
     torch.save((model, cases), tmp_path / "cases")
     for count, shard, last in ((2, True, 1), (4, True, 3), (2, False, 5), (1, True, 0)):
         on_devices(count, TRAINING, tmp_path / "cases", tmp_path, shard, last)
