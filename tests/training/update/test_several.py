@@ -19,6 +19,7 @@ import copy, os, pathlib, signal, sys, torch
 from baldro.durable.lease import Interrupted, Stop
 from baldro.durable.progress import Progress
 from baldro.training import shards
+from baldro.training.devices import WAIT
 from baldro.training.loop import Execution, train
 
 cases, output, shard, last = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
@@ -44,6 +45,8 @@ for i, (run, forget, retain) in enumerate(cases):
     moments = shards.whole(done.state.optimizer.state_dict()["state"], keep=True)
     results.append((own.state_dict(), done.state.rows, done.state.dynamics, moments))
     assert not last
+if group := torch.distributed.group.WORLD:  # which waits for as long as one process may write a model
+    assert group._get_backend(torch.device("cpu")).options._timeout == WAIT
 if os.environ["RANK"] == "0":
     torch.save(results, f"{output}/results")
 """
