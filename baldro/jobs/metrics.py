@@ -24,7 +24,7 @@ from baldro.metrics import (
 )
 from baldro.metrics.export import to_log
 from baldro.metrics.intervals import of_auc, of_leak
-from baldro.records import evidence, per_sample
+from baldro.records import evidence, finished, per_sample
 from baldro.records.metrics import Evaluation, write
 from baldro.runs import Run, fingerprint
 
@@ -45,6 +45,8 @@ def run(options: Namespace) -> None:
     if options.export:
         write_json(options.export, to_log(model, results))
     if options.output:  # last: it says that the rest is there
+        if options.output.parent == options.samples.parent:
+            finished.forget(options.samples.parent)
         write(options.output, evaluation(options, results, ends))
     else:
         print(table(results, ends, _recorded(options.samples)))

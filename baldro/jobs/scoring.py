@@ -1,18 +1,38 @@
 """A model's evidence by the options of a verb: of a model that is read, or of one that the same process has just trained."""
 
+import json
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from baldro.benchmarks import kind_of, sections
+from baldro.benchmarks import kind_of, module_of, sections
+from baldro.durable.contents import model_content
 from baldro.errors import BaldroError
 from baldro.jobs.run_inputs import RunInputs
 from baldro.jobs.several import is_first
 from baldro.records import weights
+from baldro.runs import fingerprint
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+ASKED = ("holdout", "max_new_tokens", "evaluate_rows", "gradient_norms")
+"""Options that say what a model is asked; others change time and memory."""
+
+
+def identity(options: Namespace, given: RunInputs) -> str:
+    """What evidence is made from, beside the model and the benchmark: what is asked, the classifier and the code, as JSON."""
+    kind_of(given.records, where="the benchmark's table")
+    judge = _judge(options.fluency)
+    parts = {
+        **{name: getattr(options, name) for name in ASKED},
+        "fluency": judge,
+        "classifier": model_content(Path(judge), weights=True) if judge and Path(judge).exists() else None,
+        "code": fingerprint("score", *["fluency"] * bool(judge), own=(module_of(given.records.attrs["kind"]),)),
+    }
+    return json.dumps(parts, sort_keys=True)
 
 
 def check(options: Namespace, given: RunInputs) -> None:

@@ -5,12 +5,14 @@ has only to score it, or if it is to be kept.
 """
 
 from argparse import Namespace
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from baldro.durable.files import remove
 from baldro.durable.lease import Lease, Stop
-from baldro.jobs import finished, imports, provenance, scoring
+from baldro.jobs import imports, provenance, scoring
+from baldro.jobs.finished import Finished
 from baldro.jobs.run_inputs import RunInputs, check_unlearning, read
 from baldro.jobs.several import is_first, leased, number, wait
 from baldro.records import evidence, failure
@@ -18,6 +20,17 @@ from baldro.records import finished as kept
 from baldro.records import run as record
 from baldro.runs import check_packages
 from baldro.runs.agreement import check_sharding
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that is carried out: its options and files, and what ends it."""
+
+    options: Namespace
+    given: RunInputs
+    made: Finished
+    lease: Lease
+    stop: Stop
 
 
 def run(options: Namespace, stop: Stop) -> None:
@@ -34,24 +47,49 @@ def run(options: Namespace, stop: Stop) -> None:
         check_sharding(given.run, devices=number())
     identity = provenance.identity(given, retain_split=options.retain_split, **references)
     with leased(options.output) as lease:
+        if options.start and is_first():  # a model is read once the job that made it has ended well
+            kept.forget(options.start.parent)
+        job = Job(options, given, _made(options, given, identity, lease), lease, stop)
+        if _is_kept(job) and job.made.is_complete:
+            print(f"{given.run.id}: made before, restored from {job.made.place}")
+            _hand_over(job)
+            return
         if options.samples:
             scoring.check(options, given)
-        if _is_trained(given, options, identity):
-            print(f"{given.run.id}: trained before, restored from {kept.place(options.output)}")
-            _restore(given, options, lease=lease, stop=stop)
+        if _is_kept(job) and job.made.is_trained:
+            print(f"{given.run.id}: trained before, restored from {job.made.place}")
+            _score_what_is_kept(job)
             return
         if is_first():
             remove(options.output / failure.NAME)
-        network, tokenizer, done = _fit(given, options, identity, lease=lease, stop=stop)
-        _finish(given, options, identity, network, tokenizer, done, lease=lease, stop=stop)
+        network, tokenizer, done = _fit(job)
+        _finish(job, network, tokenizer, done)
         print(f"{given.run.id}: {done.steps} steps, {done.tokens} tokens, {done.seconds:.1f} s on {done.device}")
 
 
-def _fit(given: RunInputs, options: Namespace, identity: str, *, lease: Lease, stop: Stop) -> tuple[Any, Any, Any]:
+def _made(options: Namespace, given: RunInputs, identity: str, lease: Lease) -> Finished:
+    return Finished(
+        output=options.output,
+        samples=options.samples,
+        identity=identity,
+        scoring=scoring.identity(options, given) if options.samples else None,
+        keep=options.keep,
+        temporary=given.run.facts.temporary,
+        lease=lease,
+    )
+
+
+def _is_kept(job: Job) -> bool:
+    """Whether what is kept tells all processes of a job the same: not where the first one removes it while others may still look."""
+    return number() == 1 or job.given.run.facts.temporary
+
+
+def _fit(job: Job) -> tuple[Any, Any, Any]:
     """Load and train. Signals are heeded after each long piece of loading, then after each step.
 
     Returns: model, tokenizer, and what `train` says of it.
     """
+    options, given, lease, stop = job.options, job.given, job.lease, job.stop
     with imports():
         from baldro.jobs import inputs
         from baldro.training.loop import Diverged, Execution, train
@@ -77,7 +115,7 @@ def _fit(given: RunInputs, options: Namespace, identity: str, *, lease: Lease, s
         checkpoint_minutes=options.checkpoint_minutes,
     )
     if is_first():
-        finished.discard(options.output, lease=lease)
+        job.made.discard()
     try:
         done = train(
             network,
@@ -87,7 +125,7 @@ def _fit(given: RunInputs, options: Namespace, identity: str, *, lease: Lease, s
             retain_topics=retain_topics,
             output=options.output,
             identity=provenance.with_sequences(
-                identity, [s.tokens for s in forget], [s.alternate for s in forget if s.alternate], retain
+                job.made.identity, [s.tokens for s in forget], [s.alternate for s in forget if s.alternate], retain
             ),
             execution=execution,
             every=options.every,
@@ -120,112 +158,78 @@ def _check_scoring(given: RunInputs, options: Namespace, network: Any, tokenizer
         )
 
 
-def _finish(
-    given: RunInputs,
-    options: Namespace,
-    identity: str,
-    network: Any,
-    tokenizer: Any,
-    done: Any,
-    *,
-    lease: Lease,
-    stop: Stop,
-) -> None:
+def _finish(job: Job, network: Any, tokenizer: Any, done: Any) -> None:
     """Everything that the run made: first beside the checkpoint, as a whole, then among the outputs.
 
     Of several devices' processes the first writes, and all score. A model that is split over them is stored and read for that: a device
     that holds a share in training's type cannot hold it in another.
     """
-    if options.samples:
+    scored, frame = bool(job.options.samples), None
+    if scored:
         done.state.free()
-    if options.samples and options.shard:
+    if scored and job.options.shard:
         if is_first():
-            _keep(given, options, identity, network, tokenizer, done, lease=lease, model=True)
+            _keep(job, done, network, tokenizer)
         wait()
-        _restore(given, options, lease=lease, stop=stop)
+        _score_what_is_kept(job)
         return
     try:
-        if options.samples:
+        if scored:
             from baldro import models
 
-            models.as_stored(network, precision=given.run.precision)
-            _score(given, options, network, tokenizer, lease=lease, stop=stop)
-    except BaseException:
+            models.as_stored(network, precision=job.given.run.precision)
+            frame = _score(job, network, tokenizer)
         if is_first():
-            _keep(given, options, identity, network, tokenizer, done, lease=lease, model=True)
+            _keep(job, done, *((network, tokenizer) if job.made.leaves_model else ()), frame=frame)
+    except BaseException:
+        if is_first() and scored:
+            _keep(job, done, network, tokenizer)
         raise
-    if is_first():
-        _keep(given, options, identity, network, tokenizer, done, lease=lease, model=_leaves_model(options))
-        _hand_over(given, options, lease)
+    _hand_over(job)
 
 
-def _keep(
-    given: RunInputs,
-    options: Namespace,
-    identity: str,
-    network: Any,
-    tokenizer: Any,
-    done: Any,
-    *,
-    lease: Lease,
-    model: bool,
-) -> None:
-    """What the training made, beside the checkpoint and whole; with the model also the seal, by which another process believes it."""
-    from baldro import models
+def _keep(job: Job, done: Any, network: Any = None, tokenizer: Any = None, *, frame: Any = None) -> None:
+    """What the training made, beside the checkpoint and whole: its rows, its model if it stays, its evidence if it was taken."""
 
-    with lease.whole(kept.place(options.output)) as made:
-        made.mkdir(parents=True)
+    def fill(made: Path) -> None:
         done.state.save_rows(made)
-        said = dict(**done.as_dict(), **provenance.provenance(given))
-        trained = record.Trained(run=given.run.id, spec=given.run.asdict(), start=given.start, **said)
-        record.write(made / record.NAME, trained)
-        if model:
-            models.save(network, tokenizer, made / kept.MODEL, precision=given.run.precision)
-            kept.write(made, identity)
+        said = dict(**done.as_dict(), **provenance.provenance(job.given))
+        run = job.given.run
+        record.write(made / record.NAME, record.Trained(run=run.id, spec=run.asdict(), start=job.given.start, **said))
+        if network is not None:
+            from baldro import models
+
+            models.save(network, tokenizer, made / kept.MODEL, precision=run.precision)
+        if frame is not None:
+            evidence.write(made / kept.EVIDENCE, frame)
+
+    job.made.seal(fill, scored=frame is not None)
 
 
-def _is_trained(given: RunInputs, options: Namespace, identity: str) -> bool:
-    """Whether an earlier process finished this training, and its model is kept.
+def _score_what_is_kept(job: Job) -> None:
+    """Score a model that is stored, and put the outputs in their place."""
+    with imports():
+        from baldro.jobs import inputs
 
-    Several devices' processes must all come to the same answer, so they ask only what none of them removes before all have scored.
-    """
-    if number() > 1 and not given.run.facts.temporary:
-        return False
-    return kept.is_whole(kept.place(options.output), identity)
-
-
-def _restore(given: RunInputs, options: Namespace, *, lease: Lease, stop: Stop) -> None:
-    """Score what was kept, if that is asked for, and put the outputs in their place."""
-    if options.samples:
-        with imports():
-            from baldro.jobs import inputs
-
-        inputs.set_threads(options.threads)
-        there = replace(given, start=str(kept.place(options.output) / kept.MODEL))
-        opened = inputs.open_to_score(there, shard=bool(options.shard))
-        _score(given, options, *opened, lease=lease, stop=stop)
+    inputs.set_threads(job.options.threads)
+    there = replace(job.given, start=str(job.made.place / kept.MODEL))
+    frame = _score(job, *inputs.open_to_score(there, shard=bool(job.options.shard)))
     if is_first():
-        _hand_over(given, options, lease)
+        job.made.add(lambda made: evidence.write(made / kept.EVIDENCE, frame))
+    _hand_over(job)
 
 
-def _score(given: RunInputs, options: Namespace, network: Any, tokenizer: Any, *, lease: Lease, stop: Stop) -> None:
+def _score(job: Job, network: Any, tokenizer: Any) -> Any:
     """The evidence, as `baldro score` takes it."""
 
     def check() -> None:
         if is_first():  # the others would leave it waiting
-            stop.check("while it was scored; the trained model is kept, and only the scoring begins anew")
-            lease.look()
+            job.stop.check("while it was scored; the trained model is kept, and only the scoring begins anew")
+            job.lease.look()
 
-    frame = scoring.take(options, given, network, tokenizer, check=check)
+    return scoring.take(job.options, job.given, network, tokenizer, check=check)
+
+
+def _hand_over(job: Job) -> None:
     if is_first():
-        evidence.write(options.samples, frame, whole=lease.whole)
-
-
-def _hand_over(given: RunInputs, options: Namespace, lease: Lease) -> None:
-    """Outputs in their place. What is kept beside them stays until the run is scored, by this verb or another."""
-    stays = options.keep == "finished" if options.samples else given.run.facts.temporary
-    finished.hand_over(options.output, model=_leaves_model(options), lease=lease, keep=stays)
-
-
-def _leaves_model(options: Namespace) -> bool:
-    return options.keep != "nothing" or not options.samples
+        job.made.hand_over()

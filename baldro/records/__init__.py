@@ -7,7 +7,7 @@
     run           runs/{run}/run.json                   what a training was and what it cost
     steps         runs/{run}/train.csv                  a row a step
     dynamics      runs/{run}/dynamics.parquet           a row a step and forget sample
-    finished      runs/{run}/checkpoint/finished        a whole training, until it is scored
+    finished      runs/{run}/checkpoint/finished        all that a run made, until its evidence is read
     failure       runs/{run}/failed.json                why a training failed
     evidence      runs/{run}/samples.parquet            what a model said: a row a section, sample and candidate answer
     metrics       runs/{run}/metrics.json               numbers with intervals

@@ -2,13 +2,20 @@
 
 import os
 import resource
+from datetime import timedelta
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
 
 from baldro.errors import BaldroError
 from baldro.models import full_float32
 from baldro.training.update import DeviceGroup
+
+WAIT = timedelta(days=2)
+"""How long a process waits for another: one may write a large model to a slow disk, load it, judge all texts or generate the longest
+ones while the others have nothing to do, and torch's own 10 minutes (NCCL) would end a job that is well. A process that is lost ends the
+others at once (`baldro.jobs.several`, or torch's launcher)."""
 
 
 def accelerated() -> Accelerator:
@@ -24,7 +31,10 @@ def accelerated() -> Accelerator:
             "too-few-gpus",
             f"{here} GPUs are asked for, and this process sees {there}; allowed: at most {there} (gpu in a model's needs)",
         )
-    accelerator = Accelerator(cpu=several and not torch.cuda.is_available())  # which does not see that there is no GPU
+    accelerator = Accelerator(
+        cpu=several and not torch.cuda.is_available(),  # it does not see that there is no GPU
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=WAIT)],
+    )
     full_float32()  # after accelerate, which may have switched it off
     return accelerator
 

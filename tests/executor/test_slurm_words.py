@@ -71,6 +71,10 @@ def test_only_an_error_that_would_come_again_is_final():
     assert slurm.is_final("baldro train: forget loss is NaN at step 3")
     assert not slurm.is_final("baldro train: interrupted by SIGTERM after step 3; the checkpoint will be continued")
     assert not slurm.is_final("baldro train: results/runs/x now belongs to job 8 on n2")
+    assert not slurm.is_final("baldro train: interrupted by a signal to another device after step 3")
+    assert slurm.is_final("baldro train: device 3 of this job: 4 GPUs are asked for, and this process sees 2")
+    assert not slurm.is_final("baldro train: another node of this job was lost: its process has ended")
+    assert not slurm.is_final("baldro train: the connection to another process of this job has ended: no")
     assert not slurm.is_final("OutOfMemoryError: no")
     assert not slurm.is_final("")
 

@@ -39,7 +39,7 @@ def test_a_finished_training_is_restored_without_torch(made, trained):
     command = [sys.executable, "-c", code, *words("train", **trained.options)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.stdout.splitlines()[-1] == "0 False", done.stderr
-    assert f"{SHORT}: trained before, restored from {trained.output}/checkpoint/finished" in done.stdout
+    assert f"{SHORT}: made before, restored from {trained.output}/checkpoint/finished" in done.stdout
     assert_same_run(trained.output, made.root / "short")
     assert files(trained.output / "model").keys() == {
         trained.output / "model" / path.name for path in (made.root / "short/model").iterdir()

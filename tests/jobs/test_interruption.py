@@ -38,10 +38,14 @@ sys.exit(main(sys.argv[1:]))
 
 
 class Started:
-    """`baldro train` in a process of its own, which a parent has started with SIGUSR1 ignored, as in a SLURM job."""
+    """`baldro train` in a process of its own, which a parent has started with SIGUSR1 ignored, as in a SLURM job.
 
-    def __init__(self, **options):
-        command = ["env", "--ignore-signal=USR1", sys.executable, "-c", SLOW, *words("train", **options)]
+    Args:
+        first: a line of Python that comes before.
+    """
+
+    def __init__(self, first="", **options):
+        command = ["env", "--ignore-signal=USR1", sys.executable, "-c", first + SLOW, *words("train", **options)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
             command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment

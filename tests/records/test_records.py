@@ -108,9 +108,9 @@ def test_a_training_is_whole_as_long_as_no_file_of_it_changes(tmp_path):
     for name in finished.OUTPUTS:
         (tmp_path / name).write_text("x")
     finished.write(tmp_path, "made from this")
-    assert finished.is_whole(tmp_path, "made from this") and not finished.is_whole(tmp_path, "made from that")
+    assert finished.read(tmp_path).identity == "made from this"
     (tmp_path / steps.NAME).write_text("longer")
-    assert not finished.is_whole(tmp_path, "made from this")
+    assert finished.read(tmp_path) is None
 
 
 def test_slurm_jobs_that_are_none_are_named(tmp_path):

@@ -47,7 +47,7 @@ NO_NUMBERS = {
     "models.hub": "the cache of what was downloaded: the commit is in the model's description",
     "jobs.__init__": "when the garbage collector runs",
     "jobs.training": "calls the loop and writes what it gives",
-    "jobs.finished": "keeps a trained model until it is scored",
+    "jobs.finished": "keeps what a run has made until it is read",
     **dict.fromkeys(("jobs.several", "jobs.nodes"), "start processes"),
     "jobs.provenance": "what a result was made from",
     "jobs.metrics": "reads, writes and prints",

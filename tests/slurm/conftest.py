@@ -170,9 +170,6 @@ class Snakemake:
     options: tuple[str, ...] = ()
     process: subprocess.Popen | None = None
     output: Path = field(init=False)
-    lost_a_node: bool = False
-    """Whether a node was lost whose processes live on: one that ends its run in the seconds in which SLURM starts the job again elsewhere
-    has not said so yet, and the run is made again, to the byte."""
 
     def start(self) -> None:
         """Start it, or start it again."""

@@ -1,15 +1,19 @@
 """On a real SLURM, from nothing: the default experiment in small, what its jobs ask for, packs of runs, and runs that fail."""
 
 import json
+import os
 import shutil
+import signal
 from collections import Counter
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import yaml
 
-from .conftest import PATIENCE, ROOT, copy_of, nano, tables
+from .conftest import PATIENCE, ROOT, Snakemake, ask, copy_of, nano, processes, tables
 
 pytestmark = pytest.mark.slurm
 NEEDS = {"mem_mb": 2000, "train_minutes": 7, "score_minutes": 3}
@@ -131,17 +135,32 @@ def test_a_job_of_two_gpus_is_a_training_of_two_processes(fresh, on_slurm, tmp_p
     assert len(runs) == 2 and all(json.loads(run.read_text())["device"].startswith("2 x cpu") for run in runs)
 
 
-def test_a_job_of_two_nodes_is_a_training_of_all_their_gpus(fresh, on_slurm, tmp_path_factory):
-    """And its scoring; here as many processes of one node do the same."""
+def lose_the_second_node(snakemake: Snakemake) -> None:
+    """In the midst of a training: its slurmd and all processes of the job there."""
+    nodes = next(iter(snakemake.training().values()))[1]
+    _, second = ask("scontrol", "show", "hostnames", nodes).split()
+    snakemake.cluster.kill(f"slurmd-{second}")
+    for pid in processes(snakemake.checkout.folder):
+        with suppress(OSError):  # it has ended meanwhile
+            if f"SLURMD_NODENAME={second}\0".encode() in Path(f"/proc/{pid}/environ").read_bytes():
+                os.kill(pid, signal.SIGKILL)
+
+
+def test_a_job_of_two_nodes_is_a_training_of_all_their_gpus(fresh, cluster, tmp_path_factory):
+    """And its scoring; here as many processes of one node do the same. The first attempt loses the second node."""
     here, there = (copy_of(fresh, tmp_path_factory.mktemp(name) / "checkout") for name in ("here", "there"))
     for checkout, needs in ((here, {"gpu": 4}), (there, {"gpu": 2, "nodes": 2})):
         model = nano()
         model["nano"] |= {"needs": NEEDS | needs | {"shard": True}}
-        checkout.write("nodes.yaml", models=model, name="nodes", variant="baldro-dv")
-    on_slurm(there, "nodes.yaml")
+        checkout.write("nodes.yaml", models=model, name="nodes", variant="baldro-dv", epochs=150)
+    snakemake = Snakemake(there, cluster, "nodes.yaml")
+    snakemake.start()
+    lose_the_second_node(snakemake)
+    snakemake.end(540)
+    cluster.repair()
     here.snakemake("nodes.yaml", "--cores", "2", seconds=PATIENCE * 540)
     assert tables(there.folder) == tables(here.folder)
-    (row,) = [row for row in accounts(there) if "unlearn" in row["rules"]]
-    assert row["gpus"] == 4
+    lost, row = [row for row in accounts(there) if "unlearn" in row["rules"]]
+    assert "of this job was lost: " in lost["reason"] and (row["state"], row["gpus"]) == ("COMPLETED", 4)
     (run,) = there.folder.glob("results/runs/*--npo*/run.json")
     assert json.loads(run.read_text())["device"].startswith("4 x cpu")

@@ -233,7 +233,7 @@ def last_words(logs: Iterable[str | Path], *, since: float = 0.0) -> str:
 
 
 def is_final(said: str) -> bool:
-    """Whether another attempt would end in the same way: baldro's own error, unless it was only told to stop."""
+    """Whether another attempt would end in the same way: baldro's own error, unless it was told to stop or has lost a process."""
     return bool(re.match(r"baldro [a-z]+: ", said)) and not re.search(
-        r"interrupted by SIG| belongs to | taken over ", said
+        r"interrupted by | belongs to | taken over | of this job (was lost|has ended): ", said
     )
