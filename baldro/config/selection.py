@@ -107,20 +107,23 @@ class Attribution(Part):
             yield ["attribution", "metrics", at], name
 
 
-def check_metrics(named: Iterable[tuple[list[Any], str]], kinds: Sequence[str], place: Places) -> None:
+def check_metrics(
+    named: Iterable[tuple[list[Any], str]], kinds: Sequence[str], place: Places, *, columns: Sequence[str] = ()
+) -> None:
     """Whether the metrics that a config names are there, and those whose effects it asks for no p-values.
 
     Args:
         named: (path of keys, metric).
         kinds: of the benchmarks of the grid.
         place: where the config comes from.
+        columns: further metrics, of tasks of lm-evaluation-harness.
 
     Raises:
         BaldroError: otherwise, with the place.
     """
-    usual = {name for kind in kinds for name in KINDS[kind].metrics}
+    usual = {name for kind in kinds for name in KINDS[kind].metrics} | {*columns}
     for path, name in named:
-        if name not in usual and name not in (there := metrics(kinds)):
+        if name not in usual and name not in (there := [*metrics(kinds), *columns]):
             where = f"{path[0]} (of the benchmarks of the grid)"
             error = unknown("metric", name, there, where=where)
             raise BaldroError(error.code, f"{place.at(path)}: {error}")

@@ -177,13 +177,14 @@ def _hours(experiment: Experiment, gpu: str) -> list[str]:
     known = [value for value in shown.values() if not isinstance(value, str)]
     rest = "" if len(known) == len(shown) else "without what is unknown"
     read = _total(by_rule["unlearn"], lambda run: cost.model_bytes(experiment, run))
+    asked = ", tasks of lm_eval" if any(map(experiment.harness, experiment.benchmarks)) else ""
     train, score, traffic = (f"{share:.0%}" for share in (cost.TRAIN_SHARE, cost.SCORE_SHARE, cost.BANDWIDTH_SHARE))
     return [
         *lines,
         line("total", sum(known), hours_text, rest),
         f"Assumed: {train} of peak arithmetic in training, {score} in scoring, {traffic} of memory bandwidth; at least",
         f"{cost.LAUNCH * 1e3:g} ms a layer and pass; in every batch a row that generates to the limit. Not counted: loading",
-        f"models to unlearn from ({read if isinstance(read, str) else size(read)} in all), starting, waiting, failed runs.",
+        f"models to unlearn from ({read if isinstance(read, str) else size(read)} in all), starting, waiting, failed runs{asked}.",
     ]
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from baldro.benchmarks import Definition, define, module_of
+from baldro.benchmarks.harness import Harness
 from baldro.durable.contents import model_files
-from baldro.places import described, find
+from baldro.places import described, find, resolve
 from baldro.runs.agreement import agree, check_names, has_retain
 from baldro.runs.crossings import crossings
 from baldro.runs.grid import united, without
@@ -140,6 +141,15 @@ class Experiment:
             return []
         return [str(file) for file in model_files(Path(place), weights=True)]
 
+    def harness(self, benchmark: str) -> Harness | None:
+        """The tasks of lm-evaluation-harness that a benchmark names, if it names any."""
+        return self.definition(benchmark).lm_eval
+
+    def task_files(self, benchmark: str) -> list[str]:
+        """The local files of tasks in a folder of the benchmark's own."""
+        asked = self.harness(benchmark)
+        return task_files(asked) if asked else []
+
     def references(self, run: Run) -> tuple[str, ...]:
         """The answers whose log-probabilities before unlearning a run compares with: `answer` (the gold one), and `idk` or `alternates`."""
         objective = run.method
@@ -179,6 +189,14 @@ class Experiment:
         for run in self.runs:
             visit(run)
         return tuple(found)
+
+
+def task_files(asked: Harness) -> list[str]:
+    """All files of the folder of tasks that `lm_eval` names, but for what Python leaves there; none without it."""
+    if asked.include_path is None:
+        return []
+    folder = resolve([asked.include_path], what="lm_eval: include_path").path
+    return sorted(str(path) for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
 
 
 def classifier(name: str, benchmark: Mapping[str, Any]) -> str | None:

@@ -240,7 +240,7 @@ def test_submissions_of_the_paper_by_hand():
         "finetune": 0, "reference": 3, "unlearn": 648, "score": 2,
     }  # fmt: skip
     assert submissions.local(experiment, by_rule) == {
-        "benchmark": 1, "model": 1, "weights": 4, "classifier": 0, "metrics": 2598, "report": 1,
+        "benchmark": 1, "model": 1, "weights": 4, "classifier": 0, "tasks": 0, "metrics": 2598, "report": 1,
     }  # fmt: skip
     starts = (2592 + 9) * (submissions.SNAKEMAKE + submissions.MODEL)
     assert submissions.starting(by_rule) == pytest.approx((starts, 2598 * submissions.METRICS))
