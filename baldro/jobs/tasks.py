@@ -29,7 +29,10 @@ def run(options: Namespace) -> None:
     from baldro.scoring import harness
 
     found = {task.task_name: task for leaves in harness.tasks(asked).values() for task in leaves}
-    listed = {name: {"version": task.VERSION, "questions": len(task.eval_docs)} for name, task in found.items()}
+    listed = {
+        name: {"version": (task.config.metadata or {}).get("version"), "questions": len(task.eval_docs)}
+        for name, task in found.items()
+    }
     files = list(map(Path, task_files(asked)))
     record = tasks.Tasks(
         asked=asked.model_dump(exclude={"batch_size"}, exclude_none=True),

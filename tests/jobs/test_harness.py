@@ -25,7 +25,7 @@ def tasks(tmp_path_factory):
     rows = [{"q": f"Who wrote book {i}?", "options": ["no one", f"she{i}", "a cat"], "right": i % 3} for i in range(12)]
     (folder / "quiz.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     task = dict(
-        task="quiz", dataset_path="json", test_split="test", output_type="multiple_choice", doc_to_text="{{q}}",
+        task="quiz", metadata=dict(version=2.0), dataset_path="json", test_split="test", output_type="multiple_choice", doc_to_text="{{q}}",
         doc_to_choice="{{options}}", doc_to_target="{{right}}", metric_list=[dict(metric="acc", aggregation="mean", higher_is_better=True)],
         dataset_kwargs=dict(data_files=dict(test=str(folder / "quiz.jsonl")), cache_dir=str(folder.parent / "cache")),
     )  # fmt: skip
@@ -44,7 +44,7 @@ def test_what_is_asked_is_noted_with_the_content_of_its_files(tasks):
         "apply_chat_template": False,
         "include_path": str(folder),
     }
-    assert before["tasks"]["quiz"]["questions"] == 12
+    assert before["tasks"] == {"quiz": {"version": 2.0, "questions": 12}}
     (folder / "note.txt").write_text("another file")
     asked = {**before["asked"], "batch_size": 3}
     assert baldro("tasks", definition=json.dumps(asked), output=folder.parent / "other.json") == 0

@@ -86,7 +86,7 @@ def test_tasks_of_the_harness_are_looked_up_before_scoring(new):
     few = yaml.safe_load((new.folder / "small.yaml").read_text())["benchmarks"]["few"]
     asked = few | {"lm_eval": {"tasks": ["gsm8k"], "batch_size": 3}}
     found = jobs(new, new.write("asked.yaml", benchmarks={"few": asked}))
-    assert "{\"tasks\":[\"gsm8k\"],\"apply_chat_template\":false}" in found["tasks"][0] and len(found["tasks"]) == 1
+    assert '{"tasks":["gsm8k"],"apply_chat_template":false}' in found["tasks"][0] and len(found["tasks"]) == 1
     scored = [*found["score"], *found["unlearn"]]
     assert len(scored) == 4 and "tasks" not in jobs(new, "small.yaml")
     assert all("--lm-eval results/tasks/few.json" in text and "--lm-eval-batch 3" in text for text in scored)
