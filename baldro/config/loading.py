@@ -51,8 +51,9 @@ def load(source: Mapping[str, Any] | str | Path, *, files: Sequence[str | Path] 
         raise BaldroError(error.code, f"{place.near(str(error))}: {error}") from None
     kinds = [benchmark["kind"] for benchmark in result.benchmarks.values()]
     asked = [name for part in (config.selection, config.attribution) if part for name in part.named()]
-    columns = [c.name for name in result.benchmarks if (tasks := result.harness(name)) for c in tasks.columns]
-    check_metrics(asked, kinds, place, columns=columns)
+    asked += [(["columns", at], name) for at, name in enumerate(config.columns or ())]
+    tasks = [c.name for name in result.benchmarks if (of := result.harness(name)) for c in of.columns]
+    check_metrics(asked, kinds, place, tasks=tasks)
     for kind in ENTRIES:
         for name, definition in getattr(result, kind).items():
             own = name in source.get(kind, {})

@@ -6,6 +6,7 @@ that keep a GPU busy, and no better than an order of magnitude for small ones. N
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from textwrap import wrap
 
 from baldro.plan import cost, fits, fits_text, submissions
 from baldro.plan.cpu import slow_bf16
@@ -134,7 +135,7 @@ def _jobs(experiment: Experiment, by_rule: dict[str, list[Run]], held: dict[str,
     on_gpu = {rule for rules, _, _ in WORK.values() for rule in rules if held[rule]}
     total = sum(len(held[rule]) for rule in on_gpu)
     listed = ", ".join(f"{rule} {number:,}{'*' * (rule in on_gpu)}" for rule, number in count.items() if number)
-    return [f"{sum(count.values()):,} jobs, {total:,} of them on a GPU (*)", listed]
+    return [f"{sum(count.values()):,} jobs, {total:,} of them on a GPU (*)", *wrap(listed, 110)]
 
 
 def _on_gpu(experiment: Experiment, by_rule: dict[str, list[Run]]) -> dict[str, list[Run]]:

@@ -36,6 +36,8 @@ class Experiment:
     """Of a paper: the files of these experiments' configs."""
     attribution: Mapping[str, Any] | None = None
     """The crossed factors whose effects the report tells, and on which metrics."""
+    columns: tuple[str, ...] | None = None
+    """Metrics in the main tables; None for the usual ones."""
     keep_models: bool = False
     """Whether models stay in which the unlearning of this experiment ends."""
 
@@ -225,6 +227,7 @@ def experiment(config: Mapping[str, Any], *, models: Mapping[str, Any], benchmar
         benchmarks={run.benchmark: benchmarks[run.benchmark] for run in runs},
         selection=config.get("selection", {"rule": "all"}),
         attribution=config.get("attribution"),
+        columns=tuple(config["columns"]) if config.get("columns") else None,
         keep_models=config.get("keep_models", False),
     )
     if result.attribution:

@@ -440,6 +440,13 @@ def test_every_experiment_has_a_plan(config):
     assert max(map(len, text.splitlines())) <= 120
 
 
+def test_the_study_of_other_models_fits_one_card_of_80_gb():
+    text = describe(load(ROOT / "experiments/cross-model.yaml"), gpu="a100-80")
+    fits = re.findall(r"^  (\w+) .*  as configured$", text, flags=re.MULTILINE)
+    assert fits == ["yes"] * 6 and "WARNING" not in text, "three are finetuned or not, four unlearn"
+    assert "classifier 1" in text and "1 GPU" in text
+
+
 def test_no_warning_where_memory_suffices():
     assert "WARNING" not in describe(small(), gpu="a100-80")
     assert "WARNING" in describe(small(model={**MODEL, "parameters": 6e9}), gpu="a100-80")
