@@ -4,9 +4,12 @@ The package is loaded only where a benchmark's entry has `lm_eval`.
 """
 
 import copy
+import io
 import logging
 import math
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -124,16 +127,18 @@ def ask(
     columns = tasks(asked)
     own = {task.task_name: task for leaves in columns.values() for task in leaves}
     chat = asked.apply_chat_template and prompt.chat
-    said = simple_evaluate(
-        model=_held(model, tokenizer, prompt if chat else None, asked.batch_size, label, check),
-        tasks=list(own.values()),
-        task_manager=_manager(asked.include_path, tuple(column.task for column in asked.columns)),
-        num_fewshot=asked.num_fewshot,
-        limit=asked.limit,
-        bootstrap_iters=0,
-        apply_chat_template=chat,
-        system_instruction=prompt.system if chat else None,
-    )
+    held = _held(model, tokenizer, prompt if chat else None, asked.batch_size, label, check)
+    with redirect_stderr(io.StringIO()):  # its own bars of progress
+        said = simple_evaluate(
+            model=held,
+            tasks=list(own.values()),
+            task_manager=_manager(asked.include_path, tuple(column.task for column in asked.columns)),
+            num_fewshot=asked.num_fewshot,
+            limit=asked.limit,
+            bootstrap_iters=0,
+            apply_chat_template=chat,
+            system_instruction=prompt.system if chat else None,
+        )
     rows = [
         row
         for column, leaves in columns.items()
@@ -169,7 +174,7 @@ def _held(
     """
     from lm_eval.models.huggingface import HFLM
 
-    own, arguments = copy.deepcopy(tokenizer), dict[str, Any]()
+    own, arguments, stream = copy.deepcopy(tokenizer), dict[str, Any](), sys.stderr
     if prompt:
         own.chat_template = dated(tokenizer, prompt)
         arguments = {name: value for name, value in prompt.arguments.items() if name != "chat_template"}
@@ -189,19 +194,16 @@ def _held(
             check()
             self.progress.advance()
 
-        def loglikelihood(self, requests: list[Any], disable_tqdm: bool = True) -> Any:
+        def _loglikelihood_tokens(self, requests: list[Any], **options: Any) -> Any:
             self._begin(requests)
-            return super().loglikelihood(requests, disable_tqdm=True)
+            return super()._loglikelihood_tokens(requests, **options)
 
-        def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = True) -> Any:
+        def generate_until(self, requests: list[Any], **options: Any) -> Any:
             self._begin(requests)
-            return super().loglikelihood_rolling(requests, disable_tqdm=True)
-
-        def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> Any:
-            self._begin(requests)
-            return super().generate_until(requests, disable_tqdm=True)
+            return super().generate_until(requests, **options)
 
         def _begin(self, requests: list[Any]) -> None:
-            self.progress = Progress(f"{label}, lm_eval", math.ceil(len(requests) / batch_size), unit="pass")
+            passes = math.ceil(len(requests) / batch_size)
+            self.progress = Progress(f"{label}, lm_eval", passes, unit="pass", stream=stream)
 
     return Held(pretrained=model, tokenizer=own, batch_size=batch_size, chat_template_args=arguments)
