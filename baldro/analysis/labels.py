@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from baldro.errors import unknown
-from baldro.metrics import METRICS, Metric
+from baldro.metrics import Metric, find
 from baldro.runs import COMBINERS, FIELDS, KINDS, OBJECTIVES, VARIANTS, Run
 
 USUAL_COMBINER = FIELDS["combiner"]["default"]
@@ -52,10 +52,8 @@ LEVEL_LABELS = {
 
 def metric(name: str) -> Metric:
     """How to show a metric; one that is not known here is shown under its own name, without a direction."""
-    if name in METRICS:
-        return METRICS[name]
     words = name.replace("_", " ")
-    return Metric(name=name, define=lambda *_: None, label=words, short=words, source="")
+    return find(name) or Metric(name=name, define=lambda *_: None, label=words, short=words, source="")
 
 
 def check_metrics(names: list[str], present: list[str], *, where: str) -> None:

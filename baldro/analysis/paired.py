@@ -6,7 +6,7 @@ import numpy as np
 
 from baldro.analysis.samples import Samples, have, stacked
 from baldro.analysis.significance import ALPHA
-from baldro.metrics import METRICS
+from baldro.metrics import find
 from baldro.stats import PairedTest, permutation_test, swap_test
 
 DRAWS = 999
@@ -28,7 +28,7 @@ def paired_test(
     """
     if not can_test(name, robust, base, retain):
         return None
-    test = METRICS[name].paired
+    test = find(name).paired
     halves = [_halves(stacked([*robust, *base], names)) for names in test.values]
     if test.differences is None:
         return permutation_test(*(half[0] for half in halves[0]), seed=0, n=MOST)
@@ -41,7 +41,7 @@ def can_test(
     name: str, robust: Sequence[Samples | None], base: Sequence[Samples | None], retain: Samples | None
 ) -> bool:
     """Whether there are runs, and all have the values per sample that a metric's test takes; where it says so, Retain too."""
-    runs, test = [*robust, *base], METRICS[name].paired if name in METRICS else None
+    runs, test = [*robust, *base], metric.paired if (metric := find(name)) else None
     return bool(runs) and test is not None and have([*runs, retain] if test.retain else runs, test.names)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from baldro.analysis.frame import interval_of, values_of
 from baldro.analysis.labels import REFERENCES, method_label, metric, objective_rank, variant_rank
 from baldro.analysis.selection import Selected, lineage, points, varying
-from baldro.metrics import METRICS
+from baldro.metrics import find
 from baldro.runs import FIELDS
 from baldro.stats import mean_interval
 
@@ -124,7 +124,7 @@ def cell_of(rows: pd.DataFrame, name: str, level: float = 0.95) -> Cell:
         return Cell(mean=values[0], low=low, high=high, n=1, over="samples" if ends else "")
     if metric(name).p_value:
         return Cell(mean=sum(values) / len(values), low=min(values), high=max(values), n=len(values), over="range")
-    interval, defined = mean_interval(values, level=level), METRICS.get(name)
+    interval, defined = mean_interval(values, level=level), find(name)
     low, high = interval.low, interval.high
     if defined:  # a t interval knows no range; what lies outside is no value of the metric
         low, high = max(low, defined.low), min(high, defined.high)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from baldro.errors import BaldroError
-from baldro.metrics import METRICS, RAW_RATIOS
+from baldro.metrics import METRICS, RAW_RATIOS, find
 from baldro.records import per_sample
 from baldro.records.metrics import AGAIN
 
@@ -15,7 +15,7 @@ RATIOS = RAW_RATIOS
 """Truth ratios of the forget samples, as D compares them."""
 KEPT = {RATIOS} | {name for m in METRICS.values() if m.paired for name in m.paired.names}
 KEPT |= {m.distribution.values or name for name, m in METRICS.items() if m.distribution}
-"""Values per sample that the report uses."""
+"""Values per sample that the report uses, of metrics that can be listed."""
 Samples = Mapping[str, pd.Series]
 """metric -> value by sample index."""
 
@@ -27,7 +27,8 @@ def read_samples(path: Path, metrics: Mapping[str, float]) -> Samples:
     is not the metric.
     """
     table = per_sample.read(path)
-    table = table[table["metric"].isin(KEPT)]
+    further = {name for name in metrics if name not in METRICS and (metric := find(name)) and metric.paired}
+    table = table[table["metric"].isin(KEPT | further)]
     if not np.isfinite(table["value"].to_numpy(dtype=float)).all() or table.duplicated(["metric", "index"]).any():
         raise BaldroError(
             "bad-values-per-sample",

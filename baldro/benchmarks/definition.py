@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from baldro.benchmarks.harness import Harness
 from baldro.benchmarks.section import Section
 
 if TYPE_CHECKING:
@@ -87,6 +88,10 @@ class Definition(BaseModel):
         None,
         description="Places of the fluency classifier (madhurjindal/autonlp-Gibberish-Detector-492513457), as under `source`. The one list "
         "that may lead nowhere: the metric fluency is then absent and says so. None by default.",
+    )
+    lm_eval: Harness | None = Field(
+        None,
+        description="Tasks of lm-evaluation-harness (TruthfulQA, GSM8K, ...), asked of every model beside the benchmark's own questions.",
     )
     rows: dict[str, Count] | None = Field(None, description="Rows by split; only `baldro plan` reads it.")
     tokens_per_row: Positive | dict[str, Positive] | None = Field(

@@ -103,6 +103,10 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--part", help="... and the part of it to bring (base, target, retain90, ..., tokenizer)")
     sub.add_argument("--output", type=Path, help="what there is, as JSON; without it that is only printed")
 
+    sub = verb("tasks", "Look up tasks of lm-evaluation-harness and bring their data to this machine.")
+    sub.add_argument("--definition", required=True, help="lm_eval of a benchmark's entry, as JSON")
+    sub.add_argument("--output", type=Path, required=True)
+
     sub = verb("train", "Train one run: pretrain, finetune or unlearn.")
     _of_a_run(sub)
     sub.add_argument("--retain-split", help="the split that retain batches are drawn from")
@@ -236,6 +240,10 @@ def _of_evidence(sub: argparse.ArgumentParser) -> None:
         "--fluency",
         help="the fluency classifier: a folder, hub:owner/name@revision, or what `baldro download` wrote of it",
     )
+    sub.add_argument(
+        "--lm-eval", type=Path, help="tasks of lm-evaluation-harness to ask too: what `baldro tasks` wrote"
+    )
+    sub.add_argument("--lm-eval-batch", type=int, default=8, help="their sequences in one forward pass")
 
 
 if __name__ == "__main__":

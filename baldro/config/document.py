@@ -10,8 +10,8 @@ from baldro.benchmarks import KINDS
 from baldro.config.fields import Axes
 from baldro.config.model import Model
 from baldro.config.paper import Paper
-from baldro.config.part import Maybe, Part
-from baldro.config.selection import Attribution, Selection
+from baldro.config.part import Maybe, Once, Part
+from baldro.config.selection import Attribution, Metric, Selection
 from baldro.errors import BaldroError
 
 Benchmark = Annotated[reduce(or_, KINDS.values()), Field(discriminator="kind")]
@@ -46,6 +46,9 @@ class Config(Part):
         description="Runs to leave out; each entry names fields and values, and a run that has all of them is left out.",
     )
     selection: Selection = Field(Selection(rule="all"), description="Which runs of a sweep the tables show.")
+    columns: Maybe[Once[Metric]] = Field(
+        None, description="Metrics in the main tables, in this order; by default those that the benchmark's kind names."
+    )
     attribution: Maybe[Attribution] = Field(None, description="What each of some crossed factors changes.")
     keep_models: bool = Field(
         False,

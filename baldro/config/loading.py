@@ -14,7 +14,7 @@ from baldro.config.yamlfile import Places, check_once, read
 from baldro.errors import BaldroError
 from baldro.places import resolve
 from baldro.runs.collection import collection
-from baldro.runs.experiment import Experiment, classifier, experiment
+from baldro.runs.experiment import Experiment, classifier, experiment, task_files
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRIES = {"models": Model, "benchmarks": Benchmark}
@@ -51,7 +51,9 @@ def load(source: Mapping[str, Any] | str | Path, *, files: Sequence[str | Path] 
         raise BaldroError(error.code, f"{place.near(str(error))}: {error}") from None
     kinds = [benchmark["kind"] for benchmark in result.benchmarks.values()]
     asked = [name for part in (config.selection, config.attribution) if part for name in part.named()]
-    check_metrics(asked, kinds, place)
+    asked += [(["columns", at], name) for at, name in enumerate(config.columns or ())]
+    tasks = [c.name for name in result.benchmarks if (of := result.harness(name)) for c in of.columns]
+    check_metrics(asked, kinds, place, tasks=tasks)
     for kind in ENTRIES:
         for name, definition in getattr(result, kind).items():
             own = name in source.get(kind, {})
@@ -112,4 +114,5 @@ def _looks(kind: str, name: str, definition: Mapping[str, Any]) -> Iterator[tupl
         yield key, lambda those=those: resolve(those, what=what)
     if kind == "benchmarks":
         yield ["fluency"], lambda: classifier(name, definition)
+        yield ["lm_eval", "include_path"], lambda: task_files(asked) if (asked := define(definition).lm_eval) else []
         yield ["alternates"], lambda: define(definition).files(what=what)

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from typing_extensions import TypeAliasType
 
 from baldro.benchmarks import KINDS
+from baldro.benchmarks.harness import PREFIX
 from baldro.config.part import Maybe, Number, Once, Part
 from baldro.config.yamlfile import Places
 from baldro.errors import BaldroError, unknown
@@ -23,8 +24,9 @@ def metrics(kinds: Iterable[str]) -> list[str]:
 
 
 def _listed(schema: dict[str, Any]) -> None:
-    """A schema has the names; a config's are looked up among those of its benchmarks."""
-    schema["enum"] = metrics(KINDS)
+    """A schema has the names that can be listed; a config's are looked up among those of its benchmarks."""
+    schema.pop("type")
+    schema["anyOf"] = [{"enum": metrics(KINDS)}, {"type": "string", "pattern": f"^{PREFIX}"}]
 
 
 Metric = TypeAliasType(
@@ -107,20 +109,23 @@ class Attribution(Part):
             yield ["attribution", "metrics", at], name
 
 
-def check_metrics(named: Iterable[tuple[list[Any], str]], kinds: Sequence[str], place: Places) -> None:
+def check_metrics(
+    named: Iterable[tuple[list[Any], str]], kinds: Sequence[str], place: Places, *, tasks: Sequence[str] = ()
+) -> None:
     """Whether the metrics that a config names are there, and those whose effects it asks for no p-values.
 
     Args:
         named: (path of keys, metric).
         kinds: of the benchmarks of the grid.
         place: where the config comes from.
+        tasks: further metrics, of tasks of lm-evaluation-harness.
 
     Raises:
         BaldroError: otherwise, with the place.
     """
-    usual = {name for kind in kinds for name in KINDS[kind].metrics}
+    usual = {name for kind in kinds for name in KINDS[kind].metrics} | {*tasks}
     for path, name in named:
-        if name not in usual and name not in (there := metrics(kinds)):
+        if name not in usual and name not in (there := [*metrics(kinds), *tasks]):
             where = f"{path[0]} (of the benchmarks of the grid)"
             error = unknown("metric", name, there, where=where)
             raise BaldroError(error.code, f"{place.at(path)}: {error}")

@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,7 @@ def read(path: Path, *, kind: str | None = None) -> Evidence:
         return from_log(read_log(path), where=str(path), kind=kind)
     if path.suffix != ".parquet":
         raise BaldroError("wrong-file-name", f"{path}: allowed: evidence in .parquet, or a log in .json or .json.gz")
-    return from_samples(evidence.read(path), where=str(path))
+    return replace(from_samples(evidence.read(path), where=str(path)), scores=evidence.scores(path))
 
 
 def evaluation(options: Namespace, results: Results, ends: Mapping[str, tuple[float, float]]) -> Evaluation:

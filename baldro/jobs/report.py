@@ -30,7 +30,12 @@ def run(options: Namespace) -> None:
     if experiment.exhibits:
         write_paper(exhibits=experiment.exhibits, **given)
     else:
-        write_report(selection=dict(experiment.selection), attribution=experiment.attribution, **given)
+        write_report(
+            selection=dict(experiment.selection),
+            metrics=experiment.columns,
+            attribution=experiment.attribution,
+            **given,
+        )
 
 
 def config_of(option: str) -> tuple[Experiment, str]:

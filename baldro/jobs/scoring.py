@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from baldro.benchmarks import kind_of, module_of, sections
+from baldro.benchmarks.harness import Harness
 from baldro.durable.contents import model_content
 from baldro.errors import BaldroError
 from baldro.jobs.run_inputs import RunInputs
-from baldro.jobs.several import is_first
-from baldro.records import weights
-from baldro.runs import fingerprint
+from baldro.jobs.several import is_first, number
+from baldro.records import evidence as records
+from baldro.records import tasks, weights
+from baldro.runs import check_packages, fingerprint
+from baldro.runs.agreement import check_sharding
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,21 +28,25 @@ ASKED = ("holdout", "max_new_tokens", "evaluate_rows", "gradient_norms")
 def identity(options: Namespace, given: RunInputs) -> str:
     """What evidence is made from, beside the model and the benchmark: what is asked, the classifier and the code, as JSON."""
     kind_of(given.records, where="the benchmark's table")
-    judge = _judge(options.fluency)
+    judge, more = _judge(options.fluency), options.lm_eval
     parts = {
         **{name: getattr(options, name) for name in ASKED},
         "fluency": judge,
         "classifier": model_content(Path(judge), weights=True) if judge and Path(judge).exists() else None,
-        "code": fingerprint("score", *["fluency"] * bool(judge), own=(module_of(given.records.attrs["kind"]),)),
+        "tasks": tasks.read(more).__dict__ if more else None,
+        "code": fingerprint(
+            *("score", *["fluency"] * bool(judge), *["harness"] * bool(more)),
+            own=(module_of(given.records.attrs["kind"]),),
+        ),
     }
     return json.dumps(parts, sort_keys=True)
 
 
 def check(options: Namespace, given: RunInputs) -> None:
-    """End here, not after hours of training or scoring, where the classifier cannot be loaded or has nothing to judge.
+    """End here, not after hours of training or scoring, where the classifier cannot be loaded or has nothing to judge, or a task is lost.
 
     Raises:
-        BaldroError: one of both.
+        BaldroError: one of these.
     """
     judge = _judge(options.fluency) if is_first() else None
     if judge:
@@ -47,6 +54,14 @@ def check(options: Namespace, given: RunInputs) -> None:
 
         _check_generates(given, options.holdout)
         clean_probability([], judge)
+    if asked := _harness(options):
+        check_packages([], harness=True)
+        if options.shard:
+            check_sharding(given.run, devices=number(), harness=True)
+        if is_first():
+            from baldro.scoring import harness
+
+            harness.tasks(asked)
 
 
 def take(
@@ -81,6 +96,12 @@ def take(
     lacking = {section.name for section in kind_of(frame, where="the evidence").sections} - set(frame["section"])
     if "holdout" in lacking:
         print("nothing is held out (--holdout), so there are no metrics mia_* and privleak")
+    asked = _harness(options)
+    if asked and is_first():  # alone, as the classifier: the harness is one process's
+        from baldro.scoring import harness
+
+        answers = harness.ask(network, tokenizer, given.prompt, asked, label=f"score {given.run.id}", check=check)
+        frame = records.with_scores(frame, answers)
     judge = _judge(options.fluency) if is_first() else None
     if judge:
         from baldro.scoring.fluency import clean_probability
@@ -89,6 +110,13 @@ def take(
         generated = frame["section"].eq("forget") & frame["generation"].notna()
         frame.loc[generated, "clean"] = clean_probability(frame.loc[generated, "generation"].tolist(), judge)
     return frame
+
+
+def _harness(options: Namespace) -> Harness | None:
+    """The tasks of lm-evaluation-harness that are asked, if any are."""
+    if options.lm_eval is None:
+        return None
+    return Harness.model_validate({**tasks.read(options.lm_eval).asked, "batch_size": options.lm_eval_batch})
 
 
 def _judge(option: str | None) -> str | None:

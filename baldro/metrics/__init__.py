@@ -14,7 +14,7 @@ from baldro.metrics.definitions import RAW_RATIOS, Results, ratios
 from baldro.metrics.evidence import NO_RETAIN, Absent, Evidence
 from baldro.metrics.intervals import intervals
 from baldro.metrics.logfile import read_log
-from baldro.metrics.metric import METRICS, Metric, Paired, Value, register, shown
+from baldro.metrics.metric import METRICS, Metric, Paired, Value, find, register, shown
 from baldro.metrics.published import aggregates, from_log
 from baldro.metrics.samples import ROUNDING, from_samples
 
@@ -31,6 +31,7 @@ __all__ = [
     "aggregates",
     "check_comparable",
     "evaluate",
+    "find",
     "from_log",
     "from_samples",
     "intervals",
@@ -61,9 +62,9 @@ def evaluate(model: Evidence, retain: Evidence | None, *, alone: bool = False) -
             "with; score the retain model of the same split and give its file, or renounce these metrics (--alone)",
         )
     values, absent = {}, {}
-    for name, metric in METRICS.items():
-        if not metric.of(model.kind):
-            continue
+    metrics = [metric for metric in METRICS.values() if metric.of(model.kind)]
+    for metric in [*metrics, *map(find, model.scores)]:
+        name = metric.name
         try:
             if (
                 metric.retain_itself is not None and retain is None and not alone

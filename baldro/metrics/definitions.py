@@ -11,7 +11,7 @@ import pandas as pd
 
 from baldro.metrics.evidence import NO_RETAIN, Absent, Evidence, check_as_many_wrong, check_same_rows
 from baldro.metrics.membership import CHANCE, auc, privleak
-from baldro.metrics.metric import METRICS, Value
+from baldro.metrics.metric import Value, find
 from baldro.metrics.probability import normalised_probability
 from baldro.metrics.truth_ratio import closer_to_one, true_better, truth_ratio
 from baldro.metrics.utility import model_utility
@@ -34,7 +34,7 @@ class Results:
         series: dict[str, pd.Series] = {}
         for name, value in self.values.items():
             if value.per_sample is not None:
-                series.setdefault(METRICS[name].samples or name, value.per_sample)
+                series.setdefault(find(name).samples or name, value.per_sample)
         parts = [pd.DataFrame({"metric": name, "index": s.index, "value": s.to_numpy()}) for name, s in series.items()]
         empty = pd.DataFrame(
             {"metric": pd.Series(dtype=str), "index": pd.Series(dtype=int), "value": pd.Series(dtype=float)}

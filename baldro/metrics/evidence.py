@@ -12,7 +12,7 @@ A column is a Series by sample index (a DataFrame, a column per wrong answer, fo
     clean, repetition, length                                       of the generation
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,6 +42,8 @@ class Evidence:
     """(section, column) -> values; raises Absent."""
     texts: Callable[[str], pd.DataFrame]
     """section -> what was asked and said, by (index, candidate): question, text, tokens, generation, as far as the source has them."""
+    scores: Mapping[str, pd.Series] = field(default_factory=dict)
+    """Metric of a task of lm-evaluation-harness -> value by question."""
     _read: dict[tuple[str, str], pd.Series | pd.DataFrame] = field(default_factory=dict)
 
     @property

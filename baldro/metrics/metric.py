@@ -138,6 +138,17 @@ METRICS: dict[str, Metric] = {}
 """Every metric by name, in the order of the long table: the catalogue's, then those of other files."""
 
 
+FAMILIES: dict[str, Callable[[str], Metric]] = {}
+"""Beginning of names -> what makes the metric of such a name: of those that no file can list."""
+
+
+def find(name: str) -> Metric | None:
+    """The metric of a name, of the registry or of a family; None: there is none."""
+    if name in METRICS:
+        return METRICS[name]
+    return next((make(name) for beginning, make in FAMILIES.items() if name.startswith(beginning)), None)
+
+
 def register(*metrics: Metric) -> None:
     """Add metrics to the registry.
 
@@ -161,7 +172,11 @@ def register(*metrics: Metric) -> None:
 
 
 def shown(role: str, among: Iterable[str] | None = None) -> list[str]:
-    """The metrics with a role, in its order; only those of `among` where it is given."""
-    names = [name for name, metric in METRICS.items() if role in metric.shown]
-    kept = names if among is None else [name for name in names if name in set(among)]
-    return sorted(kept, key=lambda name: METRICS[name].shown[role])
+    """The metrics with a role, in its order: of the registry, or those of `among` where it is given."""
+    known = (
+        METRICS
+        if among is None
+        else [*(name for name in METRICS if name in set(among)), *sorted({*among} - {*METRICS})]
+    )
+    found = {name: metric for name in known if (metric := find(name)) and role in metric.shown}
+    return sorted(found, key=lambda name: found[name].shown[role])

@@ -6,6 +6,7 @@ that keep a GPU busy, and no better than an order of magnitude for small ones. N
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from textwrap import wrap
 
 from baldro.plan import cost, fits, fits_text, submissions
 from baldro.plan.cpu import slow_bf16
@@ -134,7 +135,7 @@ def _jobs(experiment: Experiment, by_rule: dict[str, list[Run]], held: dict[str,
     on_gpu = {rule for rules, _, _ in WORK.values() for rule in rules if held[rule]}
     total = sum(len(held[rule]) for rule in on_gpu)
     listed = ", ".join(f"{rule} {number:,}{'*' * (rule in on_gpu)}" for rule, number in count.items() if number)
-    return [f"{sum(count.values()):,} jobs, {total:,} of them on a GPU (*)", listed]
+    return [f"{sum(count.values()):,} jobs, {total:,} of them on a GPU (*)", *wrap(listed, 110)]
 
 
 def _on_gpu(experiment: Experiment, by_rule: dict[str, list[Run]]) -> dict[str, list[Run]]:
@@ -177,13 +178,14 @@ def _hours(experiment: Experiment, gpu: str) -> list[str]:
     known = [value for value in shown.values() if not isinstance(value, str)]
     rest = "" if len(known) == len(shown) else "without what is unknown"
     read = _total(by_rule["unlearn"], lambda run: cost.model_bytes(experiment, run))
+    asked = ", tasks of lm_eval" if any(map(experiment.harness, experiment.benchmarks)) else ""
     train, score, traffic = (f"{share:.0%}" for share in (cost.TRAIN_SHARE, cost.SCORE_SHARE, cost.BANDWIDTH_SHARE))
     return [
         *lines,
         line("total", sum(known), hours_text, rest),
         f"Assumed: {train} of peak arithmetic in training, {score} in scoring, {traffic} of memory bandwidth; at least",
         f"{cost.LAUNCH * 1e3:g} ms a layer and pass; in every batch a row that generates to the limit. Not counted: loading",
-        f"models to unlearn from ({read if isinstance(read, str) else size(read)} in all), starting, waiting, failed runs.",
+        f"models to unlearn from ({read if isinstance(read, str) else size(read)} in all), starting, waiting, failed runs{asked}.",
     ]
 
 

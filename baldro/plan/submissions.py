@@ -40,6 +40,7 @@ def local(experiment: Experiment, by_rule: Mapping[str, Sequence[Run]]) -> dict[
         "model": len(experiment.models),
         "weights": len(outside),
         "classifier": len(judges),
+        "tasks": sum(experiment.harness(name) is not None for name in experiment.benchmarks),
         "metrics": len(by_rule["metrics"]),
         "report": 1,
     }

@@ -46,6 +46,12 @@ def conversation(tokenizer: Any, prompt: Prompt, question: str, answer: str | No
             forms[form] = _dated(form, prompt.date)
 
 
+def dated(tokenizer: Any, prompt: Prompt) -> str:
+    """The chat template with the declared date in it, for a library that renders conversations of its own."""
+    source = template_of(tokenizer, prompt)
+    return _clocked(source, _forms(source, prompt.date))
+
+
 def _forms(source: str, today: str | None) -> dict[str, str]:
     """Form of a date (%d %b %Y) -> the declared date in it, for the forms that stand in the template; others are found as it asks."""
     named = re.findall(CLOCK + r"\(\s*(?:format\s*=\s*)?(['\"])(.*?)\1", source)

@@ -3,6 +3,7 @@
     benchmark     data/{benchmark}.parquet              the rows of a benchmark
     model         models/{model}.json                   where a model's parts are, and its prompt
     weights       weights/{model}/{part}.json           weights that are on this machine; classifiers/{benchmark}.json too
+    tasks         tasks/{benchmark}.json                tasks of lm-evaluation-harness that are on this machine
     reference     runs/{run}/reference{-kind}.parquet   log-probabilities of answers before unlearning
     run           runs/{run}/run.json                   what a training was and what it cost
     steps         runs/{run}/train.csv                  a row a step

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from baldro.analysis.comparisons import UNTESTED, Comparison
 from baldro.analysis.frame import is_method
 from baldro.analysis.labels import objective_label, objective_rank
-from baldro.metrics import METRICS, shown
+from baldro.metrics import find, shown
 from baldro.metrics.metric import COMPARISON
 from baldro.records.run import Trained
 from baldro.report.formats import html
@@ -50,7 +50,7 @@ def render_page(
     """
     methods = frame[is_method(frame)]
     compared = shown(COMPARISON, {c.metric for c in comparisons})
-    defined = dict.fromkeys(name for table in (*tables, *effect_tables) for name in table.metrics if name in METRICS)
+    defined = dict.fromkeys(name for table in (*tables, *effect_tables) for name in table.metrics if find(name))
     return (
         environment(page=True)
         .get_template(PAGE)
@@ -70,7 +70,7 @@ def render_page(
             several=len({(t.benchmark, t.model) for t in tables}) > 1,
             failed=frame[frame["status"] != "ok"].to_dict("records"),
             done=methods[methods["status"] == "ok"].to_dict("records"),
-            definitions=[METRICS[name] for name in defined],
+            definitions=[find(name) for name in defined],
             provenance=provenance_lines(provenance),
             isfinite=math.isfinite,
             duration=_duration,

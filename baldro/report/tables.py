@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from baldro.analysis.frame import metric_names
+from baldro.analysis.frame import absent_of, metric_names
 from baldro.analysis.labels import REFERENCES, check_metrics, hyperparameter_label, metric
 from baldro.analysis.rows import Row, build_rows, mark_best
 from baldro.analysis.selection import Selected, select
@@ -82,8 +82,10 @@ def build_tables(
     for part, whole, selected in pieces(frame, rule):
         names, asked = _usual(whole), _usual(whole, absent=True)
         if metrics is not None:
-            check_metrics(list(metrics), metric_names(whole), where="the table")
-            names = asked = tuple(metrics)
+            if (whole["status"] == "ok").any():
+                check_metrics(list(metrics), [*metric_names(whole), *_uncomputed(whole)], where="the table")
+            asked = tuple(metrics)
+            names = tuple(name for name in asked if name in _present(whole)) or asked
         tables.append(table_of(part, whole, selected, rule, names, asked, level))
     return tables
 
@@ -192,6 +194,11 @@ def table_of(
         footnotes=tuple(notes),
         **beside,
     )
+
+
+def _uncomputed(whole: pd.DataFrame) -> set[str]:
+    """Metrics that some run could not be given."""
+    return {name for row in whole.to_dict("records") for name in absent_of(row)}
 
 
 def _present(whole: pd.DataFrame) -> list[str]:

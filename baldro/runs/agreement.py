@@ -41,9 +41,9 @@ def agree(run: Run, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) ->
         BaldroError: no other answers; no such layer; no retain model to compare with; an id too long; what cannot be split.
     """
     model, needs = models[run.model], run.method.needs
-    if (asked := Needs.of(model)).shard:
-        check_sharding(run, devices=asked.devices)
     benchmark = define(benchmarks[run.benchmark], what=f"benchmark {run.benchmark!r}")
+    if (asked := Needs.of(model)).shard:
+        check_sharding(run, devices=asked.devices, harness=benchmark.lm_eval is not None)
     for kind in OTHER_ANSWERS:
         if kind in needs and kind not in benchmark.other_answers:
             raise BaldroError(
@@ -67,8 +67,11 @@ def agree(run: Run, models: Mapping[str, Any], benchmarks: Mapping[str, Any]) ->
         )
 
 
-def check_sharding(run: Run, *, devices: int) -> None:
-    """Whether a run can be trained with its model split over devices (`needs: {shard: true}`).
+def check_sharding(run: Run, *, devices: int, harness: bool = False) -> None:
+    """Whether a run can be trained and scored with its model split over devices (`needs: {shard: true}`).
+
+    Args:
+        harness: whether tasks of lm-evaluation-harness are asked of it.
 
     Raises:
         BaldroError: one device, or something of the run that needs the whole model on each.
@@ -85,6 +88,7 @@ def check_sharding(run: Run, *, devices: int) -> None:
         "lora_start 'fila' (a decomposition of whole weights)": run.lora_start == "fila",
         "optimiser 'adamw-8bit' (bitsandbytes knows no split weights)": run.optimiser == "adamw-8bit",
         "lora_base 'nf4' (the same)": run.lora_base == "nf4",
+        "lm_eval of its benchmark (asked by one process)": harness,
     }
     if lacking := [what for what, wanted in whole.items() if wanted]:
         raise BaldroError(

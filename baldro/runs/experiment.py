@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from baldro.benchmarks import Definition, define, module_of
+from baldro.benchmarks.harness import Harness
 from baldro.durable.contents import model_files
-from baldro.places import described, find
+from baldro.places import described, find, resolve
 from baldro.runs.agreement import agree, check_names, has_retain
 from baldro.runs.crossings import crossings
 from baldro.runs.grid import united, without
@@ -35,6 +36,8 @@ class Experiment:
     """Of a paper: the files of these experiments' configs."""
     attribution: Mapping[str, Any] | None = None
     """The crossed factors whose effects the report tells, and on which metrics."""
+    columns: tuple[str, ...] | None = None
+    """Metrics in the main tables; None for the usual ones."""
     keep_models: bool = False
     """Whether models stay in which the unlearning of this experiment ends."""
 
@@ -140,6 +143,15 @@ class Experiment:
             return []
         return [str(file) for file in model_files(Path(place), weights=True)]
 
+    def harness(self, benchmark: str) -> Harness | None:
+        """The tasks of lm-evaluation-harness that a benchmark names, if it names any."""
+        return self.definition(benchmark).lm_eval
+
+    def task_files(self, benchmark: str) -> list[str]:
+        """The local files of tasks in a folder of the benchmark's own."""
+        asked = self.harness(benchmark)
+        return task_files(asked) if asked else []
+
     def references(self, run: Run) -> tuple[str, ...]:
         """The answers whose log-probabilities before unlearning a run compares with: `answer` (the gold one), and `idk` or `alternates`."""
         objective = run.method
@@ -181,6 +193,14 @@ class Experiment:
         return tuple(found)
 
 
+def task_files(asked: Harness) -> list[str]:
+    """All files of the folder of tasks that `lm_eval` names, but for what Python leaves there; none without it."""
+    if asked.include_path is None:
+        return []
+    folder = resolve([asked.include_path], what="lm_eval: include_path").path
+    return sorted(str(path) for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+
+
 def classifier(name: str, benchmark: Mapping[str, Any]) -> str | None:
     """The place of a benchmark's fluency classifier; unlike data and weights it may be nowhere, and its metric is then absent.
 
@@ -207,6 +227,7 @@ def experiment(config: Mapping[str, Any], *, models: Mapping[str, Any], benchmar
         benchmarks={run.benchmark: benchmarks[run.benchmark] for run in runs},
         selection=config.get("selection", {"rule": "all"}),
         attribution=config.get("attribution"),
+        columns=tuple(config["columns"]) if config.get("columns") else None,
         keep_models=config.get("keep_models", False),
     )
     if result.attribution:

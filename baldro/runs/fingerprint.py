@@ -22,8 +22,13 @@ OPENED = (
     *("records.benchmark", "jobs.run_inputs", "jobs.inputs", "prompts"),
 )
 """From files to a model and token ids: what every stage begins with that holds a model."""
+BENCHMARK = (
+    *("benchmarks.__init__", "benchmarks.definition", "benchmarks.harness", "benchmarks.section"),
+    "records.benchmark",
+)
+"""What a benchmark says of itself."""
 MODULES: dict[str, tuple[str, ...]] = {
-    "benchmark": ("benchmarks.__init__", "benchmarks.definition", "benchmarks.section", "records.benchmark", "places"),
+    "benchmark": (*BENCHMARK, "places"),
     "model": (
         *("models.checkpoint", "models.description", "models.heads", "models.places", "models.scratch"),
         *("places", "prompts.encode", "prompts.prompt", "prompts.render", "prompts.template"),
@@ -40,19 +45,20 @@ MODULES: dict[str, tuple[str, ...]] = {
     "reference": (*OPENED, "scoring.cache", "scoring.likelihood", "scoring.several"),
     "refusals": ("benchmarks.idk",),
     "score": (
-        *(*OPENED, "benchmarks.__init__", "benchmarks.definition", "benchmarks.section"),
+        *(*OPENED, *BENCHMARK),
         *("scoring.__init__", "scoring.cache", "scoring.decoder", "scoring.drafts", "scoring.generation"),
         *("scoring.gradients", "scoring.likelihood", "scoring.prepare", "scoring.room", "scoring.several"),
         "scoring.table",
     ),
     "fluency": ("scoring.fluency",),
+    "harness": ("scoring.harness",),
     "metrics": (
-        *("benchmarks.__init__", "benchmarks.definition", "benchmarks.section", "records.benchmark"),
+        *BENCHMARK,
         *("metrics", "stats.__init__", "stats.arrays", "stats.bootstrap", "stats.distance"),
         *("stats.intervals", "stats.redraws"),
     ),
     "report": (
-        *("benchmarks.__init__", "benchmarks.definition", "benchmarks.section", "records.benchmark"),
+        *BENCHMARK,
         *("analysis", "metrics", "report", "slurm", "stats"),
     ),
 }

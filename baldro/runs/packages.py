@@ -16,8 +16,11 @@ def packages_of(run: Run) -> list[str]:
     return [package for (name, value), package in NEEDED.items() if getattr(run, name) == value]
 
 
-def check_packages(runs: Iterable[Run]) -> None:
+def check_packages(runs: Iterable[Run], *, harness: bool = False) -> None:
     """Whether what runs need is installed here.
+
+    Args:
+        harness: whether tasks of lm-evaluation-harness are asked.
 
     Raises:
         BaldroError: a package that is not.
@@ -31,3 +34,9 @@ def check_packages(runs: Iterable[Run]) -> None:
                 f"{name} {value} needs the package {package}, which is not installed here; allowed: pip install {package} (the extra "
                 f"low-memory has it), or {name}: {FIELDS[name]['default']}",
             )
+    if harness and find_spec("lm_eval") is None:
+        raise BaldroError(
+            "package-not-installed",
+            "a benchmark's lm_eval needs the package lm_eval, which is not installed here; allowed: pip install lm-eval (the extra lm-eval "
+            "has it), or no lm_eval",
+        )

@@ -29,6 +29,7 @@ def config(tmp_path):
         benchmarks = {
             "rows": tofu,
             "answered": {**tofu, "alternates": [str(tmp_path / "others.jsonl")]},
+            "asked": {**tofu, "lm_eval": {"tasks": ["gsm8k"]}},
             "running": dict(kind="muse", source=[str(tmp_path / "muse")], forget={"forget": "retain"}),
         }
         path = tmp_path / "refused.yaml"
@@ -64,6 +65,7 @@ def says(path, capsys, code: str, *facts: object, line_of: str) -> None:
         (dict(gpu=2, shard=True), dict(lora_rank=4, lora_start="fila"), "cannot-be-sharded", ["fila", "nano"]),
         (dict(gpu=2, shard=True), dict(lora_rank=4, lora_base="nf4"), "cannot-be-sharded", ["nf4", "nano"]),
         (dict(gpu=2, shard=True), dict(optimiser="adamw-8bit"), "cannot-be-sharded", ["adamw-8bit", "nano"]),
+        (dict(gpu=2, shard=True), dict(benchmark="asked"), "cannot-be-sharded", ["lm_eval", "nano"]),
     ],
 )
 def test_what_cannot_be_split_over_devices_is_said_first(config, needs, axes, code, facts):

@@ -1,6 +1,7 @@
 """The rule of selection, whose defaults are written out; and what is excluded is asked nothing."""
 
 import pytest
+from refusals import refused
 
 from baldro.config import load
 from baldro.config.selection import P_VALUE
@@ -54,3 +55,11 @@ def test_one_block_may_have_an_axis_for_another():
 
 def test_the_p_value_of_which_no_effect_is_taken_is_the_catalogues():
     assert [name for name, metric in METRICS.items() if metric.p_value] == [P_VALUE]
+
+
+def test_the_columns_of_the_main_tables_are_metrics_of_the_benchmarks():
+    columns = ["model_utility", "fluency"]
+    assert load({"name": "x", "grid": GRID, "columns": columns}).columns == tuple(columns)
+    assert load({"name": "x", "grid": GRID}).columns is None
+    with refused("unknown-metric", "knowmem_forget", "columns"):
+        load({"name": "x", "grid": GRID, "columns": ["model_utility", "knowmem_forget"]})

@@ -270,7 +270,7 @@ def test_submissions_of_the_paper_by_hand():
         "finetune": 0, "reference": 3, "unlearn": 648, "score": 2,
     }  # fmt: skip
     assert submissions.local(experiment, by_rule) == {
-        "benchmark": 1, "model": 1, "weights": 4, "classifier": 0, "metrics": 2598, "report": 1,
+        "benchmark": 1, "model": 1, "weights": 4, "classifier": 0, "tasks": 0, "metrics": 2598, "report": 1,
     }  # fmt: skip
     starts = (2592 + 9) * (submissions.SNAKEMAKE + submissions.MODEL)
     assert submissions.starting(by_rule) == pytest.approx((starts, 2598 * submissions.METRICS))
@@ -468,6 +468,13 @@ def test_every_experiment_has_a_plan(config):
         assert part in text
     assert "unknown" not in text
     assert max(map(len, text.splitlines())) <= 120
+
+
+def test_the_study_of_other_models_fits_one_card_of_80_gb():
+    text = describe(load(ROOT / "experiments/cross-model.yaml"), gpu="a100-80")
+    fits = re.findall(r"^  (\w+) .*  as configured$", text, flags=re.MULTILINE)
+    assert fits == ["yes"] * 6 and "WARNING" not in text, "three are finetuned or not, four unlearn"
+    assert "classifier 1" in text and "1 GPU" in text
 
 
 def test_no_warning_where_memory_suffices():

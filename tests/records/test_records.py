@@ -21,6 +21,7 @@ from baldro.records import (
     run,
     slurm,
     steps,
+    tasks,
     weights,
 )
 
@@ -30,6 +31,7 @@ PLACES = [
     benchmark.place(R, "{benchmark}"),
     model.place(R, "{model}"),
     weights.place(R, "{model}", "{part}"),
+    tasks.place(R, "{benchmark}"),
     reference.place(R, "{run}", "{kind}").with_name("reference{{kind}}.parquet"),  # the rule's kind has its hyphen
     run.place(R, "{run}"),
     run.place(R, "{run}").with_name(steps.NAME),
@@ -56,6 +58,7 @@ RECORDS = [
     (run, TRAINED),
     (failure, failure.Failure(run="a", stage="train", reason="loss is NaN")),
     (weights, weights.Weights(place="hub:a/b@main", commit="c" * 40, bytes=3, files={"config.json": 3})),
+    (tasks, tasks.Tasks(asked={"tasks": ["quiz"]}, package="0.4.13", tasks={"quiz": {"version": 1.0, "questions": 9}})),
     (weights, weights.Weights(place="m.gguf", commit=None, content="f", bytes=3, files={"m.gguf": 3})),
     (
         model,

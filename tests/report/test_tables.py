@@ -36,6 +36,18 @@ def test_rows_stand_in_the_order_of_the_paper():
     assert table.splits == ("forget05", "forget10") and table.metrics == MAIN_COLUMNS["tofu"]
 
 
+def test_a_config_says_which_columns_there_are():
+    frame, asked = frame_of(**ALONE), ["model_utility", "fluency", "lm_eval_gsm8k", "forget_quality_d"]
+    frame.insert(list(frame).index("model_utility") + 1, "lm_eval_gsm8k", 0.25)
+    (table,) = build_tables(frame, ALL, asked)
+    assert table.metrics == ("model_utility", "lm_eval_gsm8k", "forget_quality_d") and "gsm8k ↑" in markdown(table)
+    assert any("no classifier was given" in note for note in table.footnotes), "what is absent is said"
+    with refused("unknown-metric", "privleak"):
+        build_tables(frame, ALL, ["privleak"])
+    frame["status"] = "failed"
+    assert build_tables(frame, ALL, asked), "a report of failures alone"
+
+
 def test_means_and_intervals_are_those_of_scipy():
     frame = frame_of()
     (table,) = build_tables(frame, ALL)

@@ -66,6 +66,7 @@ NO_NUMBERS = {
             "records.slurm",
             "records.steps",
             "records.store",
+            "records.tasks",
             "records.weights",
         ),
         "writes and reads a file of results",
@@ -97,6 +98,7 @@ ASIDE = {
     },
     "adapters": {**dict.fromkeys(("models", "places", "prompts"), "in train's list")},
     "fluency": {**dict.fromkeys(("models", "places", "prompts"), "in score's list")},
+    "harness": {**dict.fromkeys(("benchmarks", "places", "prompts"), "in score's list")},
     "metrics": {
         **dict.fromkeys(
             ("stats.factorial", "stats.forget_quality_values", "stats.paired", "stats.relabelled"), "the report's"
@@ -114,6 +116,7 @@ BEGIN = {
     "refusals": ("benchmarks.idk",),
     "score": ("jobs.inputs", "scoring.__init__"),
     "fluency": ("scoring.fluency",),
+    "harness": ("scoring.harness",),
     "metrics": ("jobs.metrics",),
     "report": ("report.__init__",),
 }

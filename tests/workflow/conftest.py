@@ -81,7 +81,7 @@ class Checkout:
         for key, value in changes.items():
             place = (
                 config["grid"]
-                if key not in ("name", "benchmarks", "models", "grid", "exclude", "selection", "keep_models")
+                if key not in ("name", "benchmarks", "models", "grid", "exclude", "selection", "columns", "keep_models")
                 else config
             )
             place[key] = value

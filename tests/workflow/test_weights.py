@@ -65,7 +65,7 @@ def test_what_needs_the_network_or_no_model_stays_on_this_machine(fresh):
     files = [fresh.folder / "Snakefile", *sorted(fresh.folder.glob("workflow/rules/*.smk"))]
     rules = re.findall(r"^rule (\w+):\n((?:    .*\n|\n)+)", "".join(path.read_text() for path in files), re.MULTILINE)
     local = {name for name, text in rules if "    localrule: True\n" in text}
-    assert local == {"benchmark", "model", "weights", "classifier", "metrics", "report", "all"}
+    assert local == {"benchmark", "model", "weights", "classifier", "tasks", "metrics", "report", "all"}
     assert {name for name, _ in rules} - local == {"finetune", "reference", "unlearn", "score"}
 
 
@@ -78,6 +78,19 @@ def test_a_classifier_is_brought_or_looked_at_before_scoring(new):
     assert len(judged) == 4
     assert all("--fluency results/classifiers/few.json" in text for text in judged)
     assert all(re.search("input: .*results/classifiers/few.json", text) for text in judged)
+
+
+def test_tasks_of_the_harness_are_looked_up_before_scoring(new):
+    """By a package that is only there; `baldro tasks` itself: tests/jobs/test_harness.py."""
+    (new.folder / "lm_eval.py").write_text("")
+    few = yaml.safe_load((new.folder / "small.yaml").read_text())["benchmarks"]["few"]
+    asked = few | {"lm_eval": {"tasks": ["gsm8k"], "batch_size": 3}}
+    found = jobs(new, new.write("asked.yaml", benchmarks={"few": asked}))
+    assert '{"tasks":["gsm8k"],"apply_chat_template":false}' in found["tasks"][0] and len(found["tasks"]) == 1
+    scored = [*found["score"], *found["unlearn"]]
+    assert len(scored) == 4 and "tasks" not in jobs(new, "small.yaml")
+    assert all("--lm-eval results/tasks/few.json" in text and "--lm-eval-batch 3" in text for text in scored)
+    assert all(re.search("input: .*results/tasks/few.json", text) for text in scored)
 
 
 def test_another_commit_is_a_reason_to_run_again_and_the_same_weights_are_none(checkout):

@@ -13,7 +13,7 @@ try:  # the methods' modules are read with the grid
     from baldro.runs import READ, STAGES, Run, check_packages, code_of, content, fingerprint, moved, shape
 
     EXPERIMENT = load(config, files=workflow.configfiles)
-    check_packages(EXPERIMENT.lineage())
+    check_packages(EXPERIMENT.lineage(), harness=any(map(EXPERIMENT.harness, EXPERIMENT.benchmarks)))
 except BaldroError as error:
     sys.exit(f"baldro: {error}")
 
@@ -153,6 +153,28 @@ def fluency_option(wildcards):
     return " ".join(f"--fluency {shlex.quote(file)}" for file in judge(wildcards))
 
 
+def tasks(wildcards):
+    """What says that the tasks of lm-evaluation-harness which a benchmark names are on this machine, if it names any."""
+    benchmark = of(wildcards).benchmark
+    return [f"results/tasks/{benchmark}.json"] if EXPERIMENT.harness(benchmark) else []
+
+
+def tasks_option(wildcards):
+    """Their place, as the command line says it."""
+    return " ".join(f"--lm-eval {shlex.quote(file)}" for file in tasks(wildcards))
+
+
+def tasks_batch(wildcards):
+    """Their sequences in one pass."""
+    asked = EXPERIMENT.harness(of(wildcards).benchmark)
+    return asked.batch_size if asked else 1
+
+
+def asked_tasks(wildcards):
+    """`lm_eval` of a benchmark as JSON, without what changes no number."""
+    return EXPERIMENT.harness(wildcards.benchmark).model_dump_json(exclude={"batch_size"}, exclude_none=True)
+
+
 def code(*stages):
     """The fingerprint of stages, taken only for the jobs that they make the numbers of."""
     return lambda wildcards: fingerprint(*stages)
@@ -169,7 +191,8 @@ def code_of_reference(wildcards):
 
 def code_of_scoring(wildcards):
     own = EXPERIMENT.kind_module(of(wildcards).benchmark)
-    return fingerprint("score", *["fluency"] * bool(judge(wildcards)), own=(own,))
+    more = ["fluency"] * bool(judge(wildcards)) + ["harness"] * bool(tasks(wildcards))
+    return fingerprint("score", *more, own=(own,))
 
 
 def code_of_training_and_scoring(wildcards):
@@ -225,6 +248,11 @@ def part_files(wildcards):
 
 def classifier_files(wildcards):
     return EXPERIMENT.classifier_files(wildcards.benchmark)
+
+
+def task_files(wildcards):
+    """The files of tasks of lm-evaluation-harness in a folder of the benchmark's own."""
+    return EXPERIMENT.task_files(wildcards.benchmark)
 
 
 def included(wildcards):

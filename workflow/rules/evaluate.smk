@@ -9,6 +9,7 @@ rule score:
         start=start,
         downloaded=downloaded,
         classifier=judge,
+        tasks=tasks,
     output:
         f"{RUN}/samples.parquet",
     log:
@@ -25,6 +26,7 @@ rule score:
         batch_tokens=needed("batch_tokens"),
         shard=needed("shard"),
         runs_per_job=needed("runs_per_job"),
+        tasks_batch=tasks_batch,
     params:
         start=start_option,
         max_new_tokens=setting("max_new_tokens"),
@@ -32,11 +34,12 @@ rule score:
         holdout=holdout_option,
         gradient_norms=gradient_norms_option,
         fluency=fluency_option,
+        tasks=tasks_option,
         code=code_of_scoring,
     shell:
         "{OFFLINE} baldro score --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
-        "{params.start} --max-new-tokens {params.max_new_tokens} {params.rows} {params.holdout} {params.gradient_norms} {params.fluency} "
-        "--output {output} --batch-tokens {resources.batch_tokens} --devices {resources.gpu} --nodes {resources.nodes} --shard {resources.shard} --threads {threads}"
+        "{params.start} --max-new-tokens {params.max_new_tokens} {params.rows} {params.holdout} {params.gradient_norms} {params.fluency} {params.tasks} "
+        "--output {output} --batch-tokens {resources.batch_tokens} --lm-eval-batch {resources.tasks_batch} --devices {resources.gpu} --nodes {resources.nodes} --shard {resources.shard} --threads {threads}"
 
 
 rule metrics:

@@ -59,6 +59,25 @@ rule classifier:
         "baldro download --log {log} --place {params.place:q} --output {output}"
 
 
+rule tasks:
+    """The tasks of lm-evaluation-harness that a benchmark names: whether there are such, and their data, for a cluster's nodes have no hub."""
+    input:
+        files=ancient(task_files),
+    output:
+        "results/tasks/{benchmark}.json",
+    log:
+        "logs/tasks/{benchmark}.log",
+    benchmark:
+        "logs/tasks/{benchmark}.tsv"
+    priority: 1  # a task that is not there is said before anything trains
+    localrule: True
+    params:
+        definition=asked_tasks,
+        contents=contents(task_files),
+    shell:
+        "baldro tasks --log {log} --definition {params.definition:q} --output {output}"
+
+
 rule finetune:
     """Train a base model from scratch, or finetune one into the target or a retain model."""
     input:

@@ -10,6 +10,7 @@ rule unlearn:
         downloaded=downloaded,
         reference=reference,
         classifier=judge,
+        tasks=tasks,
     output:
         samples=f"{RUN}/samples.parquet",
         info=f"{RUN}/run.json",
@@ -32,6 +33,7 @@ rule unlearn:
         shard=needed("shard"),
         batch_tokens=needed("batch_tokens"),
         runs_per_job=needed("runs_per_job"),
+        tasks_batch=tasks_batch,
     params:
         start=start_option,
         retain=lambda wildcards: EXPERIMENT.retain_split(of(wildcards)),
@@ -42,15 +44,16 @@ rule unlearn:
         holdout=holdout_option,
         gradient_norms=gradient_norms_option,
         fluency=fluency_option,
+        tasks=tasks_option,
         code=code_of_training_and_scoring,
     shell:
         "{OFFLINE} baldro train --log {log} --run {wildcards.run} --benchmark {input.records} --model {input.model} "
         "{params.start} --retain-split {params.retain} {params.reference} --output results/runs/{wildcards.run} "
         "--samples {output.samples} --keep {resources.keep} "
-        "--max-new-tokens {params.max_new_tokens} {params.rows} {params.holdout} {params.gradient_norms} {params.fluency} "
+        "--max-new-tokens {params.max_new_tokens} {params.rows} {params.holdout} {params.gradient_norms} {params.fluency} {params.tasks} "
         "--micro-batch {resources.micro_batch} --gradient-checkpointing {resources.gradient_checkpointing} "
         "--devices {resources.gpu} --nodes {resources.nodes} --shard {resources.shard} "
-        "--batch-tokens {resources.batch_tokens} --threads {threads}"
+        "--batch-tokens {resources.batch_tokens} --lm-eval-batch {resources.tasks_batch} --threads {threads}"
 
 
 use rule unlearn as unlearn_kept with:
