@@ -196,11 +196,11 @@ def test_jobs_ask_for_what_their_model_needs(checkout):
     assert (said.stdout + said.stderr).count("--devices 2 --nodes 1 --shard 1 ") == (3 + 2) + (1 + 2)
     scoring = dict(gpu=2, nodes=1, mem_mb=900, runtime=8, batch_tokens=300, shard=1)
     assert asked.pop("finetune") == [training] * 3
-    both = training | scoring | dict(runtime=9 + 8, micro_batch=16, runs_per_job=5)
+    both = training | scoring | dict(runtime=9 + 8, micro_batch=16, runs_per_job=5, tasks_batch=1)
     assert asked.pop("unlearn") == [both] * 2
     assert asked.pop("model") == [dict(max_new_tokens=8)]
     assert asked.pop("reference") == [scoring]
-    assert asked.pop("score") == [scoring | dict(runs_per_job=5)] * 2
+    assert asked.pop("score") == [scoring | dict(runs_per_job=5, tasks_batch=1)] * 2
     assert "metrics" in asked and not any(found for jobs in asked.values() for found in jobs)  # these stay here
 
 
