@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -31,10 +31,9 @@ from typing import Any, NoReturn
 from baldro.jobs import imports
 
 VARIABLE = "BALDRO_WARM"
-VERBS = ("model", "train", "score", "reference", "metrics")
-"""The verbs whose start is long against their work."""
+VERBS = ("train", "score", "reference", "metrics")
+"""The verbs whose start is long against their work; none asks the hub."""
 LOADED = (
-    "baldro.jobs.model",
     "baldro.jobs.training",
     "baldro.jobs.score",
     "baldro.jobs.reference",
@@ -52,7 +51,9 @@ THREADS = (
 but the first is ever there to be lost in a fork. A verb with `--threads` says the number itself."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """What a job may be sent."""
-ANY = {"PWD", "OLDPWD", "SHLVL", "_", *THREADS}
+TEMPORARY = ("TMPDIR", "TMP", "TEMP", "TEMPDIR")
+"""And those that it sets to a job's folder for temporary files."""
+ANY = {"PWD", "OLDPWD", "SHLVL", "_", *THREADS, *TEMPORARY}
 """Variables in which jobs may differ: no library reads them when it is loaded, or what it reads is settled anew."""
 ONLY_LOOKED_AT = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
 """While libraries are loaded: whether there is a GPU is asked of its driver's files, and not by using it."""
@@ -61,8 +62,11 @@ PR_SET_PDEATHSIG = 1
 """linux/prctl.h"""
 
 
-def start() -> subprocess.Popen[bytes] | None:
+def start(environment: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
     """Start the warm process of this one; every `baldro` below uses it. It ends after this one, with its last verb.
+
+    Args:
+        environment: what its verbs find in the environment beside what is there now; libraries are loaded in it at once.
 
     Returns: the process, whose standard input must stay open; None where there can be none.
     """
@@ -77,10 +81,9 @@ def start() -> subprocess.Popen[bytes] | None:
             return None
         listener.listen(1000)
         command = [sys.executable, "-P", "-m", __name__, str(place), str(listener.fileno())]
+        os.environ[VARIABLE] = str(place)
         lasting = {"stdin": subprocess.PIPE, "pass_fds": [listener.fileno()], "start_new_session": True}
-        process = subprocess.Popen(command, **lasting)
-    os.environ[VARIABLE] = str(place)
-    return process
+        return subprocess.Popen(command, env={**os.environ, **environment}, **lasting)
 
 
 def run(arguments: list[str]) -> int | None:
@@ -139,7 +142,7 @@ class Server:
         self.log = log
         """Whether every fork is said on the standard error stream, which is a SLURM job's log."""
         self.environment: dict[str, str] | None = None
-        """Of the first job, and so of all."""
+        """In which the libraries were loaded, and so of all jobs; None until then."""
         self.jobs: dict[int, socket.socket] = {}
         """Process id of each fork -> the line to its `baldro`."""
         self.over = False
@@ -202,16 +205,22 @@ class Server:
         """Whether a job's environment is the one in which the libraries were loaded; the first job's is."""
         environment = {key: value for key, value in environment.items() if key not in ANY}
         if self.environment is None:
-            self.environment = environment
-            os.environ.clear()
-            os.environ.update(environment | dict.fromkeys(THREADS, "1") | ONLY_LOOKED_AT)
-            try:
-                with imports():
-                    for module in LOADED:
-                        import_module(module)
-            except Exception:
-                self.environment = {}  # no job's: each says itself what is wrong
+            self.load(environment)
         return environment == self.environment
+
+    def load(self, environment: Mapping[str, str]) -> None:
+        """Load the libraries in an environment, which from then on is that of all jobs."""
+        self.environment = {key: value for key, value in environment.items() if key not in ANY}
+        os.environ.clear()
+        os.environ.update(self.environment | dict.fromkeys(THREADS, "1") | ONLY_LOOKED_AT)
+        try:
+            with imports():
+                for module in LOADED:
+                    import_module(module)
+        except Exception:
+            self.environment = {}  # no job's: each says itself what is wrong
+        # The code is read now, and every fork finds it read. Not above: who asks for a fork needs none of it.
+        import_module("baldro.runs").fingerprint("train", "metrics")
 
     def listen(self, job: int) -> None:
         """A signal for a job; or its `baldro` was killed, and so it is killed."""
@@ -259,6 +268,7 @@ class Server:
             os.chdir(request["folder"])
             os.environ.clear()
             os.environ.update(request["environment"])
+            tempfile.tempdir = None
             if import_module("torch").cuda._is_in_bad_fork():
                 del os.environ[VARIABLE]
                 os.execv(sys.executable, [sys.executable, "-P", "-m", "baldro.cli", *request["arguments"]])
@@ -297,8 +307,8 @@ def _text(stream: int, encoding: str, errors: str, *, line_buffering: bool) -> i
 if __name__ == "__main__":
     try:
         server = Server(_listener(*sys.argv[1:]), log=len(sys.argv) == 2)
-        # The code is read while the workflow has no job yet, and every fork finds it read. Not above: who asks for a fork needs none of it.
-        import_module("baldro.runs").fingerprint("train", "metrics")
+        if len(sys.argv) == 3:  # a workflow has said what its jobs' environment is; a pack's first job says it
+            server.load(os.environ)
         server.serve()
     finally:
         shutil.rmtree(Path(sys.argv[1]).parent, ignore_errors=True)

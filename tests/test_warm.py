@@ -21,7 +21,9 @@ def server():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.setenv("PYTHONUNBUFFERED", "1")
-        process = warm.start()
+        for name in [name for name in os.environ if name.startswith("PYTEST_")]:
+            patch.delenv(name)
+        process = warm.start({})
         patch.setenv(warm.VARIABLE, os.environ[warm.VARIABLE])
         yield process
         folder = os.path.dirname(os.environ[warm.VARIABLE])

@@ -3,6 +3,11 @@
 import json
 import math
 import shutil
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -96,6 +101,34 @@ def test_the_terminal_shows_the_table_and_ends_in_one_line(finished):
     lines = (finished.folder / "output.txt").read_text().splitlines()
     assert any(line.split()[:3] == ["NPO", "+", "BalDRO-DV"] for line in lines)
     assert lines[-1].startswith("16 of 16 jobs done in ")
+
+
+def test_jobs_on_this_machine_are_forks_of_one_process(checkout):
+    options = ("--configfile", "small.yaml", "--cores", "1", "--forcerun", "metrics", "--until", "metrics")
+    command, seen = [sys.executable, "-m", "snakemake", *options], set()
+    with subprocess.Popen(
+        command, cwd=checkout.folder, env=checkout.environment(), stderr=subprocess.DEVNULL
+    ) as process:
+        while process.poll() is None:
+            seen |= forks(checkout.folder)
+            time.sleep(0.02)
+    assert process.returncode == 0 and len(seen) == 4  # a job of each run
+
+
+def forks(folder: Path) -> set[int]:
+    """Processes that run in a folder and are forks of a warm one."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            warm = "baldro.warm" in (process / "cmdline").read_text()
+            parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+            if (
+                warm
+                and (process / "cwd").readlink() == folder
+                and "baldro.warm" in Path(f"/proc/{parent}/cmdline").read_text()
+            ):
+                found.add(int(process.name))
+    return found
 
 
 @pytest.fixture(scope="module")

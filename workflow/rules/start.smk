@@ -19,4 +19,4 @@ onstart:
                 file.unlink(missing_ok=True)
     if workflow.local_exec:
         global WARM  # its end is what ends that process
-        WARM = start_warm()
+        WARM = start_warm({"HF_HUB_OFFLINE": "1"})  # as OFFLINE has it
