@@ -46,6 +46,15 @@ def test_a_failed_job_says_why(tmp_path):
     assert row["used_seconds"] is None
 
 
+def test_why_a_job_failed_is_read_before_its_next_attempt_writes_over_it(tmp_path):
+    path, failed = tmp_path / "slurm.jsonl", submission(tmp_path, 1)
+    assert failed.last_words(0) == "baldro train: forget loss is NaN at step 3"  # when its end is seen
+    (tmp_path / "run.log").write_text("step 1/4\n")
+    Accounts(path).add(failed, "7", End(state="FAILED"))
+    (row,) = read(path)
+    assert row["reason"] == "baldro train: forget loss is NaN at step 3"
+
+
 def test_a_job_has_one_line_and_a_line_cut_short_is_written_again(tmp_path):
     path = tmp_path / "slurm.jsonl"
     done = submission(tmp_path, 0)

@@ -41,7 +41,7 @@ def line(submission: Submission, job: str, end: slurm.End | None) -> dict[str, A
     end = end or slurm.End(state="UNKNOWN")
     failed = {i: submission.exit_status(i) for i, _ in enumerate(submission.members) if submission.exit_status(i) != 0}
     asked = {"asked_mb": submission.mem_mb, "minutes": submission.minutes, "stopped": submission.stopped()}
-    why = {slurm.reason(end, **asked, said=_said(submission, i), status=status) for i, status in failed.items()}
+    why = {slurm.reason(end, **asked, said=submission.last_words(i), status=status) for i, status in failed.items()}
     return {
         "job": job,
         "rules": list(dict.fromkeys(rule for member in submission.members for rule in member.rules)),
@@ -74,7 +74,3 @@ def _seconds(submission: Submission) -> float | None:
         except ValueError:
             return None
     return round(total, 1)
-
-
-def _said(submission: Submission, index: int) -> str:
-    return slurm.last_words(submission.members[index].logs, since=(submission.began() or 0) - 5)

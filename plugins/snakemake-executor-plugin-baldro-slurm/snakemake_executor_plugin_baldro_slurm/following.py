@@ -107,7 +107,7 @@ class Following:
         self, info: SubmittedJobInfo, submission: Submission, index: int, end: slurm.End | None
     ) -> None:
         external, status = submission.job() or info.external_jobid, submission.exit_status(index)
-        said = slurm.last_words(submission.members[index].logs, since=(submission.began() or 0) - 5)
+        said = submission.last_words(index)
         end = end or self._end_of(external)
         known = {"asked_mb": submission.mem_mb, "minutes": submission.minutes, "stopped": submission.stopped()}
         why = slurm.reason(end, **known, said=said, status=status)

@@ -5,6 +5,7 @@
     script.sh         runs the members one after the other
     job               a link to the SLURM job's id: the first job that starts makes it, and a twin finds it and leaves
     {i}.exit          a member's exit status, written whole when it has ended
+    {i}.said          what the program of a failed member said last, as Snakemake first read it
     {i}.seen          Snakemake has taken note of it
     stopped           the signal that told the script to stop: nothing of a member that it cut off is to be believed
 """
@@ -18,6 +19,8 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from . import slurm
 
 FOLDER = Path(".snakemake/baldro-slurm")
 """Of a workflow's submissions, in its working directory."""
@@ -164,6 +167,16 @@ class Submission:
     def ended_at(self, index: int) -> float:
         """When a member ended, in seconds since the epoch."""
         return (self.folder / f"{index}.exit").stat().st_mtime
+
+    def last_words(self, index: int) -> str:
+        """What a member's program said last, as it is first asked for: the member's next attempt begins the log anew."""
+        kept = self.folder / f"{index}.said"
+        if not kept.is_file():
+            said = slurm.last_words(self.members[index].logs, since=(self.began() or 0) - 5)
+            part = kept.with_suffix(".part")
+            part.write_text(said, encoding="utf-8")
+            part.replace(kept)
+        return kept.read_text(encoding="utf-8")
 
     def see(self, index: int) -> None:
         """Note that Snakemake has taken note of a member's end."""
