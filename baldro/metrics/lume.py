@@ -5,7 +5,7 @@ The final score of the shared task is the mean of both and of the accuracy on MM
 
 from baldro.metrics.definitions import membership
 from baldro.metrics.evidence import Evidence
-from baldro.metrics.intervals import of_utility
+from baldro.metrics.intervals import Ends, of_auc, of_utility
 from baldro.metrics.membership import CHANCE
 from baldro.metrics.metric import Metric, Value, register
 from baldro.metrics.utility import harmonic_mean
@@ -22,7 +22,18 @@ def aggregate(model: Evidence, _retain: Evidence | None) -> Value:
 
 def privacy(model: Evidence, retain: Evidence | None) -> Value:
     """1 - 2 |AUC - 0.5|, of the loss attack: 1 where members cannot be told, 0 where all are, by a low loss or a high one."""
-    return Value(value=1 - 2 * abs(membership("loss", model, retain).value - CHANCE))
+    attack = membership("loss", model, retain)
+    return Value(value=_folded(attack.value), parts=attack.parts)
+
+
+def of_privacy(metric: Metric, value: Value, level: float) -> Ends:
+    """All scores that the areas in the AUC's interval come to."""
+    ends = of_auc(metric, value, level)
+    return ends and (min(map(_folded, ends)), 1.0 if ends[0] <= CHANCE <= ends[1] else max(map(_folded, ends)))
+
+
+def _folded(area: float) -> float:
+    return 1 - 2 * abs(area - CHANCE)
 
 
 register(
@@ -31,6 +42,7 @@ register(
         source=f"{SOURCE}: harmonic mean of twelve rates",
     ),
     Metric(
-        name="lume_mia_score", define=privacy, label="LUME's MIA score", short="MIA", better="up", source=f"{SOURCE}: 1 - 2 |AUC - 0.5|",
+        name="lume_mia_score", define=privacy, interval=of_privacy, label="LUME's MIA score", short="MIA", better="up",
+        source=f"{SOURCE}: 1 - 2 |AUC - 0.5|",
     ),
 )  # fmt: skip

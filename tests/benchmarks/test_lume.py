@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 from refusals import refused
@@ -176,3 +177,12 @@ def test_the_aggregate_is_the_harmonic_mean_of_twelve_rates():
 def test_the_membership_score_is_best_where_members_cannot_be_told(members, score):
     found = METRICS["lume_mia_score"].define(evidence({}, {"forget": members, "holdout": [3.0, 4.0]}), None)
     assert found.value == pytest.approx(score)
+
+
+@pytest.mark.parametrize(("shift", "best"), [(0.0, True), (2.0, False), (-2.0, False)])
+def test_the_membership_scores_interval_holds_it_and_reaches_one_where_the_attack_may_be_chance(shift, best):
+    members, others = np.random.default_rng(0).normal([[9 + shift], [9.0]], 1.0, size=(2, 60)).tolist()
+    metric = METRICS["lume_mia_score"]
+    found = metric.define(evidence({}, {"forget": members, "holdout": others}), None)
+    low, high = metric.interval(metric, found, 0.95)
+    assert 0 <= low <= found.value <= high <= 1 and (high == 1) == best and high - low < 0.35

@@ -8,10 +8,11 @@ import pytest
 from baldro.benchmarks import KINDS
 from baldro.metrics import METRICS, RAW_RATIOS, evaluate, from_samples, ratios
 from baldro.metrics.intervals import of_auc, of_distance, of_leak, of_mean, of_utility
+from baldro.metrics.lume import of_privacy
 from baldro.metrics.membership import auc, privleak
 from baldro.metrics.utility import harmonic_mean
 
-STATISTICS = {of_mean, of_distance, of_auc, of_utility, of_leak, None}
+STATISTICS = {of_mean, of_distance, of_auc, of_utility, of_leak, of_privacy, None}
 TABLE = {  # better, unit; a change here is a change of what readers are told
     "forget_quality": ("up", ""),
     "forget_quality_d": ("down", ""),
@@ -35,6 +36,10 @@ TABLE = {  # better, unit; a change here is a change of what readers are told
 }
 
 
+LOSSES = dict.fromkeys(("rwku_mia_forget", "rwku_mia_retain"), "nats per token")
+UNITS = {"privleak": "%", **LOSSES}
+
+
 def test_the_metrics_that_a_kind_names_are_defined():
     for kind in KINDS.values():
         assert set(kind.metrics) <= set(METRICS) and set(kind.columns) <= set(kind.metrics)
@@ -46,7 +51,7 @@ def test_every_metric_says_what_it_is():
         assert metric.name == name and metric.interval in STATISTICS
         assert metric.p_value == (metric.interval is None) == (name == "forget_quality")
         assert metric.source, "where it comes from"
-        assert metric.unit == {"privleak": "%"}.get(name, "words" if name.endswith("_length") else "")
+        assert metric.unit == UNITS.get(name, "words" if name.endswith("_length") else "")
     for kind in ("tofu", "muse"):
         metrics = [metric for metric in METRICS.values() if metric.of(kind)]
         assert len({m.short for m in metrics}) == len({m.label for m in metrics}) == len(metrics), (
@@ -60,7 +65,7 @@ def test_directions_and_units():
 
 def test_ranges():
     wide = {name: (m.low, m.high) for name, m in METRICS.items() if (m.low, m.high) != (0, 1)}
-    lengths = dict.fromkeys((n for n in METRICS if n.endswith("_length")), (0, math.inf))
+    lengths = dict.fromkeys((n for n in METRICS if n.endswith("_length") or n in LOSSES), (0, math.inf))
     assert wide == {"privleak": (-100, math.inf), **lengths}
 
 
