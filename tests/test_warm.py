@@ -133,8 +133,8 @@ def test_a_verb_keeps_to_itself_what_it_was_started_to_ignore(server, tmp_path):
 CANNOT = """
 import sys, torch
 torch.cuda._is_in_bad_fork = lambda: True
-from baldro import warm
-warm.Server(warm._listener(sys.argv[1])).serve()
+from baldro.warm.__main__ import Server, listener
+Server(listener(sys.argv[1])).serve()
 """
 
 

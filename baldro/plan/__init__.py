@@ -1,14 +1,14 @@
 """What an experiment takes before it is started: runs, jobs, submissions, disk, GPU memory, GPU hours, and how each was estimated.
 
-Counts from definitions and a GPU's data sheet (`baldro.plan.cost` has every assumption as a constant): good to a factor of two for models
-that keep a GPU busy, and no better than an order of magnitude for small ones. Nothing is loaded, and torch is not imported.
+Counts from definitions and a GPU's data sheet (assumptions are constants of `baldro.plan.cost`, `amounts`, `memory`): good to a factor of
+two for models that keep a GPU busy, and no better than an order of magnitude for small ones. Nothing is loaded, and torch is not imported.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from textwrap import wrap
 
-from baldro.plan import cost, fits, fits_text, submissions
+from baldro.plan import amounts, cost, fits, fits_text, submissions
 from baldro.plan.cpu import slow_bf16
 from baldro.plan.gpus import GPU, GPUS, named
 from baldro.plan.sizes import Unknown
@@ -66,7 +66,7 @@ def hours(experiment: Experiment, *, gpu: str) -> dict[str, float | str]:
     (_, device, _), by_rule = named(gpu), _on_gpu(experiment, jobs(experiment))
 
     def held(run: Run, seconds: Callable[[Experiment, Run, GPU], float]) -> float:
-        return seconds(experiment, run, device) * cost.cards(experiment, run) / 3600
+        return seconds(experiment, run, device) * amounts.cards(experiment, run) / 3600
 
     return {
         work: _total(_of(by_rule, rules), lambda run, seconds=seconds: held(run, seconds))
@@ -149,11 +149,11 @@ def _of(by_rule: Mapping[str, list[Run]], rules: Sequence[str]) -> list[Run]:
 
 
 def _disk(experiment: Experiment, by_rule: dict[str, list[Run]]) -> list[str]:
-    evidence = _total(_of(by_rule, SCORED), lambda run: cost.evidence_bytes(experiment, run))
-    lasting = _total(by_rule["finetune"], lambda run: cost.model_bytes(experiment, run))
-    every = _total(by_rule["unlearn"], lambda run: cost.model_bytes(experiment, run))
-    kept = _total(list(experiment.kept()), lambda run: cost.model_bytes(experiment, run))
-    running = _numbers(by_rule["unlearn"], lambda run: cost.running_bytes(experiment, run))
+    evidence = _total(_of(by_rule, SCORED), lambda run: amounts.evidence_bytes(experiment, run))
+    lasting = _total(by_rule["finetune"], lambda run: amounts.model_bytes(experiment, run))
+    every = _total(by_rule["unlearn"], lambda run: amounts.model_bytes(experiment, run))
+    kept = _total(list(experiment.kept()), lambda run: amounts.model_bytes(experiment, run))
+    running = _numbers(by_rule["unlearn"], lambda run: amounts.running_bytes(experiment, run))
     lines = [line("evidence of all rows", evidence, size, "candidates x tokens x 12 bytes")]
     if by_rule["finetune"]:
         lines.append(line("base, target, retain models", lasting, size, "made here and kept; downloads not counted"))
@@ -177,7 +177,7 @@ def _hours(experiment: Experiment, gpu: str) -> list[str]:
     lines = [line(work, value, hours_text, WORK[work][2]) for work, value in shown.items()]
     known = [value for value in shown.values() if not isinstance(value, str)]
     rest = "" if len(known) == len(shown) else "without what is unknown"
-    read = _total(by_rule["unlearn"], lambda run: cost.model_bytes(experiment, run))
+    read = _total(by_rule["unlearn"], lambda run: amounts.model_bytes(experiment, run))
     asked = ", tasks of lm_eval" if any(map(experiment.harness, experiment.benchmarks)) else ""
     train, score, traffic = (f"{share:.0%}" for share in (cost.TRAIN_SHARE, cost.SCORE_SHARE, cost.BANDWIDTH_SHARE))
     return [

@@ -1,12 +1,12 @@
 """What a run holds in the memory of each of its GPUs, by what takes it; and in the memory of the node.
 
-Estimates from counts, with the bytes of `baldro.plan.cost` a parameter. A model that is split over several GPUs (FSDP2) has a share of
+Estimates from counts, with the bytes of `baldro.plan.amounts` a parameter. A model that is split over several GPUs (FSDP2) has a share of
 weights, gradients and moments on each; the weights of the block that is computed, and of the next, are gathered.
 """
 
 from dataclasses import dataclass
 
-from baldro.plan import cost, sizes
+from baldro.plan import amounts, sizes
 from baldro.runs import Experiment, Run
 
 ACTIVATION = 34
@@ -70,32 +70,34 @@ def of(experiment: Experiment, run: Run) -> Memory:
     """What each GPU holds while a run trains, and while its model is scored."""
     needs, model = experiment.needs(run.model), experiment.models[run.model]
     P, (width, depth) = sizes.parameters(run.model, model), sizes.shape(run.model, model)
-    layers = cost.kept_layers(experiment, run)
+    layers = amounts.kept_layers(experiment, run)
     wide = 2 if run.precision == "fp32" else 1
-    token = width * wide * PADDING * cost.row_tokens(experiment, run)
-    batch = -(-run.batch_size * (2 if run.method.retains else 1) // cost.cards(experiment, run))
+    token = width * wide * PADDING * amounts.row_tokens(experiment, run)
+    batch = -(-run.batch_size * (2 if run.method.retains else 1) // amounts.cards(experiment, run))
     kept = INPUT * layers + ACTIVATION if needs.gradient_checkpointing else ACTIVATION * layers
-    split, among = cost.split(experiment, run), cost.cards(experiment, run)
+    split, among = amounts.split(experiment, run), amounts.cards(experiment, run)
     weights, gradients, moments = (_split if split else _whole)(experiment, run)
-    start = P * (cost.FROZEN[run.precision] + FISHER) + token * ACTIVATION * depth if run.lora_start == "fila" else 0.0
+    start = (
+        P * (amounts.FROZEN[run.precision] + FISHER) + token * ACTIVATION * depth if run.lora_start == "fila" else 0.0
+    )
     return Memory(
         weights=weights,
         gradients=gradients,
         moments=moments,
         activations=min(needs.micro_batch, batch) * token * kept,
         start=start,
-        stored=cost.STORED[cost.precision(experiment, run)] * (P / among + GATHERED * P / depth if split else P),
+        stored=amounts.STORED[amounts.precision(experiment, run)] * (P / among + GATHERED * P / depth if split else P),
         cache=needs.batch_tokens * 2 * depth * width * 2 * wide,
     )
 
 
 def _whole(experiment: Experiment, run: Run) -> tuple[float, float, float]:
     """Bytes of weights, gradients and moments."""
-    P, A = sizes.parameters(run.model, experiment.models[run.model]), cost.trained(experiment, run)
-    frozen = cost.FROZEN[run.precision]
+    P, A = sizes.parameters(run.model, experiment.models[run.model]), amounts.trained(experiment, run)
+    frozen = amounts.FROZEN[run.precision]
     beside = NOT_QUANTISED * frozen + (1 - NOT_QUANTISED) * NF4 if run.lora_base == "nf4" else frozen
     weights = A * frozen + P * beside if run.lora_rank else P * frozen
-    return weights, A * (cost.WEIGHT[run.precision] + 4 * cost.gradients(run)), A * cost.moments(run)
+    return weights, A * (amounts.WEIGHT[run.precision] + 4 * amounts.gradients(run)), A * amounts.moments(run)
 
 
 def _split(experiment: Experiment, run: Run) -> tuple[float, float, float]:
@@ -107,8 +109,8 @@ def _split(experiment: Experiment, run: Run) -> tuple[float, float, float]:
         sizes.parameters(run.model, experiment.models[run.model]),
         sizes.shape(run.model, experiment.models[run.model])[1],
     )
-    A, among, weight = cost.trained(experiment, run), cost.cards(experiment, run), cost.WEIGHT[run.precision]
-    copied = (cost.FROZEN[run.precision] - weight) * (
+    A, among, weight = amounts.trained(experiment, run), amounts.cards(experiment, run), amounts.WEIGHT[run.precision]
+    copied = (amounts.FROZEN[run.precision] - weight) * (
         1 if experiment.needs(run.model).gradient_checkpointing else depth
     )
     weights = (A * bool(run.lora_rank) + P) * weight / among + (GATHERED * weight + copied) * P / depth
@@ -124,6 +126,6 @@ def node_bytes(experiment: Experiment, run: Run) -> float:
     """
     if not experiment.needs(run.model).gpu:
         return of(experiment, run).training - CONTEXT - LOGITS + PROCESS
-    loaded = sizes.parameters(run.model, experiment.models[run.model]) * cost.WEIGHT[run.precision]
-    cards, kept = experiment.needs(run.model).gpu, cost.checkpoint_bytes(experiment, run)
+    loaded = sizes.parameters(run.model, experiment.models[run.model]) * amounts.WEIGHT[run.precision]
+    cards, kept = experiment.needs(run.model).gpu, amounts.checkpoint_bytes(experiment, run)
     return max(cards * loaded, kept if experiment.needs(run.model).shard else cards * kept) + cards * PROCESS

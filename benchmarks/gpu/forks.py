@@ -1,4 +1,4 @@
-"""A fork of a process that has only loaded the libraries can use the GPU: what a warm process is (baldro/warm.py)."""
+"""A fork of a process that has only loaded the libraries can use the GPU: what a warm process is (baldro/warm)."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 import torch
 
-from baldro import warm
+from baldro.warm import server
 from benchmarks.gpu.given import Check
 
 PROGRAM = """
@@ -28,10 +28,10 @@ SAID = {0: "a fork computes there", 3: "torch says that a fork cannot, and verbs
 
 def warm_fork(device: torch.device, _quick: bool) -> Check:
     """Whether a fork computes there; what is not installed here is not loaded."""
-    loaded = [name for name in warm.LOADED if name.startswith("baldro") or find_spec(name.partition(".")[0])]
+    loaded = [name for name in server.LOADED if name.startswith("baldro") or find_spec(name.partition(".")[0])]
     ran = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(device), *loaded],
-        env=os.environ | warm.ONLY_LOOKED_AT,
+        env=os.environ | server.ONLY_LOOKED_AT,
         capture_output=True,
         text=True,
         timeout=60,

@@ -8,6 +8,7 @@ from planned import BENCHMARK, PAPER, ROOT
 
 from baldro.config import load
 from baldro.plan import GPUS, compare, cost, describe, fits, hours, jobs, memory, sizes
+from baldro.plan.amounts import checkpoint_bytes
 from baldro.plan.gpus import named
 
 MODEL = {"target": ["hub:a/b@main"], "retain": {"retain90": ["hub:a/c@main"]}, "parameters": 6e9}
@@ -64,7 +65,7 @@ def test_bytes_of_a_trained_parameter(precision, optimiser, parts):
     held = memory.of(asked, run)
     assert (held.weights, held.gradients, held.moments) == pytest.approx([6e9 * part for part in parts])
     weight = 2 if precision.startswith("bf16-") else 4
-    assert cost.checkpoint_bytes(asked, run) == pytest.approx(6e9 * (weight + parts[2]))
+    assert checkpoint_bytes(asked, run) == pytest.approx(6e9 * (weight + parts[2]))
 
 
 def test_a_4_bit_base_by_hand():

@@ -8,7 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from baldro.methods import variants as robust
-from baldro.plan import cost, passes
+from baldro.plan import amounts, passes
 from baldro.prompts.encode import Tokens
 from baldro.runs import COMBINERS, OBJECTIVES, VARIANTS, Run
 from baldro.training.optimizer import train_only
@@ -79,8 +79,8 @@ def test_backward_passes_of_released_rmu_go_through_the_layers_that_are_counted(
     cache = cache_reference(tiny_model, run, forget=[s.tokens for s in forget], retain=retain)
     Step(tiny_model, run, micro_batch=4, cache=cache).accumulate(forget, retain)
     experiment = SimpleNamespace(models={"m": {"build": build}})
-    assert len(reached) == pytest.approx(depth * cost.passed_back(experiment, run))
-    assert min(reached) == depth - cost.kept_layers(experiment, run)
+    assert len(reached) == pytest.approx(depth * amounts.passed_back(experiment, run))
+    assert min(reached) == depth - amounts.kept_layers(experiment, run)
 
 
 def expected(run: Run, micro_batch: int) -> dict[str, float]:

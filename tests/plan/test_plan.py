@@ -15,7 +15,7 @@ from refusals import refused
 
 from baldro.cli.main import main
 from baldro.config import load
-from baldro.plan import GPUS, cost, describe, hours, jobs, memory, sizes, submissions
+from baldro.plan import GPUS, amounts, cost, describe, hours, jobs, memory, sizes, submissions
 
 MODEL = {
     "target": ["hub:a/b@main"],
@@ -131,8 +131,8 @@ def test_memory_and_disk_by_hand():
     assert training(experiment, run) == pytest.approx(18e9 + activations + 2e9)
     few = {**MODEL, "needs": {"micro_batch": 4}}
     assert training(*unlearn(model=few, precision="bf16-only")) == pytest.approx(10e9 + activations / 4)
-    assert cost.model_bytes(experiment, run) == 2e9
-    assert cost.running_bytes(experiment, run) == 24e9
+    assert amounts.model_bytes(experiment, run) == 2e9
+    assert amounts.running_bytes(experiment, run) == 24e9
 
 
 # LoRA and gradient checkpointing, by hand ---------------------------------------------------------------------------
@@ -160,14 +160,14 @@ def test_a_combiners_gradients_take_memory(combiner, precision, more):
 def test_memory_and_disk_of_lora_by_hand():
     experiment, run = lora()
     token = 1.5 * 50 * 34 * WIDTH * DEPTH
-    assert cost.trained(experiment, run) == A < 2e7
+    assert amounts.trained(experiment, run) == A < 2e7
     assert training(experiment, run) == pytest.approx(6e9 + 18 * A + 16 * token + 2e9)
     assert training(*lora(precision="bf16-only")) == pytest.approx(2e9 + 8 * A + 16 * token + 2e9)
     assert training(*lora("fila")) == pytest.approx(max(10e9 + token, 6e9 + 18 * A + 16 * token) + 2e9)
     assert training(*lora("fila", batch_size=1, micro_batch_size=1)) == pytest.approx(10e9 + token + 2e9)
-    assert cost.model_bytes(experiment, run) == 2e9 == cost.running_bytes(experiment, run)
-    assert cost.running_bytes(*lora(rank=2048)) == pytest.approx(2 * 12 * A * 128)
-    assert cost.running_bytes(*lora("fila", rank=2048)) == pytest.approx(2 * 16 * A * 128)
+    assert amounts.model_bytes(experiment, run) == 2e9 == amounts.running_bytes(experiment, run)
+    assert amounts.running_bytes(*lora(rank=2048)) == pytest.approx(2 * 12 * A * 128)
+    assert amounts.running_bytes(*lora("fila", rank=2048)) == pytest.approx(2 * 16 * A * 128)
     assert memory.node_bytes(experiment, run) == 4e9 + memory.PROCESS, "the weights, as they are loaded"
 
 
@@ -194,10 +194,10 @@ def test_memory_and_disk_of_released_rmu_by_hand():
     experiment, run = released_rmu()
     A = 3 * WIDTH * round(8 / 3 * WIDTH)
     held = memory.of(experiment, run)
-    assert cost.trained(experiment, run) == A < 4e7
+    assert amounts.trained(experiment, run) == A < 4e7
     assert (held.weights, held.gradients, held.moments) == (2e9, 2 * A, 4 * A)
     assert held.activations == pytest.approx(16 * 1.5 * 5000 * 34 * WIDTH * (DEPTH - 5))
-    assert cost.checkpoint_bytes(experiment, run) == 2e9 + 4 * A
+    assert amounts.checkpoint_bytes(experiment, run) == 2e9 + 4 * A
     assert memory.of(*released_rmu(rmu_layer=1)).gradients == 2 * (A // 3) * 2
 
 
@@ -207,7 +207,7 @@ def test_memory_and_disk_of_released_rmu_by_hand():
 def test_seconds_of_released_rmu_by_hand(values, layers):
     """Forward through all layers, back through those from the first that is trained to the last that a loss looks at."""
     experiment, run = released_rmu(**values)
-    A = cost.trained(experiment, run)
+    A = amounts.trained(experiment, run)
     arithmetic = 2 * 2 * (1e9 * (1 + layers / DEPTH) + A) + 2 * 1e9 * (run.retain_loss == "activations")
     optimiser = 10 * (3 * 2 + 2 * 4) * A / (0.6 * 2039e9)
     expected = arithmetic * 2 * 40 * 5000 / (0.4 * 312e12) + optimiser
@@ -240,7 +240,7 @@ def test_the_paper():
         finetune=0, reference=3, unlearn=2592, score=6, metrics=2598
     )
     assert 210 < sum(hours(experiment, gpu="a100-80").values()) / 2592 * 6480 < 300
-    kept = sum(cost.model_bytes(experiment, run) for run in by_rule["unlearn"])
+    kept = sum(amounts.model_bytes(experiment, run) for run in by_rule["unlearn"])
     assert kept / 2592 * 6480 == pytest.approx(87e12, rel=0.01)  # the notes: 87 TB
     text = describe(experiment, gpu="a100-80")
     for part in (
