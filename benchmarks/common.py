@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaConfig, LlamaForCausalLM
 
 
@@ -21,6 +22,34 @@ def ratio(ours: Callable[[], object], textbook: Callable[[], object], *, repetit
             pair.append(time.perf_counter() - began)
         times.append(pair)
     return statistics.median(a for a, _ in times[1:]), statistics.median(b / a for a, b in times[1:])
+
+
+def products(function: Callable[[], object]) -> float:
+    """FLOP of the matrix products of a call; those of attention are counted on a GPU alone."""
+    with FlopCounterMode(display=False) as counter:
+        function()
+    return float(counter.get_total_flops())
+
+
+def speed(rows: int, width: int, *, repetitions: int = 20) -> float:
+    """FLOP/s of a bare float32 product of (rows, width) and (width, width), the best of several: what a machine has at such a shape."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    a, b = torch.randn(rows, width, device=device), torch.randn(width, width, device=device)
+    best = float("inf")
+    for _ in range(repetitions + 1):
+        began = time.perf_counter()
+        a @ b
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - began)
+    return 2 * rows * width * width / best
+
+
+def bound(ours: Callable[[], object], textbook: Callable[[], object], seconds: float, *, rows: int, width: int) -> str:
+    """How far a speed-up can go: our matrix products beside a textbook's, and how much of a bare product's speed ours have in all."""
+    own = products(ours)
+    reached = own / seconds / speed(rows, width)
+    return f"{own / 1e9:.1f} GFLOP of products (textbook {products(textbook) / own:.2f}x), at {reached:.0%} of a bare product's speed"
 
 
 def llama(*, vocab: int, width: int, layers: int) -> LlamaForCausalLM:

@@ -7,12 +7,13 @@ import argparse
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from common import llama, ratio
+from common import bound, llama, ratio
 from generate import common_token
 
 from baldro import benchmarks as data
@@ -256,8 +257,10 @@ def main() -> None:
     )
     textbook = {"likelihoods": scored, "generation": continued, "in all": lambda: (scored(), continued())}
     for part, changes in PLAIN.items():
-        seconds, times = ratio(lambda c=changes: ours(**c), textbook[part], repetitions=options.repetitions)
+        own = partial(ours, **changes)
+        seconds, times = ratio(own, textbook[part], repetitions=options.repetitions)
         print(f"{part:12s} {seconds:6.2f} s, textbook {times:.2f}x")
+        print(f"{'':12s} {bound(own, textbook[part], seconds, rows=1024, width=model.config.hidden_size)}")
     if gap > TOLERANCE or different:
         raise SystemExit("the metrics or texts differ")
 

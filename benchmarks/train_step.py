@@ -8,14 +8,14 @@ import random
 
 import torch
 import torch.nn.functional as F
-from common import llama, ratio
+from common import bound, llama, ratio
 
 from baldro.prompts.batches import collate
 from baldro.prompts.encode import Tokens
 from baldro.runs import Run
 from baldro.training.update import Sample, Step, cache_reference
 
-VOCAB, BATCH, BETA_DV = 32_000, 8, 2.0
+VOCAB, WIDTH, BATCH, BETA_DV = 32_000, 256, 8, 2.0
 
 
 def sequences(seed: int) -> list[Tokens]:
@@ -96,7 +96,7 @@ CASES = {
 
 
 def main() -> None:
-    model = llama(vocab=VOCAB, width=256, layers=4)
+    model = llama(vocab=VOCAB, width=WIDTH, layers=4)
     reference = copy.deepcopy(model).eval()
     for parameter in model.parameters():  # not the reference itself, or all losses were equal
         parameter.data.add_(torch.randn_like(parameter), alpha=0.02)
@@ -107,6 +107,7 @@ def main() -> None:
         logr = answer_logp(reference, forget_batch)
     logr = [row[mask].tolist() for row, mask in zip(logr, forget_batch.answer_BL[:, 1:], strict=True)]
     samples = [Sample(tokens=t, reference=r) for t, r in zip(forget, logr, strict=True)]
+    tokens = sum(len(each.ids) for each in forget + retain)
     print(f"{device.type}, {torch.get_num_threads()} threads, {BATCH} forget and {BATCH} retain sequences")
     for name, method in CASES.items():
         run = Run.of(benchmark="b", model="m", split="forget10", dv_beta=BETA_DV, **method)
@@ -128,6 +129,7 @@ def main() -> None:
             raise SystemExit(f"{name}: gradients differ by {worst:.1e}")
         seconds, times = ratio(ours, theirs)
         print(f"{name:16s} {seconds * 1000:7.1f} ms a step, textbook {times:.2f}x; gradients agree to {worst:.0e}")
+        print(f"{'':16s} {bound(ours, theirs, seconds, rows=tokens, width=WIDTH)}")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ every benchmark of the kind a class variable. Nothing here loads pandas: the wor
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -122,6 +123,11 @@ class Definition(BaseModel):
     def sizes(self) -> Mapping[str, int] | None:
         """Rows by split: as defined, or computed where the kind can; None: unknown."""
         return self.rows
+
+    @cached_property
+    def counted(self) -> Mapping[str, int] | None:
+        """`sizes`, counted once: a plan asks for them of every run."""
+        return self.sizes()
 
     def files(self, *, what: str) -> list[str]:
         """The local files that it is read from: none if it is generated or comes from the hub.

@@ -66,7 +66,7 @@ def rows(name: str, benchmark: Mapping[str, Any] | Definition) -> Mapping[str, i
     Raises:
         Unknown: neither.
     """
-    known = define(benchmark).sizes()
+    known = define(benchmark).counted
     if known is None:
         raise Unknown("rows", name)
     return known

@@ -42,6 +42,10 @@ class Experiment:
     """Whether models stay in which the unlearning of this experiment ends."""
 
     @cached_property
+    def _needs(self) -> dict[str, Needs]:
+        return {model: Needs.of(entry) for model, entry in self.models.items()}
+
+    @cached_property
     def _definitions(self) -> dict[str, Definition]:
         return {name: define(entry, what=f"benchmark {name!r}") for name, entry in self.benchmarks.items()}
 
@@ -63,11 +67,22 @@ class Experiment:
 
     def original(self, run: Run) -> Run:
         """The row of the model before any unlearning."""
-        return Run.of(benchmark=run.benchmark, model=run.model, split=run.split, objective="original")
+        return self._shared(run, split=run.split, objective="original")
 
     def retain(self, run: Run) -> Run:
         """The row of the model that never saw the forget split."""
-        return Run.of(benchmark=run.benchmark, model=run.model, split=run.split, objective="retain")
+        return self._shared(run, split=run.split, objective="retain")
+
+    def _shared(self, run: Run, **names: Any) -> Run:
+        """A run of the same benchmark and model that many build on: checked once, since a large grid asks for it thousands of times."""
+        key = (run.benchmark, run.model, *names.items())
+        if key not in self._found:
+            self._found[key] = Run.of(benchmark=run.benchmark, model=run.model, **names)
+        return self._found[key]
+
+    @cached_property
+    def _found(self) -> dict[tuple[Any, ...], Run]:
+        return {}
 
     def has_retain(self, run: Run) -> bool:
         """Whether there is such a model: of some kinds of benchmark no metric needs it, and a published target may lack it."""
@@ -88,7 +103,7 @@ class Experiment:
         if origin.stage is None:
             return None
         settings = self.models[run.model].get(origin.stage, {})
-        return Run.of(benchmark=run.benchmark, model=run.model, split=origin.split, stage=origin.stage, **settings)
+        return self._shared(run, split=origin.split, stage=origin.stage, **settings)
 
     def parents(self) -> tuple[Run, ...]:
         """The runs of temporary models that other runs start from."""
@@ -176,10 +191,14 @@ class Experiment:
 
     def needs(self, model: str) -> Needs:
         """What the jobs of a model ask of a machine, on their first attempt."""
-        return Needs.of(self.models[model])
+        return self._needs[model]
 
     def lineage(self) -> tuple[Run, ...]:
         """Every run that must exist, each after the one it starts from: base, target and retain models, then the rows."""
+        return self._lineage
+
+    @cached_property
+    def _lineage(self) -> tuple[Run, ...]:
         found: dict[Run, None] = {}
 
         def visit(run: Run) -> None:
