@@ -11,7 +11,7 @@ import baldro
 from baldro.durable.files import write_text
 from baldro.jobs.methods import ELSEWHERE, KINDS
 from baldro.methods.values import write
-from baldro.plan import cost
+from baldro.plan import amounts
 from baldro.plan.passes import HESSIAN_COST, Passes, of_forget, of_retain
 from baldro.runs import FIELDS, Run
 
@@ -53,7 +53,7 @@ def page() -> str:
     said = {node.name.replace("_", "-"): (ast.get_docstring(node) or "").partition("\n\n")[0] for node in nodes}
     losses = {name: said[name] for name in FIELDS["retain_loss"]["choices"]}
     facts = dict(kinds=KINDS, costs=costs, allowed=allowed, write=write, losses=losses, elsewhere=ELSEWHERE)
-    return template.render(**facts, curved=HESSIAN_COST, cost=cost)
+    return template.render(**facts, curved=HESSIAN_COST, amounts=amounts)
 
 
 if __name__ == "__main__":

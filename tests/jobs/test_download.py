@@ -242,6 +242,7 @@ def test_of_a_large_repository_only_what_is_loaded(filled, repositories):
     assert set(filled.gets["shards"]) == loaded == set(json.loads((filled.out / "shards.json").read_text())["files"])
 
 
+@pytest.mark.processes
 def test_what_is_in_the_cache_is_not_downloaded_again(filled, repositories, home, tmp_path):
     with serving(repositories) as server:
         for name, place in {"nano": NANO, "shards": SHARDS}.items():
@@ -272,6 +273,7 @@ def files(tmp_path_factory):
     return describe
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("name", ["nano", "shards"])
 def test_without_the_hub_a_job_takes_the_cache_and_gives_the_numbers_of_the_folder(
     filled, repositories, files, tmp_path, name
@@ -464,6 +466,7 @@ def test_without_the_hub_the_verb_says_what_the_cache_has(filled, home, tmp_path
     assert (tmp_path / "shards.json").read_text() == (filled.out / "shards.json").read_text()
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("name", ["nano", "shards"])
 def test_an_interrupted_download_leaves_what_was_and_is_completed(filled, repositories, home, tmp_path, name):
     root = shutil.copytree(repositories, tmp_path / "hub")

@@ -141,6 +141,7 @@ def ended(cluster):
     return cluster[1]("--retries", "1", code=1)
 
 
+@pytest.mark.processes
 def test_a_group_is_one_line_that_counts_its_jobs(ended):
     done = [re.fullmatch(r"\[ *(\d+)/13\] (\S+) +(\w+) +\d+\.\d s(   about .* left)?", line) for line in ended]
     found = [match.groups()[:3] for match in done if match]
@@ -148,6 +149,7 @@ def test_a_group_is_one_line_that_counts_its_jobs(ended):
     assert [(int(n), rule) for n, rule, _ in found] == [(2, "unlearn+score"), (4, "unlearn+score")]
 
 
+@pytest.mark.processes
 def test_a_failed_group_is_one_failure_and_is_tried_again_as_one(ended):
     failed = Counter(line.split("  (")[0] for line in ended if line.startswith("FAILED"))
     once, twice = {"unlearn+score  run=late": 1}, dict.fromkeys(["big", "bad", "gone"], 2)
@@ -157,6 +159,7 @@ def test_a_failed_group_is_one_failure_and_is_tried_again_as_one(ended):
     assert again == sorted(f"again   {name}" for name in expected)
 
 
+@pytest.mark.processes
 def test_a_failure_says_at_once_what_slurm_said_without_the_executors_boilerplate(ended, cluster):
     folder, _ = cluster
     at = next(n for n, line in enumerate(ended) if line.startswith("FAILED  unlearn+score  run=bad"))
@@ -167,11 +170,12 @@ def test_a_failure_says_at_once_what_slurm_said_without_the_executors_boilerplat
     assert not any("For further error details" in line or "keep-incomplete" in line for line in ended)
 
 
+@pytest.mark.processes
 def test_the_end_tells_what_failed_for_good_after_all_else_and_what_was_done_at_last(ended):
     at = ended.index("failed for good: 5 (8 jobs)")
     assert ended[at - 1] == "1 job was tried again: 1 node lost"
     assert "the table" in ended[: at - 1]
-    assert re.fullmatch(r"4 of 13 jobs done, 8 failed, 1 not run, after \d+\.\d s", ended[-1])
+    assert re.fullmatch(r"4 of 13 jobs done, 8 failed, 1 not run, after (\d+\.\d s|\d+:\d\d)", ended[-1])
     told = [re.sub(r"\d+\.log|job \d+", "N", line) for line in ended[at + 1 : -1]]
     entries = {told[n].split()[0] + told[n][-5:]: told[n + 1].split() for n in range(1, len(told), 3)}
     heads = {line.strip() for line in told[::3]}
@@ -189,6 +193,7 @@ def test_the_end_tells_what_failed_for_good_after_all_else_and_what_was_done_at_
     assert not any("late" in line for line in told)
 
 
+@pytest.mark.processes
 def test_a_dry_run_counts_submissions(cluster):
     _, snakemake = cluster
     *lines, counted, last = snakemake("--dry-run", "--forceall")
