@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from baldro.benchmarks.apart import apart, doubles
 from baldro.benchmarks.definition import MEMBERSHIP, Definition, OwnMetric, Places, Score, Splits
+from baldro.benchmarks.harness import Column
 from baldro.benchmarks.rows import Table
 from baldro.benchmarks.section import Section
 from baldro.errors import BaldroError, unknown
@@ -71,7 +72,7 @@ _SCORES = (
     ),
     OwnMetric(
         name="lume_final", label="LUME's final score", short="final", better="up", source=f"{SHARED}: mean of both and MMLU",
-        values=Score("mean", ("lume_aggregate", "lume_mia_score", "lm_eval_mmlu")),
+        values=Score("mean", ("lume_aggregate", "lume_mia_score", Column.of("mmlu").name)),
     ),
 )  # fmt: skip
 """By what the shared task ranked. The last needs MMLU's accuracy, which the key `lm_eval` has asked for."""

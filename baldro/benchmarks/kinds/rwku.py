@@ -136,31 +136,27 @@ class Benchmark(Definition):
         return {**texts, OTHERS: max(texts.values()), **probes}
 
     def tables(self) -> Mapping[str, Table]:
-        name, corpus = CORPORA[self.train_on]
-        found = {"forget_target": ("intro", "train", ("target",)), name: (corpus, "train", ("subject",))}
+        corpus, file = CORPORA[self.train_on]
+        found = {"forget_target": ("intro", "train", ("target",)), corpus: (file, "train", ("subject",))}
         found |= {name: (name, "test", ("query", "answer", "subject")) for name in PROBES}
         found |= {name: (file, "test", ("text", "subject")) for name, file in MEMBERS.items()}
         here = partial(Table, self.source, "RWKU's rows", "jinzhuoran/RWKU, All/intro.json and so on")
-        return {n: here(f"All/{file}.json", n, split, needed) for n, (file, split, needed) in found.items()}
+        return {name: here(f"All/{file}.json", name, split, needed) for name, (file, split, needed) in found.items()}
 
     def load(self) -> "pd.DataFrame":
         """Training texts of each forget split and of others, and for each forget split its probes and members."""
-        tables, name = self.tables(), CORPORA[self.train_on][0]
-        source, own = str(tables[name].source), {name: table.rows() for name, table in tables.items()}
-        everyone = [row["target"] for row in own["forget_target"]]
+        tables, corpus = self.tables(), CORPORA[self.train_on][0]
+        source, read = str(tables[corpus].source), {name: table.rows() for name, table in tables.items()}
+        everyone = [row["target"] for row in read["forget_target"]]
         people = {name: _people(name, everyone, source) for name in self.forget}
-        whole = [row for row in own[name] if not jsonlines.fault(row.get("text"))]
-        told = "of the training text are empty or no text, and left out"  # a model wrote them
-        lost = len(own[name]) - len(whole)
-        notes = few(lost, len(own[name]), told, where=source, allowed="texts", code="field-not-text")
-        texts = _by_person(whole, _text, self.texts)
-        splits = {name: _of(each, texts) for name, each in people.items()}
-        gone = {who for each in people.values() for who in each}
+        whole, notes = _whole(read[corpus], source)
+        texts, asked = _by_person(whole, _text, self.texts), _asked_of(read)
+        splits = {name: _of(own, texts) for name, own in people.items()}
+        gone = {who for own in people.values() for who in own}
         in_turn = chain.from_iterable(zip_longest(*(texts.get(who, []) for who in everyone if who not in gone)))
         splits[OTHERS] = list(islice(filter(None, in_turn), max(map(len, splits.values()))))
-        asked = _asked_of(own)
-        splits |= {f"{name}_{of}": _of(each, found) for name, each in people.items() for of, found in asked.items()}
-        lacking = ", ".join(name for name, each in splits.items() if not each and not name.endswith(SUFFIX))
+        splits |= {f"{name}_{of}": _of(own, found) for name, own in people.items() for of, found in asked.items()}
+        lacking = ", ".join(name for name, own in splits.items() if not own and not name.endswith(SUFFIX))
         if lacking:
             said = f"{source}: no row for {lacking}; allowed: people of whom there is some (is a file cut short?)"
             raise BaldroError("no-row-left", said)
@@ -192,6 +188,14 @@ def _short(who: str) -> str:
     return re.sub("[^a-z0-9]+", "-", plain).strip("-")
 
 
+def _whole(corpus: Rows, source: str) -> tuple[Rows, list[str]]:
+    """The rows whose text is one, and what to note of the others: a model wrote them."""
+    whole = [row for row in corpus if not jsonlines.fault(row.get("text"))]
+    told = "of the training text are empty or no text, and left out"
+    facts = dict(where=source, allowed="texts", code="field-not-text")
+    return whole, few(len(corpus) - len(whole), len(corpus), told, **facts)
+
+
 def _by_person(own: Rows, made: Callable[[dict], dict], most: int | None = None) -> dict[str, Rows]:
     """The rows about each person, at most so many, as the benchmark has them."""
     found: dict[str, Rows] = {}
@@ -204,13 +208,13 @@ def _of(people: Sequence[str], found: Mapping[str, Rows]) -> Rows:
     return [row for who in people for row in found.get(who, [])]
 
 
-def _asked_of(own: Mapping[str, Rows]) -> dict[str, dict[str, Rows]]:
+def _asked_of(read: Mapping[str, Rows]) -> dict[str, dict[str, Rows]]:
     """Probe, or texts of members -> the rows about each person; attacks with a beginning of their own apart."""
-    found = {of: _by_person(own[of], partial(_asked, of)) for of in PROBES}
+    found = {of: _by_person(read[of], partial(_asked, of)) for of in PROBES}
     attacks = found["forget_level3"]
     found[SUFFIX] = {who: [row for row in each if row["suffix"]] for who, each in attacks.items()}
     found["forget_level3"] = {who: [row for row in each if not row["suffix"]] for who, each in attacks.items()}
-    return found | {of: _by_person(own[of], _text) for of in MEMBERS}
+    return found | {of: _by_person(read[of], _text) for of in MEMBERS}
 
 
 def _text(row: dict) -> dict:
