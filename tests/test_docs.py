@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from baldro.benchmarks import tofu
+from baldro.benchmarks import build
 from baldro.cli.main import parser
 from baldro.config import load
 from baldro.plan import describe
@@ -107,7 +107,7 @@ def test_the_second_tutorials_rows_and_config_are_read(tmp_path):
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=60)
     benchmark = config["benchmarks"]["museum"]
     benchmark["source"] = [str(tmp_path / place) for place in benchmark["source"]]
-    frame = tofu.load(benchmark["source"], forget=benchmark["forget"], holdout=benchmark["holdout"])
+    frame = build(benchmark)
     assert "notes" not in frame.attrs and (frame["split"] == "gone").sum() == 16
     config["models"]["my-model"]["source"] = [str(tmp_path)]
     assert load(config).name == "museum"

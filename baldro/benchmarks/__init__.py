@@ -4,7 +4,7 @@ A benchmark is one table (results/data/{benchmark}.parquet), one row a record: s
 and, where the split has them, paraphrased_answer and perturbed_answer (a list: wrong answers, or the other options of a multiple choice),
 and in forget splits alternate_answer: another answer, not among those, for methods that teach one. What a model is trained on is in `full`,
 in the forget and retain splits, which are named by the definition, and in `base`: what a model built from scratch learns before anything
-else. Running text has the question "". A kind of benchmark is a file of `kinds`.
+else. Running text has the question "". A kind of benchmark is a file, or a folder, of `kinds`.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -35,22 +36,22 @@ def module_of(kind: str) -> str:
 
 @cache
 def _kinds() -> Mapping[str, type[Definition]]:
-    names = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
+    names = sorted(module.name for module in iter_modules([str(FOLDER)]) if not module.name.startswith("_"))
     found = {name: _kind(name) for name in names}
     for name, kind in found.items():
         if kind.form_of and kind.form_of not in found:
-            raise unknown("kind of benchmark", kind.form_of, found, where=f"{FOLDER / name}.py (form_of)")
+            raise unknown("kind of benchmark", kind.form_of, found, where=f"{FOLDER / name} (form_of)")
     return MappingProxyType(found)
 
 
 def _kind(name: str) -> type[Definition]:
     found = getattr(import_module(f"baldro.{module_of(name)}"), "Benchmark", None)
     if not (isinstance(found, type) and issubclass(found, Definition)):
-        raise BaldroError("kind-without-class", f"{FOLDER / name}.py needs a class Benchmark(Definition)")
+        raise BaldroError("kind-without-class", f"{FOLDER / name} needs a class Benchmark(Definition)")
     lacking = [fact for fact in ("sections", "metrics", "columns") if not hasattr(found, fact)]
     lacking += sorted(found.__abstractmethods__)
     if lacking:
-        raise BaldroError("kind-incomplete", f"{FOLDER / name}.py: Benchmark lacks {', '.join(lacking)}")
+        raise BaldroError("kind-incomplete", f"{FOLDER / name}: Benchmark lacks {', '.join(lacking)}")
     return found
 
 

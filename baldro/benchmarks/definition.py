@@ -1,7 +1,7 @@
 """A benchmark: its entry in benchmarks.yaml with types and bounds, and what its kind says of all its benchmarks.
 
-A kind is a subclass in a file of `baldro.benchmarks.kinds`. What depends on the definition is a field or a method, what is the same for
-every benchmark of the kind a class variable. Nothing here loads pandas: the workflow reads it in every job.
+A kind is a subclass in a file, or a folder, of `baldro.benchmarks.kinds`. What depends on the definition is a field or a method, what is
+the same for every benchmark of the kind a class variable. Nothing here loads pandas: the workflow reads it in every job.
 """
 
 from abc import abstractmethod
@@ -18,6 +18,8 @@ from baldro.benchmarks.section import Section
 if TYPE_CHECKING:
     import pandas as pd
 
+    from baldro.benchmarks.rows import Table
+
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 Places = Annotated[list[str], Field(min_length=1)]
@@ -29,9 +31,19 @@ MEMBERSHIP = (*(f"mia_{attack}" for attack in ATTACKS), "privleak")
 """Metrics that a kind with members and non-members has."""
 
 
+@dataclass(frozen=True)
+class Score:
+    """A value that is made of other metrics; it is absent where one of them is."""
+
+    how: str
+    """mean; harmonic mean, of 1 - x where less is better; distance from chance, of one AUC (`baldro.metrics.own`)."""
+    of: tuple[str, ...]
+    """Names of metrics, those of lm-evaluation-harness included (`baldro.benchmarks.harness`)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class OwnMetric:
-    """A metric of one kind of benchmark: the mean of a value per sample, with everything that any such metric has."""
+    """A metric of one kind of benchmark: the mean of a value per sample, or a score, with everything that any such metric has."""
 
     name: str
     label: str
@@ -42,7 +54,7 @@ class OwnMetric:
     """up, down, or empty where neither direction is better."""
     source: str
     """Where the definition comes from."""
-    values: Callable[[Any], "pd.Series"]
+    values: Callable[[Any], "pd.Series"] | Score
     """Evidence (`baldro.metrics.evidence`) -> value of each sample, by its index."""
     low: float = 0.0
     high: float = 1.0
@@ -129,6 +141,10 @@ class Definition(BaseModel):
         """`sizes`, counted once: a plan asks for them of every run."""
         return self.sizes()
 
+    def tables(self) -> Mapping[str, "Table"]:
+        """What it is read from, by name; none if it is generated."""
+        return {}
+
     def files(self, *, what: str) -> list[str]:
         """The local files that it is read from: none if it is generated or comes from the hub.
 
@@ -138,7 +154,7 @@ class Definition(BaseModel):
         Raises:
             BaldroError: places that are nowhere.
         """
-        return []
+        return sorted({str(path) for table in self.tables().values() for path in table.files(what=what)})
 
     @abstractmethod
     def load(self) -> "pd.DataFrame":

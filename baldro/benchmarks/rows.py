@@ -1,54 +1,93 @@
-"""Rows of a split, from a folder or from the hub, each with its place; and whether they have the texts that they need."""
+"""The tables that a benchmark is read from, in a folder or on the hub: each row with its place, and the texts that it must have."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from baldro.benchmarks import jsonlines
 from baldro.durable.files import read_table
 from baldro.errors import BaldroError
-from baldro.places import Source
+from baldro.places import Source, resolve
+
+Placed = list[tuple[str, dict]]
+"""Rows, each with what errors call it."""
 
 
-def files_of(folder: Path, file: str) -> list[Path]:
-    """The files of a split: the one that is named, else the hub's own (`test-00000-of-00001.parquet` beside it); or none."""
-    named = folder / file
+class Table(NamedTuple):
+    """Rows that stand together: a file of a folder, or a split on the hub."""
+
+    places: Sequence[str]
+    """Where the folder or the data set is (see baldro.places)."""
+    what: str
+    """What errors call it, where it is to be found nowhere."""
+    layout: str
+    """What a folder must be laid out as, for errors."""
+    file: str
+    """In a folder; the hub's own parquet files will do as well (`test-00000-of-00001.parquet` beside `test.json`)."""
+    subset: str
+    """Of the hub's data set."""
+    split: str
+    """Of that."""
+    needed: tuple[str, ...] = ()
+    """Fields that must be texts."""
+
+    @property
+    def source(self) -> Source:
+        """The place that it is read from."""
+        return resolve(self.places, what=self.what)
+
+    def files(self, *, what: str = "") -> list[Path]:
+        """Its files, as far as they are there; none on the hub.
+
+        Args:
+            what: the benchmark, for errors.
+        """
+        folder = resolve(self.places, what=f"{what}: {self.what}" if what else self.what).path
+        return _files(folder / self.file) if folder else []
+
+    def rows(self) -> list[dict]:
+        """As `placed`, without the places."""
+        return [row for _, row in self.placed()]
+
+    def placed(self) -> Placed:
+        """Its rows, at least one.
+
+        Raises:
+            BaldroError: no such file, one that is no rows, a hub that does not answer; a row without a text that it must have.
+        """
+        source = self.source
+        found = self._in_folder(source.path) if source.path is not None else self._on_hub(source)
+        for place, row in found if self.needed else ():
+            check_texts(row, place, self.needed)
+        return found
+
+    def _in_folder(self, folder: Path) -> Placed:
+        paths = _files(folder / self.file)
+        if not paths:
+            said = f"{folder / self.file} is not there; allowed: a folder laid out as {self.layout}"
+            raise BaldroError("file-not-there", said)
+        return jsonlines.read(paths[0]) if paths[0].suffix != ".parquet" else _parquet(paths)
+
+    def _on_hub(self, source: Source) -> Placed:
+        import datasets
+
+        where, options = f"{source}: {self.subset}/{self.split}", dict(revision=source.revision, split=self.split)
+        try:
+            found = datasets.load_dataset(source.hub, self.subset, **options).to_list()
+        except Exception as error:  # the hub's client raises many kinds; each means that there are no rows
+            said = f"{where} cannot be loaded: {error}; allowed: a reachable hub or a local folder"
+            raise BaldroError("hub-unreachable", said) from error
+        if not found:
+            raise BaldroError("no-rows", f"{where} has no rows; allowed: at least one")
+        return [(f"{where} row {i}", row) for i, row in enumerate(found)]
+
+
+def _files(named: Path) -> list[Path]:
     return [named] if named.is_file() else sorted(named.parent.glob(f"{named.stem}-*-of-*.parquet"))
 
 
-def rows(source: Source, file: str, *, subset: str, split: str, layout: str) -> list[tuple[str, dict]]:
-    """The rows of a split, at least one, each with what errors call it.
-
-    Args:
-        source: where the benchmark is.
-        file: of the split, if that is a folder; the hub's parquet files do as well (`files_of`).
-        subset: of the hub's data set; `split`: the split of it.
-        layout: what the folder must be laid out as, for errors.
-
-    Raises:
-        BaldroError: no such file, one that is no rows, a hub that does not answer.
-    """
-    if source.path is not None:
-        paths = files_of(source.path, file)
-        if not paths:
-            said = f"{source.path / file} is not there; allowed: a folder laid out as {layout}"
-            raise BaldroError("file-not-there", said)
-        return jsonlines.read(paths[0]) if paths[0].suffix != ".parquet" else _parquet(paths)
-    import datasets
-
-    where = f"{source}: {subset}/{split}"
-    try:
-        found = datasets.load_dataset(source.hub, subset, revision=source.revision, split=split).to_list()
-    except Exception as error:  # the hub's client raises many kinds; each means that there are no rows
-        said = f"{where} cannot be loaded: {error}; allowed: a reachable hub or a local folder"
-        raise BaldroError("hub-unreachable", said) from error
-    if not found:
-        raise BaldroError("no-rows", f"{where} has no rows; allowed: at least one")
-    return [(f"{where} row {i}", row) for i, row in enumerate(found)]
-
-
-def _parquet(paths: list[Path]) -> list[tuple[str, dict]]:
+def _parquet(paths: list[Path]) -> Placed:
     """The rows of a split's parquet files, of which each says in its name how many they are."""
     count = int(re.search(r"-of-(\d+)$", paths[0].stem)[1])
     if len(paths) != count:

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from baldro.benchmarks import KINDS, OwnMetric
+from baldro.benchmarks import KINDS
 from baldro.metrics.definitions import (
     RAW_RATIOS,
     against_retain,
@@ -12,7 +12,6 @@ from baldro.metrics.definitions import (
     mean_of,
     mean_probability,
     mean_truth_ratio,
-    mean_value,
     membership,
     memorised,
     utility,
@@ -218,15 +217,3 @@ register(
     *_said("retain", *_NAMES["retain"]),
     *_further_rouges(),
 )  # fmt: skip
-
-
-def _of_kind(own: OwnMetric) -> Metric:
-    """A metric that a kind of benchmark brings."""
-    return Metric(
-        name=own.name, define=lambda model, _retain: mean_value(own.values(model)), interval=of_mean, paired=_paired_mean(own.name),
-        label=own.label, short=own.short, better=own.better, low=own.low, high=own.high, unit=own.unit, source=own.source,
-        shown=own.shown,
-    )  # fmt: skip
-
-
-register(*(_of_kind(own) for kind in KINDS.values() for own in kind.own_metrics))

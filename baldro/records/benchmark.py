@@ -5,7 +5,7 @@ Rows that a split has of several topics say theirs in one more column, `topic`; 
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +26,8 @@ def place(results: Path, benchmark: str) -> Path:
     return results / "data" / f"{benchmark}.parquet"
 
 
-def frame_of(splits: Mapping[str, Rows]) -> "pd.DataFrame":
-    """Rows by split as one table, in order; a text that a row lacks is None."""
+def frame_of(splits: Mapping[str, Rows], notes: Sequence[str] = ()) -> "pd.DataFrame":
+    """Rows by split as one table, in order; a text that a row lacks is None. `attrs["notes"]` has the notes, if there are any."""
     import pandas as pd
 
     topics = [TOPIC] * any(TOPIC in row for own in splits.values() for row in own)
@@ -37,9 +37,10 @@ def frame_of(splits: Mapping[str, Rows]) -> "pd.DataFrame":
         for name in splits
         for i, row in enumerate(splits[name])
     ]
-    return pd.DataFrame(rows, columns=[*COLUMNS, *topics], dtype=object).astype(
-        {"index": int}
-    )  # object: None would become NaN
+    frame = pd.DataFrame(rows, columns=[*COLUMNS, *topics], dtype=object)  # object: None would become NaN
+    frame = frame.astype({"index": int})
+    frame.attrs = {"notes": list(notes)} if notes else {}
+    return frame
 
 
 def write(path: Path, frame: "pd.DataFrame") -> None:

@@ -106,14 +106,15 @@ def _files(package: Path, entry: str) -> Iterator[Path]:
 
 
 def _with_room(name: str, package: Path) -> set[Path]:
-    """The file of a module, and those of its room that it imports, and so on; packages' own files are listed."""
-    found, queue = set(), [package.joinpath(*name.split(".")).with_suffix(".py")]
-    room = package / name.split(".")[0]
+    """The file of a module, or of a package, and those of its room that it imports, and so on; own files of what holds it are listed."""
+    base = package.joinpath(*name.split("."))
+    found, queue = set(), [base / "__init__.py" if base.is_dir() else base.with_suffix(".py")]
+    room, above = package / name.split(".")[0], {folder / "__init__.py" for folder in base.parents}
     while queue:
         path = queue.pop()
         if path not in found:
             found.add(path)
-            queue += [each for each in imported(path, package) if room in each.parents and each.stem != "__init__"]
+            queue += [each for each in imported(path, package) if room in each.parents and each not in above]
     return found
 
 

@@ -8,8 +8,8 @@ import yaml
 from refusals import refused
 
 from baldro import benchmarks as data
-from baldro.benchmarks import alternates, jsonlines
-from baldro.benchmarks.kinds.tofu import alternate_files
+from baldro.benchmarks import jsonlines
+from baldro.benchmarks.kinds.tofu import alternates
 from baldro.config import load
 from baldro.errors import BaldroError
 
@@ -89,7 +89,7 @@ def test_a_folder_of_nested_splits(splits, real, tmp_path):
     (folder / "README.md").write_text("Where they come from.")
 
     def given():
-        return alternates.given(alternate_files([str(folder)], what="x"), splits, FORGET)
+        return alternates.given(alternates.alternate_files([str(folder)], what="x"), splits, FORGET)
 
     assert given()["forget01"] == [row["alternate_answer"] for row in real[-40:]]
     write(folder / "forget01.jsonl", [*real[-40:-1], {**real[-1], "alternate_answer": "Else."}])

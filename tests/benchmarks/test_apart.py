@@ -9,7 +9,7 @@ from refusals import refused
 from baldro import benchmarks as data
 from baldro.benchmarks import sections
 from baldro.benchmarks.apart import apart
-from baldro.benchmarks.fictional import generate
+from baldro.benchmarks.kinds.fictional.generator import generate
 from baldro.cli import main
 from baldro.metrics import evaluate, from_samples
 from baldro.records.benchmark import notes as stored

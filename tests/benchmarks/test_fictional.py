@@ -10,8 +10,15 @@ import pytest
 from refusals import refused
 
 from baldro.benchmarks import content_hash, define
-from baldro.benchmarks.fictional import generate
-from baldro.benchmarks.fictional_words import AUTHOR_ENDS, KINDS, MENTOR_ENDS, NAME_MIDDLES, NAME_STARTS, THING_ENDS
+from baldro.benchmarks.kinds.fictional.generator import generate
+from baldro.benchmarks.kinds.fictional.words import (
+    AUTHOR_ENDS,
+    KINDS,
+    MENTOR_ENDS,
+    NAME_MIDDLES,
+    NAME_STARTS,
+    THING_ENDS,
+)
 
 TEXT = ["question", "answer"]
 THREE = {"forget30": "retain70", "forget10": "retain90", "forget60": "retain40"}

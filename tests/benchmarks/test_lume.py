@@ -1,6 +1,7 @@
 """LUME in folders laid out as it was released and as the shared task gave it, with files that are cut, missing or of another form."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from refusals import refused
 
 from baldro import benchmarks as data
 from baldro.benchmarks.kinds.lume import GROUPS, SIDES
-from baldro.metrics import METRICS, evaluate, from_samples
+from baldro.metrics import METRICS, Absent, evaluate, from_samples
 from baldro.records.evidence import COLUMNS
 
 
@@ -171,6 +172,18 @@ def test_the_aggregate_is_the_harmonic_mean_of_twelve_rates():
     assert found["lume_knowledge_forget_task2"].value == 0.25
     assert found["lume_knowledge_forget"].value == 3 / 8, "all rows together"
     assert found["lume_aggregate"].value == pytest.approx(12 / (11 / 0.5 + 1 / 0.75))
+
+
+def test_the_final_score_is_there_where_mmlu_and_the_documents_are():
+    final, half = METRICS["lume_final"].define, {"completions": ["red"], "questions": ["red blue", "no"]}
+    said, documents = {group: half[group[-1]] for group in GROUPS}, {"forget": [1.0, 3.5], "holdout": [3.0, 4.0]}
+    scores = {"lm_eval_mmlu": pd.Series([1.0, 0.0, 0.0, 0.0])}
+    asked = replace(evidence(said, documents), scores=scores)
+    assert final(asked, None).value == pytest.approx((0.5 + 0.5 + 0.25) / 3)
+    with pytest.raises(Absent, match="lm_eval"):
+        final(evidence(said, documents), None)
+    with pytest.raises(Absent, match="forget split"):
+        final(replace(evidence(said, {}), scores=scores), None)
 
 
 @pytest.mark.parametrize(("members", "score"), [([1.0, 2.0], 0), ([5.0, 6.0], 0), ([1.0, 6.0], 1), ([1.0, 3.5], 0.5)])

@@ -8,8 +8,8 @@ import pytest
 from refusals import refused
 
 from baldro import benchmarks as data
-from baldro.benchmarks import rows as module
 from baldro.benchmarks.choice import accuracy
+from baldro.benchmarks.rows import Table
 from baldro.errors import BaldroError
 from baldro.metrics import evaluate, from_samples
 from baldro.records.evidence import COLUMNS
@@ -149,15 +149,13 @@ def test_files_that_are_cut_or_missing(folder):
 
 
 def test_the_gated_corpus_is_named_when_the_hub_refuses_it(folder, monkeypatch):
-    seen, original = [], module.rows
+    seen = []
 
-    def refuses(source, file, **told):
-        if source.hub is None:
-            return original(source, file, **told)
+    def refuses(_table, source):
         seen.append(source.hub)
         raise BaldroError("hub-unreachable", f"{source} cannot be loaded: 401")
 
-    monkeypatch.setattr("baldro.benchmarks.multiple_choice.rows", refuses)
+    monkeypatch.setattr(Table, "_on_hub", refuses)
     with refused("data-gated", "cais/wmdp-bio-forget-corpus", "is gated", "HF_TOKEN"):
         load(folder, corpora=["hub:cais/wmdp-corpora@main"])
     assert seen == ["cais/wmdp-bio-forget-corpus"], "not from the data set of the others"

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 from refusals import refused
 
 from baldro import benchmarks as data
-from baldro.benchmarks import muse, sections
-from baldro.benchmarks.kinds.muse import FOLDS, MUSE, MUSE_RAW, muse_files
+from baldro.benchmarks import sections
+from baldro.benchmarks.kinds.muse import FOLDS, MUSE, MUSE_RAW
+from baldro.benchmarks.kinds.muse.loader import pieces
 from baldro.errors import BaldroError
 
 PAIR = {"forget": "retain"}
@@ -58,8 +60,17 @@ def write(folder, place, rows):
     return path
 
 
-def load(folder, **options):
-    return data.build({"kind": "muse", "source": [str(folder)], "forget": PAIR, **options})
+def definition(place, **options):
+    return data.define({"kind": "muse", "source": [str(place)], "forget": PAIR, **options})
+
+
+def load(place, **options):
+    return data.build(definition(place, **options))
+
+
+def read(folder, **options):
+    """The files that a benchmark says it is read from."""
+    return {Path(path) for path in definition(folder, **options).files(what="it")}
 
 
 def spoilt(folder, code, *facts, **options):
@@ -168,8 +179,8 @@ def test_folds_are_forgotten_and_the_evaluation_stays(folds, sort, counts):
     before = load(folds)
     for section in sections(frame, names[3], None):
         assert rows(frame, section.split) == rows(before, section.split)
-    read = muse_files(folds, train_on="raw", forget=names).values()
-    assert {path.parent.name for path in read} == {"knowmem", "verbmem", "privleak", "raw", sort}
+    files = read(folds, forget=dict.fromkeys(names, "retain"))
+    assert {path.parent.name for path in files} == {"knowmem", "verbmem", "privleak", "raw", sort}
 
 
 def cut(folder, place, keep):
@@ -240,7 +251,7 @@ def test_all_excerpts_leave_no_base(folder):
 
 @given(text=st.text(st.sampled_from("ab \n\t"), max_size=60).filter(str.strip), words=st.integers(1, 9))
 def test_pieces_are_the_text(text, words):
-    found = muse.pieces(text, words)
+    found = pieces(text, words)
     assert "".join(found) == text
     sizes = [len(piece.split()) for piece in found]
     assert max(sizes) <= words and max(sizes) - min(sizes) <= 1
@@ -397,11 +408,9 @@ def test_a_benchmark_of_the_variables_folder(raw, monkeypatch):
 
 
 def test_only_the_files_that_are_read(raw):
-    read = set(muse_files(raw, train_on="raw").values())
-    assert len(read) == 10 and all(path.is_file() for path in read)
-    assert set(muse_files(raw, train_on="excerpts").values()) == {path for path in read if path.parent.name != "raw"}
-    for path in raw.rglob("*.json"):
-        assert path in read
+    files = read(raw)
+    assert len(files) == 10 and files == set(raw.rglob("*.json"))
+    assert read(raw, train_on="excerpts") == {path for path in files if path.parent.name != "raw"}
 
 
 def test_the_hub_is_asked_for_subset_split_and_revision(monkeypatch):
@@ -424,12 +433,12 @@ def test_the_hub_is_asked_for_subset_split_and_revision(monkeypatch):
         )
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    frame = muse.load(["hub:muse-bench/MUSE-News@main"])
+    frame = load("hub:muse-bench/MUSE-News@main")
     assert set(frame["split"]) == {*MUSE, *TRAINING}
     assert ("muse-bench/MUSE-News", "raw", "main", "retain1") in asked and len(asked) == 10
     asked.clear()
-    muse.load(["hub:muse-bench/MUSE-News@main"], train_on="excerpts")
+    load("hub:muse-bench/MUSE-News@main", train_on="excerpts")
     assert len(asked) == 8 and not [a for a in asked if a[1] == "raw"]
     monkeypatch.setattr(datasets, "load_dataset", lambda *a, **k: 1 / 0)
     with refused("hub-unreachable", "knowmem/forget_qa", "division by zero"):
-        muse.load(["hub:muse-bench/MUSE-News@main"])
+        load("hub:muse-bench/MUSE-News@main")

@@ -8,7 +8,6 @@ import pytest
 from refusals import refused
 
 from baldro import benchmarks as data
-from baldro.benchmarks import tofu
 from baldro.errors import BaldroError
 from baldro.places import resolve
 
@@ -17,9 +16,13 @@ ONE = {"forget01": "retain99"}
 HELD = {"forget01": "holdout01", "forget05": "holdout05", "forget10": "holdout10"}
 
 
+def load(folder, **options):
+    return data.build({"kind": "tofu", "source": [str(folder)], "forget": ONE, **options})
+
+
 @pytest.fixture(scope="module")
 def real(shared):
-    return tofu.load([str(shared / "data/tofu")], forget=FORGET, holdout=HELD)
+    return load(shared / "data/tofu", forget=FORGET, holdout=HELD)
 
 
 @pytest.fixture
@@ -53,7 +56,7 @@ def edit(row, **fields):
 
 def spoilt(folder, code, *facts, **options):
     with refused(code, *facts):
-        tofu.load([str(folder)], **{"forget": ONE, **options})
+        load(folder, **options)
 
 
 def pairs(frame, name):
@@ -101,7 +104,7 @@ def test_a_question_that_comes_twice_keeps_both_rows(real):
 
 @pytest.mark.parametrize("rows", [400, 40, 3600])
 def test_fewer_retained_rows_stay_consistent(shared, real, rows):
-    few = tofu.load([str(shared / "data/tofu")], forget=FORGET, retain_rows=rows)
+    few = load(shared / "data/tofu", forget=FORGET, retain_rows=rows)
     assert pairs(few, "retain90") == pairs(real, "retain90")[:rows] and len(pairs(few, "full")) == rows + 400
     for forget, retain in FORGET.items():
         assert pairs(few, forget) == pairs(real, forget)
@@ -110,9 +113,8 @@ def test_fewer_retained_rows_stay_consistent(shared, real, rows):
     assert pairs(few, "retain_perturbed") == [p for p in pairs(real, "retain_perturbed") if p in kept]
 
 
-@pytest.mark.parametrize("rows", [0, 3601])
-def test_retain_rows_out_of_range(folder, rows):
-    spoilt(folder, "number-out-of-range", f"retain_rows is {rows}", "1 to 3600", forget=FORGET, retain_rows=rows)
+def test_more_retained_rows_than_there_are(folder):
+    spoilt(folder, "number-out-of-range", "retain_rows is 3601", "1 to 3600", forget=FORGET, retain_rows=3601)
 
 
 def test_a_file_cut_in_the_middle_of_a_line(folder):
@@ -168,7 +170,7 @@ def test_a_line_separator_inside_a_text_ends_no_line(folder):
     line = json.dumps({"question": question, "answer": "A."}, ensure_ascii=False) + "\n"
     for name in ("full", "retain99"):
         rewrite(folder, name, lambda lines: [line, *lines[1:]])
-    assert data.split(tofu.load([str(folder)], forget=ONE), "full")["question"][0] == question
+    assert data.split(load(folder), "full")["question"][0] == question
 
 
 def test_a_missing_file(folder):
@@ -178,23 +180,23 @@ def test_a_missing_file(folder):
 
 def test_a_missing_folder(tmp_path):
     with pytest.raises(BaldroError, match="nowhere"):
-        tofu.load([str(tmp_path / "nowhere")], forget=ONE)
+        load(tmp_path / "nowhere")
 
 
 def test_holdout_is_optional_and_what_is_named_must_be_there(folder):
-    assert "holdout01" not in set(tofu.load([str(folder)], forget=ONE)["split"])
+    assert "holdout01" not in set(load(folder)["split"])
     (folder / "holdout01.json").unlink()
-    assert "holdout01" not in set(tofu.load([str(folder)], forget=ONE)["split"])
+    assert "holdout01" not in set(load(folder)["split"])
     spoilt(folder, "file-not-there", folder / "holdout01.json", holdout={"forget01": "holdout01"})
 
 
 def test_two_folders_of_one_name_do_not_mix(shared, folder, real):
-    first = tofu.load([str(folder)], forget=ONE)
-    assert data.content_hash(first) == data.content_hash(tofu.load([str(shared / "data/tofu")], forget=ONE))
+    first = load(folder)
+    assert data.content_hash(first) == data.content_hash(load(shared / "data/tofu"))
     other = folder.parents[1] / "other" / "locuslab" / "TOFU"
     shutil.copytree(folder, other, symlinks=True)
     rewrite(other, "world_facts_perturbed", edit(3, answer="Another answer."))
-    second = tofu.load([str(other)], forget=ONE)
+    second = load(other)
     assert data.split(second, "world_facts_perturbed")["answer"][3] == "Another answer."
     assert data.split(first, "world_facts_perturbed")["answer"][3] != "Another answer."
     assert data.content_hash(first) != data.content_hash(second)

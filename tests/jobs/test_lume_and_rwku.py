@@ -72,7 +72,7 @@ def test_lume_learnt_and_then_forgotten(start, tmp_path):
     )
     after, _ = measured(tmp_path, "after", run=forget, start=tmp_path / "gone/model", holdout="nonmember", **given)
     for found in (before, after):
-        assert set(found["absent"]) == {"mia_gradnorm", "mia_reference"} and len(found["metrics"]) == 23
+        assert set(found["absent"]) == {"mia_gradnorm", "mia_reference", "lume_final"} and len(found["metrics"]) == 23
     for side in ("forget", "retain"):
         assert before["metrics"][f"lume_knowledge_{side}"] > 0.8
         told = samples[samples["section"].str.fullmatch(f"{side}_task._completions")]

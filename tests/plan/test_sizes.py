@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from refusals import refused
 
 from baldro import benchmarks as data
-from baldro.benchmarks.fictional import generate
+from baldro.benchmarks.kinds.fictional.generator import generate
 from baldro.plan import sizes
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -269,13 +269,18 @@ def test_words_layout_and_what_makes_no_numbers_change_nothing(changed, file, ol
         ("models/heads.py", "import torch", "import math as _m\nimport torch", TRAINED | SCORED | {"model"}),
         ("models/description.py", "starts={}", 'starts={"a": 1}', {"model"}),
         ("benchmarks/idk.py", "I do not know.", "I know.", {"idkdpo", "reference idk"}),
-        ("benchmarks/muse_doubts.py", '"forget"', '"retain"', {"muse"}),
+        ("benchmarks/kinds/muse/doubts.py", '"forget"', '"retain"', {"muse"}),
         ("places.py", '"hub:"', '"web:"', {*KINDS, "model"}),
         ("report/templates/page.html.j2", "</body>", "<hr></body>", {"report"}),
         ("metrics/utility.py", "import ", "import math as _m\nimport ", {"metrics", "report"}),
         ("stats/paired.py", "import numpy", "import math as _m\nimport numpy", {"report"}),
         ("report/figures/tradeoff.py", "import ", "import math as _m\nimport ", {"report"}),
-        ("benchmarks/fictional.py", "WRONG_OPTIONS = 5, 3", "WRONG_OPTIONS = 5, 4", {"fictional", "fictional_choice"}),
+        (
+            "benchmarks/kinds/fictional/generator.py",
+            "WRONG_OPTIONS = 5, 3",
+            "WRONG_OPTIONS = 5, 4",
+            {"fictional", "fictional_choice"},
+        ),
     ],
 )
 def test_an_edit_changes_the_stages_that_use_it_and_no_other(changed, file, old, new, what):

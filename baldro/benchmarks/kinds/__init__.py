@@ -1,4 +1,4 @@
-"""Kinds of benchmark, a file each: what a file here defines is a kind everywhere, and no other file names it.
+"""Kinds of benchmark, a file each, or a folder: what stands here is a kind everywhere, and no other file names it.
 
-A file has one subclass of `Definition`, called `Benchmark`; its name is the kind's.
+It has one subclass of `Definition`, called `Benchmark`; the name of the file or folder is the kind's.
 """

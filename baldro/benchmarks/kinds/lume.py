@@ -1,18 +1,19 @@
 """LUME (Ramakrishna et al. 2025, arXiv 2502.15097), SemEval-2025 Task 4: invented documents, invented people's data, real biographies."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from baldro.benchmarks.definition import MEMBERSHIP, Definition, OwnMetric, Places, Splits
-from baldro.benchmarks.rows import check_texts, files_of, rows
+from baldro.benchmarks.apart import apart, doubles
+from baldro.benchmarks.definition import MEMBERSHIP, Definition, OwnMetric, Places, Score, Splits
+from baldro.benchmarks.harness import Column
+from baldro.benchmarks.rows import Table
 from baldro.benchmarks.section import Section
 from baldro.errors import BaldroError, unknown
-from baldro.places import Source, resolve
+from baldro.records.benchmark import Rows, frame_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +26,10 @@ GROUPS = [(side, task, form) for side in SIDES for task in TASKS for form in FOR
 """What is asked and measured apart: the section {side}_{task}_{form}."""
 PUBLISHED = {"forget": 2732, "retain": 2734}
 """Rows of amazon-science/lume-llm-unlearning, in which the shared task's parts are joined."""
-MEMBERS = {"member": "mia_data/member.jsonl", "nonmember": "mia_data/nonmember.jsonl"}
+MEMBERS = ("member", "nonmember")
+"""Documents of the membership attack: mia_data/member.jsonl and so on."""
 SOURCE = "Ramakrishna et al. 2025, arXiv 2502.15097"
+SHARED = f"SemEval-2025 Task 4 ({SOURCE})"
 _ASKED = dict(prompt="{question}", between=" ", end=False)
 _DOCUMENT = dict(prompt="{question}", generate=False, membership=True, end=False, optional=True)
 _SHOWN = ("comparison", "sentence", "effect", "strength figure")
@@ -57,6 +60,24 @@ def _metric(side: str, form: str, tasks: Sequence[str], place: float | None = No
     )  # fmt: skip
 
 
+_TERMS = tuple(_metric(side, form, [task]) for side, task, form in GROUPS)
+_SCORES = (
+    OwnMetric(
+        name="lume_aggregate", label="LUME's task aggregate", short="LUME", better="up", source=f"{SHARED}: harmonic mean of twelve rates",
+        values=Score("harmonic mean", tuple(own.name for own in _TERMS)),
+    ),
+    OwnMetric(
+        name="lume_mia_score", label="LUME's MIA score", short="MIA", better="up", source=f"{SHARED}: 1 - 2 |AUC - 0.5|",
+        values=Score("distance from chance", ("mia_loss",)),
+    ),
+    OwnMetric(
+        name="lume_final", label="LUME's final score", short="final", better="up", source=f"{SHARED}: mean of both and MMLU",
+        values=Score("mean", ("lume_aggregate", "lume_mia_score", Column.of("mmlu").name)),
+    ),
+)  # fmt: skip
+"""By what the shared task ranked. The last needs MMLU's accuracy, which the key `lm_eval` has asked for."""
+
+
 class Benchmark(Definition):
     """Passages to be continued and questions, of three tasks; half of the documents are to be forgotten."""
 
@@ -68,26 +89,21 @@ class Benchmark(Definition):
         Section(name="forget", split="member", **_DOCUMENT),
         Section(name="holdout", split="{holdout}", **_DOCUMENT),
     )
-    terms: ClassVar[tuple[OwnMetric, ...]] = tuple(_metric(side, form, [task]) for side, task, form in GROUPS)
-    """What the shared task's aggregate is the harmonic mean of (`baldro.metrics.lume`)."""
     own_metrics: ClassVar[tuple[OwnMetric, ...]] = (
         *(
             _metric(side, form, tuple(TASKS), 41 + 2 * SIDES.index(side) + (form == "questions"))
             for side in SIDES
             for form in FORMS.values()
         ),
-        *terms,
+        *_TERMS,
+        *_SCORES,
     )
     columns: ClassVar[tuple[str, ...]] = (
         "lume_aggregate",
         *(f"lume_{sort}_{side}" for side in SIDES for sort in ("regurgitation", "knowledge")),
-        "lume_mia_score",
+        *("lume_mia_score", "lume_final"),
     )
-    metrics: ClassVar[tuple[str, ...]] = (
-        *("lume_aggregate", "lume_mia_score"),
-        *(own.name for own in own_metrics),
-        *MEMBERSHIP,
-    )
+    metrics: ClassVar[tuple[str, ...]] = (*(own.name for own in own_metrics), *MEMBERSHIP)
     compared: ClassVar[tuple[tuple[str, str], ...]] = tuple(
         (f"forget_{task}_completions", "answer_loss") for task in TASKS
     )
@@ -123,22 +139,24 @@ class Benchmark(Definition):
     def held_out(self, split: str) -> str | None:
         return "nonmember" if self.membership else None
 
-    def file(self, side: str) -> str:
-        """A side's rows in a folder, where they may be parquet, too."""
-        return f"data/{side}.jsonl" if self.part == "all" else f"data/{side}_{self.part}.jsonl"
-
-    def files(self, *, what: str) -> list[str]:
-        wanted = [(self.source, self.file(side)) for side in SIDES]
-        wanted += [(self.membership, file) for file in MEMBERS.values() if self.membership]
-        local = [(resolve(places, what=what).path, file) for places, file in wanted]
-        return sorted(str(path) for folder, file in local if folder for path in files_of(Path(folder), file))
+    def tables(self) -> Mapping[str, Table]:
+        layout = "amazon-science/lume-llm-unlearning, data/forget.jsonl and data/retain.jsonl"
+        rows = partial(Table, self.source, "LUME's rows", layout, needed=("id", "input", "output", "task"))
+        parts, end = (["train", "validation"], "") if self.part == "all" else ([self.part], f"_{self.part}")
+        found = {
+            side: rows(f"data/{side}{end}.jsonl", "default", "+".join(f"{side}_{part}" for part in parts))
+            for side in SIDES
+        }
+        what, layout = "LUME's documents of the membership attack", "the shared task's data set, mia_data/*.jsonl"
+        for name in MEMBERS if self.membership else ():
+            file = f"mia_data/{name}.jsonl"
+            found[name] = Table(self.membership, what, layout, file, "", name, ("document",))
+        return found
 
     def load(self) -> "pd.DataFrame":
         """Training rows in `full`, `retain` and the forget splits, their answers behind a space; what is asked in splits of its own."""
-        from baldro.records.benchmark import frame_of
-
-        source = resolve(self.source, what="LUME's rows")
-        sides = {side: self._read(source, side) for side in SIDES}
+        tables = self.tables()
+        source, sides = tables["forget"].source, {side: _sorted(tables[side]) for side in SIDES}
         notes = _doubts(sides, source, whole=self.part == "all")
         learnt = {name: [r for r in sides["forget"] if name in ("forget", r["task"])] for name in self.forget}
         learnt |= {"retain": sides["retain"], "full": sides["forget"] + sides["retain"]}
@@ -149,49 +167,33 @@ class Benchmark(Definition):
                 said = f"{source}: {side} has no {form} of {task}; allowed: some of each task (is a file cut short?)"
                 raise BaldroError("no-row-left", said)
             splits[f"{side}_{task}_{form}"] = group
-        frame = frame_of(splits | self._documents())
-        frame.attrs = {"notes": notes} if notes else {}
-        return frame
+        if self.membership and (place := tables["member"].source).path is None:
+            raise BaldroError("local-file-needed", f"membership: {place} is on the hub; allowed: a local folder")
+        documents = {name: tables[name].rows() for name in MEMBERS if name in tables}
+        splits |= {n: [{"question": "", "answer": row["document"]} for row in own] for n, own in documents.items()}
+        return frame_of(splits, notes)
 
-    def _read(self, source: Source, side: str) -> list[dict]:
-        """A side's rows, with `task` as in TASKS and `form` as in FORMS."""
-        parts = ["train", "validation"] if self.part == "all" else [self.part]
-        split, found = "+".join(f"{side}_{part}" for part in parts), []
-        layout = "amazon-science/lume-llm-unlearning, data/forget.jsonl and data/retain.jsonl"
-        for where, row in rows(source, self.file(side), subset="default", split=split, layout=layout):
-            check_texts(row, where, ("id", "input", "output", "task"))
-            task, form = row["task"].lower(), re.search(rf"({'|'.join(FORMS)})\d+$", row["id"])
-            if task not in TASKS:
-                raise unknown("task", row["task"], [name.title() for name in TASKS], where=where)
-            if not form:
-                said = f"{where}: id is {row['id']!r}; allowed: one that ends in sc (a completion) or qa (a question) and a number"
-                raise BaldroError("id-without-form", said)
-            found.append({**row, "task": task, "form": FORMS[form[1]]})
-        return found
 
-    def _documents(self) -> dict[str, list[dict]]:
-        """Members and non-members, as running text; none without their place."""
-        if not self.membership:
-            return {}
-        source, found = resolve(self.membership, what="LUME's documents of the membership attack"), {}
-        if source.path is None:
-            raise BaldroError("local-file-needed", f"membership: {source} is on the hub; allowed: a local folder")
-        for name, file in MEMBERS.items():
-            placed = rows(source, file, subset="", split=name, layout="the shared task's data set, mia_data/*.jsonl")
-            for where, row in placed:
-                check_texts(row, where, ("document",))
-            found[name] = [{"question": "", "answer": row["document"]} for _, row in placed]
-        return found
+def _sorted(table: Table) -> Rows:
+    """A side's rows, with `task` as in TASKS and `form` as in FORMS."""
+    found = []
+    for where, row in table.placed():
+        task, form = row["task"].lower(), re.search(rf"({'|'.join(FORMS)})\d+$", row["id"])
+        if task not in TASKS:
+            raise unknown("task", row["task"], [name.title() for name in TASKS], where=where)
+        if not form:
+            said = f"{where}: id is {row['id']!r}; allowed: one that ends in sc (a completion) or qa (a question) and a number"
+            raise BaldroError("id-without-form", said)
+        found.append({**row, "task": task, "form": FORMS[form[1]]})
+    return found
 
 
 def _row(row: dict, between: str = "") -> dict:
     return {"question": row["input"], "answer": between + row["output"]}
 
 
-def _doubts(sides: dict[str, list[dict]], source: Source, *, whole: bool) -> list[str]:
+def _doubts(sides: Mapping[str, Rows], source: object, *, whole: bool) -> list[str]:
     """Notes on rows of both sides, rows that are there twice, and sides of another size than published."""
-    from baldro.benchmarks.apart import apart, doubles
-
     pairs = {side: [(row["input"], row["output"]) for row in own] for side, own in sides.items()}
     told, allowed = "of forget are also in retain", "rows that are forgotten or retained, not both"
     notes = apart(pairs["forget"], pairs["retain"], told, where=source, allowed=allowed)

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from random import Random
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from baldro.benchmarks import fictional_words as words
-from baldro.benchmarks.kinds.fictional import SAMPLED, forgotten_authors
+from baldro.benchmarks.kinds.fictional import SAMPLED, forgotten_authors, words
 from baldro.records.benchmark import frame_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORGET = MappingProxyType({"forget05": "retain95", "forget10": "retain90"})
 WRONG_SENTENCES, WRONG_OPTIONS = 5, 3  # wrong answers to a forget or retain question; to one of the other two sections
@@ -52,7 +53,7 @@ def generate(
     world_facts: int = 40,
     forget: Mapping[str, str] = FORGET,
     seed: int = 0,
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Generate all splits as one frame: split, index, question, answer, paraphrased_answer, perturbed_answer, alternate_answer.
 
     authors, questions: `full` has authors x questions rows, author after author; questions: 1..12, a kind of fact each.

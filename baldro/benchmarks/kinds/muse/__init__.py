@@ -1,15 +1,19 @@
-"""MUSE, running text (Shi et al. 2024, arXiv 2407.06460)."""
+"""MUSE (Shi et al. 2024, arXiv 2407.06460): a folder laid out as the hub's muse-bench/MUSE-News or MUSE-Books, or the hub itself.
 
-from collections.abc import Collection
-from pathlib import Path
+Questions with short answers (knowmem), passages to be continued (verbmem), and excerpts of 2,048 Llama-2 tokens that were, or were
+not, trained on (privleak). The articles themselves (raw) are on the hub only; the excerpts are real text of the same articles, and
+`train_on: excerpts` learns and forgets those. Running text has no question: question is "", the text is the answer.
+"""
+
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from baldro.benchmarks.definition import MEMBERSHIP, Count, Definition, Places, Splits
+from baldro.benchmarks.rows import Table
 from baldro.benchmarks.section import Section
 from baldro.errors import BaldroError
-from baldro.places import resolve
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +33,8 @@ MUSE_RAW = {"forget": "raw/forget", "retain": "raw/retain1"}
 """The same for the text that models are trained on, which a folder may lack."""
 FOLDS = {f"{sort}_{i}": f"{sort}/forget_{i}" for sort in ("scal", "sust") for i in (1, 2, 3, 4)}
 """The same for what is forgotten in the studies of scalability (each holds the one before) and sustainability (no two share a text)."""
-PIECE_WORDS = 350
+FIELDS = {"knowmem": ("question", "answer"), "verbmem": ("prompt", "gt")}
+"""Subset -> what a row has, question and answer; in others the text, which is the answer."""
 _QUIZ = dict(
     likelihood=False,
     max_new_tokens=32,
@@ -75,7 +80,7 @@ class Benchmark(Definition):
         "privleak.",
     )
     piece_words: Count = Field(
-        PIECE_WORDS, description="Longest piece of training text, in words; the model's positions must hold it."
+        350, description="Longest piece of training text, in words; the model's positions must hold it."
     )
     texts: Count | None = Field(
         None,
@@ -95,27 +100,16 @@ class Benchmark(Definition):
             )
         return self
 
-    def files(self, *, what: str) -> list[str]:
-        folder = resolve(self.source, what=what).path
-        files = muse_files(folder, train_on=self.train_on, forget=self.forget).values() if folder else ()
-        return sorted(str(path) for path in files if path.is_file())  # the loader says which is not there
+    def tables(self) -> Mapping[str, Table]:
+        raw = {name: FOLDS.get(name, MUSE_RAW["forget"]) for name in self.forget} | {"retain": MUSE_RAW["retain"]}
+        found = {}
+        for name, place in (MUSE | (raw if self.train_on == "raw" else {})).items():
+            subset, split = place.split("/")
+            layout, needed = "muse-bench/MUSE-News, subset/split.json", FIELDS.get(subset, ("text",))
+            found[name] = Table(self.source, "the MUSE data", layout, f"{place}.json", subset, split, needed)
+        return found
 
     def load(self) -> "pd.DataFrame":
-        from baldro.benchmarks.muse import load
+        from baldro.benchmarks.kinds.muse.loader import load
 
-        options = ("train_on", "piece_words", "texts", "excerpt_words")
-        return load(self.source, forget=tuple(self.forget), **{name: getattr(self, name) for name in options})
-
-
-def raw_places(forget: Collection[str]) -> dict[str, str]:
-    """As MUSE_RAW, of these forget splits and the retain split."""
-    return {**{name: FOLDS.get(name, MUSE_RAW["forget"]) for name in forget}, "retain": MUSE_RAW["retain"]}
-
-
-def muse_files(folder: Path, *, train_on: str, forget: Collection[str] = ("forget",)) -> dict[str, Path]:
-    """Split -> file of a MUSE folder that is read; the raw text only where it is trained on and, but for folds, there."""
-    files = {split: folder / f"{place}.json" for split, place in MUSE.items()}
-    raw = {split: folder / f"{place}.json" for split, place in raw_places(forget).items()}
-    if train_on == "raw" and (any(path.is_file() for path in raw.values()) or not FOLDS.keys().isdisjoint(forget)):
-        files |= raw
-    return files
+        return load(self)

@@ -71,7 +71,7 @@ class Benchmark(QuestionsAndAnswers):
         return result
 
     def load(self) -> "pd.DataFrame":
-        from baldro.benchmarks.fictional import generate
+        from baldro.benchmarks.kinds.fictional.generator import generate
         from baldro.benchmarks.parts import cut
 
         numbers = ("authors", "questions", "known_authors", "background_authors", "world_facts", "seed")

@@ -1,21 +1,27 @@
-"""TOFU's rows, or others in its schema: questions and answers, with paraphrases and wrong answers (Maini et al. 2024, arXiv 2401.06121)."""
+"""TOFU's rows, or others in its schema: questions and answers, with paraphrases and wrong answers (Maini et al. 2024, arXiv 2401.06121).
 
-from collections.abc import Sequence
-from pathlib import Path
+They are in a folder of JSON lines named as on the hub, or in the hub's locuslab/TOFU: 4,000 question-answer pairs about 200 invented
+authors, 20 each. 4,000 pairs are unique but only 3,999 questions: rows are keyed by their position. `full` is retain90 and then forget10.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from baldro.benchmarks.definition import MEMBERSHIP, Count, Definition, Places, Splits
+from baldro.benchmarks.kinds.tofu.alternates import alternate_files
+from baldro.benchmarks.rows import Table
 from baldro.benchmarks.section import Section
 from baldro.errors import BaldroError, unknown
-from baldro.places import resolve
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FIXED = ("full", "base", "retain_perturbed", "real_authors_perturbed", "world_facts_perturbed")
 """Names that TOFU's schema has given away."""
+OPTIONS = FIXED[-2:]
+"""Perturbed splits without paraphrases: their wrong answers are options. The base model learns them."""
 SCORES = ("probability", "rouge", "truth_ratio")
 ROUGES = ("rouge1_recall", "rouge1_f1", "rougeL_f1")
 PARTS = ("forget", "retain", "real_authors", "world_facts")
@@ -120,43 +126,29 @@ class Benchmark(QuestionsAndAnswers):
     def held_out(self, split: str) -> str | None:
         return (self.holdout or {}).get(self.data_split(split))
 
+    @property
+    def wrong(self) -> dict[str, int]:
+        """Split with wrong answers -> how many each of its rows has."""
+        return {"retain_perturbed": 5, **dict.fromkeys(OPTIONS, 3), **{f"{n}_perturbed": 5 for n in self.data_splits()}}
+
+    def tables(self) -> Mapping[str, Table]:
+        forget, wrong, found = self.data_splits(), self.wrong, {}
+        always, held = ("full", "retain_perturbed", *OPTIONS), (self.holdout or {}).values()
+        for name in (*always, *forget, *forget.values(), *wrong, *held):
+            needed = ("question", "answer", *["paraphrased_answer"] * (wrong.get(name) == 5))
+            layout = "locuslab/TOFU, a file of JSON lines a split"
+            found[name] = Table(self.source, "the TOFU data", layout, f"{name}.json", name, "train", needed)
+        return found
+
     def files(self, *, what: str) -> list[str]:
-        folder = resolve(self.source, what=what).path
-        rows = folder.glob("*.json") if folder else ()
-        return sorted({str(path) for path in (*rows, *alternate_files(self.alternates, what=what))})
+        others = map(str, alternate_files(self.alternates, what=what))
+        return sorted({*super().files(what=what), *others})
 
     def load(self) -> "pd.DataFrame":
+        from baldro.benchmarks.kinds.tofu.loader import load
         from baldro.benchmarks.parts import cut
-        from baldro.benchmarks.tofu import load
 
-        options = dict(holdout=self.holdout, retain_rows=self.retain_rows)
-        others = alternate_files(self.alternates, what="the benchmark")
-        frame = load(self.source, forget=self.data_splits(), alternates=others, **options)
-        return cut(frame, self.parts, kept=self.forget)
-
-
-def alternate_files(places: Sequence[str] | None, *, what: str) -> list[Path]:
-    """The local files with other answers: the first of the places that exists, if a folder the JSON files in it; none without places.
-
-    Args:
-        what: the benchmark, for errors.
-
-    Raises:
-        BaldroError: places that are nowhere or on the hub; a folder without such files.
-    """
-    if places is None:
-        return []
-    source = resolve(places, what=f"the file of alternates of {what}")
-    if source.path is None:
-        raise BaldroError(
-            "local-file-needed", f"{what}: alternates: {source} is on the hub; allowed: a local file or folder"
-        )
-    if source.path.is_file():
-        return [source.path]
-    files = sorted(path for path in source.path.iterdir() if path.suffix in (".json", ".jsonl"))
-    if not files:
-        raise BaldroError("no-files", f"{what}: alternates: {source} has no file *.json or *.jsonl")
-    return files
+        return cut(load(self), self.parts, kept=self.forget)
 
 
 def _check_free(names: Sequence[str]) -> None:

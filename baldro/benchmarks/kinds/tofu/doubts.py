@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from baldro.benchmarks.apart import Pair, apart, doubles, few, plain
+from baldro.benchmarks.kinds.tofu import OPTIONS
 
-OPTIONS = ("real_authors_perturbed", "world_facts_perturbed")
-"""Perturbed splits without paraphrases: their wrong answers are options."""
 KEPT = (*OPTIONS, "retain_perturbed")
 """What is to be known after unlearning."""
 

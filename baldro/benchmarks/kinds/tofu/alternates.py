@@ -10,11 +10,36 @@ from pathlib import Path
 from baldro.benchmarks import jsonlines
 from baldro.benchmarks.rows import check_texts
 from baldro.errors import BaldroError
+from baldro.places import resolve
 
 FIELDS = ("question", "answer", "alternate_answer")
 
 Rows = list[dict]
 Pair = tuple[str, str]
+
+
+def alternate_files(places: Sequence[str] | None, *, what: str) -> list[Path]:
+    """The local files with other answers: the first of the places that exists, if a folder the JSON files in it; none without places.
+
+    Args:
+        what: the benchmark, for errors.
+
+    Raises:
+        BaldroError: places that are nowhere or on the hub; a folder without such files.
+    """
+    if places is None:
+        return []
+    source = resolve(places, what=f"the file of alternates of {what}")
+    if source.path is None:
+        raise BaldroError(
+            "local-file-needed", f"{what}: alternates: {source} is on the hub; allowed: a local file or folder"
+        )
+    if source.path.is_file():
+        return [source.path]
+    files = sorted(path for path in source.path.iterdir() if path.suffix in (".json", ".jsonl"))
+    if not files:
+        raise BaldroError("no-files", f"{what}: alternates: {source} has no file *.json or *.jsonl")
+    return files
 
 
 def given(files: Sequence[Path], splits: Mapping[str, Rows], forget: Collection[str]) -> dict[str, list[str]]:
