@@ -72,8 +72,13 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--log", type=Path, help="also write what is printed to this file")
         return sub
 
-    sub = verb("check", "List every run that a config means, or say what is wrong with it.")
+    sub = verb(
+        "check", "List every run that a config means, or say what is wrong with it or with its benchmarks' rows."
+    )
     sub.add_argument("--config", type=Path, required=True)
+    sub.add_argument(
+        "--hub", action="store_true", help="also load benchmarks that are on the hub, which downloads them"
+    )
 
     sub = verb("plan", "Runs, GPU jobs, disk and an estimate of GPU hours, with how it is estimated.")
     sub.add_argument("--config", type=Path, required=True)
