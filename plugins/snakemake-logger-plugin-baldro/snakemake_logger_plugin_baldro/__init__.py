@@ -127,7 +127,9 @@ class LogHandler(LogHandlerBase):
 
     def say_planned(self, job: Job, reason: object) -> None:
         if self.lists_jobs:
-            self.say((job.name, "bold"))
+            self.say(
+                (f"{job.rule}  {job.wildcards}".rstrip(), "bold")
+            )  # by its rule, as --until and --set-resources know it
             if "reason" not in self.quiet:
                 self.say((f"    {textwrap.shorten(str(reason), REASON_WIDTH)}", "dim"))
 
