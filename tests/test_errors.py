@@ -74,3 +74,13 @@ def test_the_command_line_says_it_in_one_line_wherever_it_happens(monkeypatch, c
     assert main(["check", "--config", "any.yaml"]) == 2
     said = capsys.readouterr().err
     assert said == f"baldro check: out of memory: {TOLD}; allowed: a smaller model, or a GPU with more memory\n"
+
+
+def test_ctrl_c_is_one_line_and_its_own_exit_code(monkeypatch, capsys):
+    def stopped(_options):
+        """As the verb."""
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(check, "run", stopped)
+    assert main(["check", "--config", "any.yaml"]) == 130
+    assert capsys.readouterr().err == "baldro check: interrupted (Ctrl-C)\n"

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import traceback
 from contextlib import ExitStack, redirect_stdout
@@ -15,7 +16,8 @@ from baldro.jobs import imports
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one verb. Returns 0; 2 for a mistake in the input or a failed run (one line on standard error); 1 for a defect (a trace)."""
+    """Run one verb. Returns 0; 2 for a mistake in the input or a failed run, 130 after Ctrl-C (one line on standard error); 1 for a defect
+    (a trace)."""
     if arguments is None and (code := warm.run(sys.argv[1:])) is not None:
         return code
     options = parser().parse_args(arguments)
@@ -38,6 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
         except BrokenPipeError:  # the reader of our output has gone, as `| head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
+        except KeyboardInterrupt:
+            _tell(f"baldro {options.verb}: interrupted (Ctrl-C)", log)
+            return 128 + signal.SIGINT
         except BaldroError as error:
             _tell(f"baldro {options.verb}: {error}", log)
             return 2
@@ -67,8 +72,13 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--log", type=Path, help="also write what is printed to this file")
         return sub
 
-    sub = verb("check", "List every run that a config means, or say what is wrong with it.")
+    sub = verb(
+        "check", "List every run that a config means, or say what is wrong with it or with its benchmarks' rows."
+    )
     sub.add_argument("--config", type=Path, required=True)
+    sub.add_argument(
+        "--hub", action="store_true", help="also load benchmarks that are on the hub, which downloads them"
+    )
 
     sub = verb("plan", "Runs, GPU jobs, disk and an estimate of GPU hours, with how it is estimated.")
     sub.add_argument("--config", type=Path, required=True)

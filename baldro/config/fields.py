@@ -81,7 +81,7 @@ class Axes(Then):
     then: Annotated[list[Then], BeforeValidator(listed), Field(min_length=1)] = Field(
         None,
         description="A block or blocks of runs that start from the model of each run of this block: an attack on it "
-        "({stage: relearn, max_steps: 20}), a second request ({split: forget10}), which may have a `then` in turn.",
+        "({stage: relearn, max_steps: 20} or {stage: quantise}), a second request ({split: forget10}), which may have a `then` in turn.",
     )
 
 

@@ -3,7 +3,7 @@
 from argparse import Namespace
 
 from baldro.durable.files import parse_json
-from baldro.models import describe
+from baldro.models.description import describe
 from baldro.records import model
 
 

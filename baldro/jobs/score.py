@@ -15,7 +15,12 @@ def run(options: Namespace) -> None:
     # `original` has two verbs in its folder
     with processes(options.devices, options.nodes), leased(output.parent, alone="" if own else output.name) as lease:
         scoring.check(options, given)
-        frame = scoring.take(options, given, *inputs.open_to_score(given, shard=bool(options.shard)))
+        network, tokenizer = inputs.open_to_score(given, shard=bool(options.shard))
+        if given.run.quantised_to:
+            from baldro.models.quantised import quantise
+
+            quantise(network, given.run.quantised_to)
+        frame = scoring.take(options, given, network, tokenizer)
         if not is_first():
             return
         evidence.write(output, frame, whole=lease.whole)

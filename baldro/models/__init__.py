@@ -4,21 +4,19 @@ A file a part: where a model comes from (`places`), one from scratch (`scratch`)
 what is known of a model before it is used (`description`), its output head (`heads`), the forward pass (`forward`).
 """
 
-from baldro.models.description import check, describe
-from baldro.models.forward import (
-    activations_behind,
-    full_float32,
-    hidden_and_targets,
-    layers,
-    recompute_activations,
-    through_head,
-    token_logp,
-)
-from baldro.models.places import DTYPES, as_stored, cast, check_ids, from_place, load, positions, save, tokenizer
-from baldro.models.scratch import build
-from baldro.records.model import BUILD
+from typing import Any
 
 __all__ = [
     "BUILD", "DTYPES", "activations_behind", "as_stored", "build", "cast", "check", "check_ids", "describe", "from_place", "full_float32",
     "hidden_and_targets", "layers", "load", "positions", "recompute_activations", "save", "through_head", "token_logp", "tokenizer",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """What the parts offer; they are loaded when the first of it is asked for: the seconds of torch are not those of `hub`."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from baldro.models import description, forward, places, scratch
+    from baldro.records import model
+
+    return next(vars(part)[name] for part in (description, forward, places, scratch, model) if name in vars(part))

@@ -1,18 +1,16 @@
-"""A model's definition -> its places and prompt, checked before anything is trained."""
+"""A model's definition -> its places and prompt, checked before anything is trained.
+
+torch is loaded only when a place is opened: what is wrong with the definition itself is said at once.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig
-
 from baldro.durable.contents import model_content
 from baldro.errors import BaldroError, placed
-from baldro.models import checkpoint, hub
-from baldro.models.places import from_place, positions_of, tokenizer
-from baldro.models.scratch import POSITIONS
+from baldro.models import hub
 from baldro.places import Source, described, parts, resolve
-from baldro.prompts.encode import try_prompt
 from baldro.prompts.prompt import KEYS, Prompt
 from baldro.records.model import Description
 
@@ -32,12 +30,17 @@ def describe(name: str, definition: Mapping[str, Any], *, new_tokens: int = 0) -
     declared = {key: definition[key] for key in KEYS if key in definition}
     if not starts:
         _check_built(name, prompt, [*declared, *(["tokenizer"] if "tokenizer" in definition else [])])
+        from baldro.models.scratch import POSITIONS
+
         built = definition.get("build") or {}
         check_room(built.get("max_position_embeddings", POSITIONS), new_tokens, what=f"model {name} (build): ")
         return Description(name=name, prompt=prompt.text, build=definition.get("build"), starts={})
     coder_source = (
         resolve(definition["tokenizer"], what=f"model {name} (tokenizer)") if "tokenizer" in definition else None
     )
+    from baldro.models.places import tokenizer
+    from baldro.prompts.encode import try_prompt
+
     rendered = {}
     for part, start in starts.items():
         place = str(coder_source or start)
@@ -92,6 +95,11 @@ def check(start: str, tokenizer: Any, prompt: Prompt, *, new_tokens: int = 0) ->
     Raises:
         BaldroError: a model that cannot be scored, or a checkpoint whose tensors are not the model's.
     """
+    from transformers import AutoConfig
+
+    from baldro.models import checkpoint
+    from baldro.models.places import from_place, positions_of
+
     config = from_place(start, AutoConfig)
     with checkpoint.one_line(start):
         checkpoint.check_layers(config)

@@ -125,7 +125,9 @@ def _runs(experiment: Experiment, unlearnt: list[Run]) -> list[str]:
     head = f"{'':12}" + "".join(f"{name:>12}" for name in variants)
     table = [f"{name:12}" + "".join(f"{count[name, v]:>12,}" for v in variants) for name in objectives]
     rest = len(experiment.runs) - len(unlearnt)
-    return [f"{len(unlearnt):,} unlearning runs, and {rest:,} rows to compare with (original, retain)", head, *table]
+    only_scored = dict.fromkeys(run.objective for run in experiment.runs if not run.facts.trains)
+    said = f"{len(unlearnt):,} unlearning runs, and {rest:,} rows that are only scored ({', '.join(only_scored)})"
+    return [said, head, *table]
 
 
 def _jobs(experiment: Experiment, by_rule: dict[str, list[Run]], held: dict[str, list[Run]]) -> list[str]:

@@ -88,6 +88,7 @@ def check_sharding(run: Run, *, devices: int, harness: bool = False) -> None:
         "lora_start 'fila' (a decomposition of whole weights)": run.lora_start == "fila",
         "optimiser 'adamw-8bit' (bitsandbytes knows no split weights)": run.optimiser == "adamw-8bit",
         "lora_base 'nf4' (the same)": run.lora_base == "nf4",
+        "stage quantise (it rounds whole weights)": run.stage == "quantise",
         "lm_eval of its benchmark (asked by one process)": harness,
     }
     if lacking := [what for what, wanted in whole.items() if wanted]:

@@ -50,6 +50,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         *("scoring.gradients", "scoring.likelihood", "scoring.prepare", "scoring.room", "scoring.several"),
         "scoring.table",
     ),
+    "quantised": ("models.quantised",),
     "fluency": ("scoring.fluency",),
     "harness": ("scoring.harness",),
     "metrics": (

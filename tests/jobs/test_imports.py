@@ -15,6 +15,8 @@ WITHOUT = {
     "methods": MODEL | TABLES | PAGES | {"pydantic"},
     "check": MODEL | TABLES | PAGES,
     "plan": MODEL | TABLES | PAGES,
+    "model": MODEL | PAGES | {"pandas", "pyarrow"},
+    "download": MODEL | PAGES | {"pandas", "pyarrow"},
     "train": MODEL
     | TABLES
     | PAGES,  # notes signals first; then `training`, which loads no model to restore a finished run
@@ -44,6 +46,24 @@ for verb in {list(WITHOUT)}:
 @pytest.mark.parametrize("verb", WITHOUT)
 def test_a_verb_imports_only_what_it_needs(imported, verb):
     assert not imported[verb] & WITHOUT[verb]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ('model --name x --definition {"build":{},"system":"s"} --output m.json', "system"),
+        ('model --name x --definition {"source":["nowhere"]} --output m.json', "nowhere"),
+        ("download --place nowhere", "nowhere"),
+        ("download --place .", "config.json"),
+        ('download --name x --part target --definition {"source":["nowhere"]}', "target"),
+    ],
+)
+def test_what_is_wrong_with_an_argument_is_said_without_torch(arguments, said, tmp_path):
+    code = "import sys; from baldro.cli.main import main; print(main(sys.argv[1:]), 'torch' in sys.modules)"
+    process = subprocess.run(
+        [sys.executable, "-c", code, *arguments.split()], capture_output=True, text=True, timeout=300, cwd=tmp_path
+    )
+    assert process.stdout.split() == ["2", "False"] and said in process.stderr, process.stderr
 
 
 def test_the_garbage_collector_runs_after_the_imports_even_after_an_error():

@@ -126,6 +126,52 @@ def test_check_lists_the_runs(tmp_path, capsys):
     assert lines[0].split("--")[3] == "pretrain" and all(Run.parse(id).id == id for id in lines)
 
 
+def rows(name: str, n: int, wrong: int = 0) -> list[dict]:
+    """Rows in TOFU's schema."""
+    texts = [{"question": f"{name} {i}?", "answer": f"{name} is {i}."} for i in range(n)]
+    more = {"perturbed_answer": [f"Not {i}." for i in range(wrong)], "paraphrased_answer": "The same."} if wrong else {}
+    return [row | more for row in texts]
+
+
+def test_check_opens_the_rows_of_benchmarks_that_are_here(tmp_path, capsys):
+    """Each mistake is a line with its file and row; what is on the hub is said to be unopened."""
+    splits = dict(keep=rows("kept", 6), gone=rows("gone", 4), full=rows("kept", 6) + rows("gone", 4))
+    splits |= dict(gone_perturbed=rows("gone", 4, 5), retain_perturbed=rows("kept", 6, 5))
+    splits |= dict(real_authors_perturbed=rows("author", 2, 3), world_facts_perturbed=rows("fact", 2, 3))
+    for folder in ("whole", "lacking", "odd"):
+        (tmp_path / folder).mkdir()
+        for name, own in splits.items():
+            (tmp_path / folder / f"{name}.json").write_text("".join(json.dumps(row) + "\n" for row in own))
+    (tmp_path / "lacking" / "world_facts_perturbed.json").unlink()
+    odd = tmp_path / "odd" / "keep.json"
+    odd.write_text(odd.read_text().replace('"kept is 2."', "2"))
+    far = f"hub:lab/rows@{40 * 'a'}"
+    places = {
+        "whole": str(tmp_path / "whole"),
+        "far": far,
+        "odd": str(odd.parent),
+        "lacking": str(tmp_path / "lacking"),
+    }
+    tofu = {name: dict(kind="tofu", source=[place], forget={"gone": "keep"}) for name, place in places.items()}
+    grid = dict(model="tiny", split="gone", objective="simnpo", variant="base")
+
+    def checked(*names: str) -> int:
+        text = dict(name="x", benchmarks=tofu, grid=[grid | {"benchmark": name} for name in names])
+        (tmp_path / "c.yaml").write_text(json.dumps(text))
+        return baldro("check", config=tmp_path / "c.yaml")
+
+    assert checked("whole", "far") == 0
+    out, err = capsys.readouterr()
+    assert "benchmark whole: rows: full 10, " in err and "world_facts_perturbed 2" in err and len(err.splitlines()) == 2
+    assert f"benchmark far: not opened, for {far} is on the hub" in err
+    assert "whole--tiny--gone--simnpo" in out
+    assert checked("odd", "lacking", "whole") == 2
+    out, err = capsys.readouterr()
+    assert not out and len(err.splitlines()) == 3
+    assert f"baldro check: benchmark odd: {odd}:3: field answer is a number (2)" in err
+    assert f"baldro check: benchmark lacking: {tmp_path / 'lacking' / 'world_facts_perturbed.json'} is not there" in err
+
+
 @pytest.mark.parametrize(
     ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.float32), ("bf16-only", torch.bfloat16)]
 )

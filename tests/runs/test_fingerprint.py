@@ -115,6 +115,7 @@ BEGIN = {
     "reference": ("jobs.inputs", "scoring.likelihood"),
     "refusals": ("benchmarks.idk",),
     "score": ("jobs.inputs", "scoring.__init__"),
+    "quantised": ("models.quantised",),
     "fluency": ("scoring.fluency",),
     "harness": ("scoring.harness",),
     "metrics": ("jobs.metrics",),

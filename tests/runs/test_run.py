@@ -32,7 +32,7 @@ DEFAULTS = dict(
     wga_beta=1, dual_epsilon=0.3, dual_step=5, dual_warmup_epochs=0, dv_rho=0.5, dv_beta_min=0.01, chi2_rho=1, cvar_alpha=0.5,
     topk_fraction=0.5, topk_temperature=1, retain_dv_beta=2, retain_dv_direction="hard", retain_dv_rho=0.5, retain_dv_beta_min=0.01,
     retain_g_fraction=0.5, retain_chi2_rho=1, retain_cvar_alpha=0.5, retain_topk_fraction=0.5, retain_topk_temperature=1,
-    relearn_on="forget", checkpoint=None,
+    relearn_on="forget", checkpoint=None, quantised_to="nf4",
 )  # fmt: skip
 OWN = {
     "simnpo": dict(forget_weight=0.125),

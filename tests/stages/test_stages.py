@@ -15,9 +15,10 @@ HEAD = "from baldro.stages.stage import Kind, Stage\n"
 
 
 def test_every_kind_of_run_is_of_one_stage():
-    assert set(STAGES) == {"pretrain", "finetune", "none", "unlearn", "relearn"}
+    assert set(STAGES) == {"pretrain", "finetune", "none", "unlearn", "relearn", "quantise"}
     assert {name for name, stage in STAGE_OF.items() if stage == "unlearn"} == set(OBJECTIVES)
-    assert set(KINDS) == {"pretrain", "finetune", "original", "retain", "scored", "published", "relearn", *OBJECTIVES}
+    others = {"pretrain", "finetune", "original", "retain", "scored", "published", "relearn", "quantise"}
+    assert set(KINDS) == {*others, *OBJECTIVES}
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ class Repair(Stage):
 '''
 BASE = "few--nano--forget10--npo--lr=0.001--epochs=2--batch_size=2"
 CHILD = f"{BASE}--repair--lr=0.001--max_steps=2--batch_size=2"
+ROUNDED = f"{BASE}--quantise--quantised_to=fp4"
 
 
 def ended(checkout, run: str) -> pd.Series:
@@ -37,7 +38,9 @@ def ended(checkout, run: str) -> pd.Series:
 
 
 def test_a_file_with_a_stage_after_unlearning_goes_through_to_the_tables(finished, checkout):
-    then = {"stage": "repair", "lr": 1e-3, "max_steps": 2, "batch_size": 2}
+    """And beside it, from the same model, one that is there and trains nothing: quantisation."""
+    repair = {"stage": "repair", "lr": 1e-3, "max_steps": 2, "batch_size": 2}
+    then = [repair, {"stage": "quantise", "quantised_to": "fp4"}]
     config = checkout.write("more.yaml", variant="base", then=then)
     said = checkout.run("baldro", "check", "--config", config, code=2).stderr
     assert "'repair'" in said, "there is no such stage yet"
@@ -46,16 +49,19 @@ def test_a_file_with_a_stage_after_unlearning_goes_through_to_the_tables(finishe
     (checkout.folder / FILE).write_text(LINES)
     planned = checkout.planned(config)
     assert planned["unlearn"] == [CHILD] and planned["unlearn_kept"] == [BASE], "whose model was not written"
+    assert planned["score"] == [ROUNDED]
     assert not {"benchmark", "model", "finetune", "reference"} & set(planned)
     checkout.snakemake(config, "--cores", "2", seconds=900)
 
-    row = ended(checkout, CHILD)
+    row, rounded, base = (ended(checkout, run) for run in (CHILD, ROUNDED, BASE))
     assert (row["objective"], row["parent"]) == ("repair", BASE)
+    assert (rounded["objective"], rounded["parent"]) == ("quantise", BASE)
+    assert rounded["model_utility"] != base["model_utility"], "it is the rounded model that was scored"
     assert not list((checkout.folder / "results/runs").glob("*npo*/model")), "temporary, both"
     folder = checkout.folder / "results/reports/small"
     table = min((folder / "tables").glob("*.md"), key=lambda path: len(path.name)).read_text()
     for text in (table, (folder / "report.html").read_text()):
-        assert "Repaired (after NPO of forget10" in text
+        assert "Repaired (after NPO of forget10" in text and "Quantised (after NPO of forget10" in text
     after = stamps(checkout.folder)
     models = [name for name in before if "--finetune" in name or "--pretrain" in name]
     assert models and all(after[name] == before[name] for name in models)

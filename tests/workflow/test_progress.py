@@ -5,6 +5,7 @@ import logging
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 pytest.importorskip("snakemake")
 
 from snakemake_logger_plugin_baldro import LogHandler
+from snakemake_logger_plugin_baldro.failures import Failure, is_interruption
 from snakemake_logger_plugin_baldro.lines import duration, error_message, last_line, make_say, read_job, seconds_left
 from snakemake_logger_plugin_baldro.logs import log_tail
 
@@ -143,6 +145,68 @@ def test_a_failure_shows_the_log_and_its_end_and_the_other_jobs_go_on(tmp_path):
     told = ["failed for good: 1", "  1 x baldro: loss is NaN at step 12", "    train  bad", "        logs/bad.log"]
     assert lines[-5:-1] == told
     assert len(lines) == 12  # and one finished job: no stack trace, no boilerplate
+
+
+def test_a_line_says_which_stage_is_trained(tmp_path):
+    """A rule trains several, and Snakemake's name is the rule's."""
+    runs = ["few--nano--base--pretrain", "few--nano--forget10--npo--relearn", "no-id"]
+    snakefile = f"""
+rule all:
+    input: expand("out/{{run}}.txt", run={runs})
+rule trained:
+    output: "out/{{run}}.txt"
+    shell: "[ {{wildcards.run}} != {runs[0]} ]; touch {{output}} # baldro train --run"
+"""
+    lines = run(tmp_path, snakefile, "--keep-going", code=1)
+    assert [line.split()[:2] for line in lines if line.startswith("FAILED")] == [["FAILED", "pretrain"]]
+    assert {tuple(line.split()[1:3]) for line in lines if line.startswith("[")} == {
+        ("relearn", runs[1]),
+        ("trained", "no-id"),
+    }
+    assert f"    pretrain  {runs[0]}" in lines
+
+
+def test_ctrl_c_is_no_failure(tmp_path):
+    """Neither of a job that ends of it as `baldro` does, nor of one that Snakemake ends then; another's failure is one still."""
+    snakefile = """
+rule all:
+    input: expand("{i}.txt", i=["one", "two", "bad"])
+rule job:
+    output: "{i}.txt"
+    log: "{i}.log"
+    shell: "touch {log}; sleep 0.3; [ {wildcards.i} != bad ] || exit 3; trap 'exit 130' INT; while :; do sleep 0.1; done"
+"""
+    (tmp_path / "Snakefile").write_text(snakefile)
+    process = subprocess.Popen(
+        command("--keep-going", "-c3"), cwd=tmp_path, env=environment(), stdout=-1, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    said = ""
+    while "FAILED" not in said:
+        said += process.stdout.readline()
+    os.killpg(process.pid, signal.SIGINT)
+    said += process.communicate(timeout=60)[0]
+    assert process.returncode == 1
+    assert len(re.findall(r"^interrupted  job  i=(?:one|two)  \(after \d+\.\d s\)$", said, re.MULTILINE)) == 2, said
+    assert "failed for good: 1\n" in said and "130" not in said
+    assert re.search(r"0 of 4 jobs done, 1 failed, 2 interrupted, 1 not run, after", said)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "state", "is_stopping", "expected"),
+    [
+        ("exit status 130", "", "", False, True),
+        ("died with <Signals.SIGINT: 2>", "", "", False, True),
+        ("exit status 2", "baldro train: interrupted by SIGTERM after step 3", "", True, True),
+        ("exit status 2", "baldro train: interrupted by SIGTERM after step 3", "", False, False),
+        ("", "cancelled", "CANCELLED", True, True),
+        ("", "cancelled", "CANCELLED", False, False),
+        ("exit status 2", "baldro train: loss is NaN", "", True, False),
+    ],
+)
+def test_what_the_user_interrupted(status, reason, state, is_stopping, expected):
+    failure = Failure(rule="unlearn", label="a", reason=reason, log="", state=state)
+    assert is_interruption(failure, status=status, is_stopping=is_stopping) == expected
 
 
 def test_quiet_hides_jobs_but_no_failure_and_a_rule_without_log_shows_its_command(tmp_path):

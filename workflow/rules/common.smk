@@ -192,6 +192,7 @@ def code_of_reference(wildcards):
 def code_of_scoring(wildcards):
     own = EXPERIMENT.kind_module(of(wildcards).benchmark)
     more = ["fluency"] * bool(judge(wildcards)) + ["harness"] * bool(tasks(wildcards))
+    more += ["quantised"] * bool(of(wildcards).quantised_to)
     return fingerprint("score", *more, own=(own,))
 
 

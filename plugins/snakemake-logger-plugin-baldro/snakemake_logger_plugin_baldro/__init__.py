@@ -10,7 +10,7 @@ is read from their records; an attribute that is missing costs its part of a lin
     GROUP_INFO    jobs               the same for jobs that run as one; a JOB_INFO of each follows
     SHELLCMD      shellcmd, cmd      its command, shown with --printshellcmds
     JOB_FINISHED  job_id             a job is done; its line waits for the PROGRESS that follows
-    PROGRESS      total              number of jobs, which grows at a checkpoint
+    PROGRESS      total              number of jobs; after a checkpoint another
     JOB_ERROR     jobid, rule_name, rule_msg, aux, log, shellcmd                a job failed
     GROUP_ERROR   job_error_info, slurm                   a group failed; a JOB_ERROR of each follows, which adds nothing
     ERROR                            an exception: a job's, or the workflow's own
@@ -30,7 +30,7 @@ from pathlib import Path
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 
 from . import lines
-from .failures import read_failure, summary
+from .failures import is_interruption, read_failure, summary
 from .jobs import Jobs
 from .lines import Job, duration, read_job
 from .logs import log_lines
@@ -38,7 +38,8 @@ from .submissions import local_rules, read_request, submissions
 
 LOG_TAIL_LINES = 3
 REASON_WIDTH = 240  # a target of a thousand files has a reason of a thousand paths
-NOTICES = ("Nothing to be done", "Terminating processes", "Will exit after")
+STOPPING = "Terminating processes on user request"
+NOTICES = ("Nothing to be done", STOPPING, "Will exit after")
 CHATTER = ("Assuming unrestricted shared filesystem", "Building DAG of jobs")
 SAID_BY_LAST_LINE = ("Exiting because a job execution failed", "WorkflowError:\nAt least one job did not complete")
 OF_NO_USE = ("--keep-incomplete mode is set",)  # the SLURM profile sets it, and says why
@@ -67,7 +68,7 @@ class LogHandler(LogHandlerBase):
         self.local, self.asked = None, {}  # of a dry run: rules that are local, if known, and what jobs ask for, by id
         self.command_errors: list[str] = []  # until their JOB_ERROR comes
         self.noticed: set[str] = set()
-        self.start, self.saw_error, self.is_closed = None, False, False
+        self.start, self.saw_error, self.is_stopping, self.is_closed = None, False, False, False
 
     def emit(self, record: LogRecord) -> None:
         """Say what the record means, if anything; an exception here would end the thread that delivers records."""
@@ -93,6 +94,7 @@ class LogHandler(LogHandlerBase):
             self.say((self.format(record).rstrip(), style))
         elif is_notice:
             self.noticed.add(text)  # the scheduler repeats some at every turn
+            self.is_stopping |= text.startswith(STOPPING)
             self.say(text)
 
     def on_workflow_started(self, record: LogRecord) -> None:
@@ -125,7 +127,9 @@ class LogHandler(LogHandlerBase):
 
     def say_planned(self, job: Job, reason: object) -> None:
         if self.lists_jobs:
-            self.say((job.name, "bold"))
+            self.say(
+                (f"{job.rule}  {job.wildcards}".rstrip(), "bold")
+            )  # by its rule, as --until and --set-resources know it
             if "reason" not in self.quiet:
                 self.say((f"    {textwrap.shorten(str(reason), REASON_WIDTH)}", "dim"))
 
@@ -145,10 +149,18 @@ class LogHandler(LogHandlerBase):
         self.jobs.finish(getattr(record, "job_id", None), record)
 
     def on_progress(self, record: LogRecord) -> None:
-        self.jobs.total = getattr(record, "total", None) or self.jobs.total
+        total = getattr(record, "total", None) or self.jobs.total
+        fewer, self.jobs.total = self.jobs.total - total, total
         for job, seconds in self.jobs.count():
             if self.lists_jobs and not job.is_target:
                 self.say_finished(job, seconds, record.created)
+        if fewer > 0 and self.lists_jobs:
+            self.say(
+                (
+                    f"{fewer} job{'s' * (fewer > 1)} less: what {'they read' if fewer > 1 else 'it reads'} is as it was",
+                    "dim",
+                )
+            )
 
     def say_finished(self, job: Job, seconds: float, now: float) -> None:
         count, left = self.jobs.progress(), self.jobs.seconds_left(now)
@@ -177,6 +189,10 @@ class LogHandler(LogHandlerBase):
         self, ids: tuple, job: Job, now: float, details: list[str], *, slurm: dict | None = None, status: str = ""
     ) -> None:
         failure = read_failure(job, details, status=status, slurm=slurm)
+        if is_interruption(failure, status=status, is_stopping=self.is_stopping):
+            self.jobs.interrupt(ids)
+            self.say((f"interrupted  {job.name}", "yellow"), f"  (after {duration(now - job.start)})")
+            return
         self.jobs.fail(ids, failure)
         after = ", ".join(filter(None, (f"after {duration(now - job.start)}", status, failure.place)))
         self.say((f"FAILED  {job.name}", "bold red"), f"  ({after})")
@@ -212,5 +228,6 @@ class LogHandler(LogHandlerBase):
                 done = None if self.saw_error else jobs.total
             for line, style in summary(jobs.done_again(), jobs.failed_for_good()):
                 self.say((line, style))
-            line = lines.last_line(done=done, failed=len(jobs.failed), total=jobs.total, seconds=took)
+            counts = dict(failed=len(jobs.failed), interrupted=len(jobs.interrupted))
+            line = lines.last_line(done=done, **counts, total=jobs.total, seconds=took)
             self.say((line, "bold green" if done == jobs.total else "bold red"))

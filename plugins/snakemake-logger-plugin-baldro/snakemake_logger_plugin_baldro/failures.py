@@ -17,6 +17,7 @@ from .logs import own_error
 WIDTH = 100  # columns
 MOST = 20  # failures that are shown one by one
 UNKNOWN = "failed without a word"
+BY_CTRL_C = re.compile(r"exit status 130$|SIGINT")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,7 @@ class Failure:
     """One failed attempt of a job, or of a group of jobs that run as one."""
 
     rule: str
+    """as a line calls it (`Job.step`)"""
     jobs: int = 1
     """how many jobs it is to Snakemake"""
     label: str
@@ -68,7 +70,20 @@ def read_failure(job: Job, details: Sequence[str], *, status: str, slurm: Mappin
     reason = said.get("reason") or detail or own_error(job.logs) or status or UNKNOWN
     log = said.get("log") or next(map(str, job.logs), "")
     place = {key: said.get(key, "") for key in ("job", "state", "node")}
-    return Failure(rule=job.rule, jobs=job.jobs, label=job.label, reason=" ".join(reason.split()), log=log, **place)
+    return Failure(rule=job.step, jobs=job.jobs, label=job.label, reason=" ".join(reason.split()), log=log, **place)
+
+
+def is_interruption(failure: Failure, *, status: str, is_stopping: bool) -> bool:
+    """Whether it was the user who ended a job, by Ctrl-C: then nothing is wrong with it.
+
+    Args:
+        status: how its command ended.
+        is_stopping: Snakemake was interrupted, and ends its jobs.
+    """
+    ended_by_snakemake = failure.state == "CANCELLED" or re.search(
+        r"SIGTERM|exit status 143", f"{status} {failure.reason}"
+    )
+    return bool(BY_CTRL_C.search(status) or (is_stopping and ended_by_snakemake))
 
 
 def summary(done_again: Sequence[Sequence[Failure]], for_good: Sequence[Sequence[Failure]]) -> list[tuple[str, str]]:

@@ -20,7 +20,7 @@ class Jobs:
     def __init__(self) -> None:
         self.planned, self.done, self.total = Counter(), Counter(), 0  # jobs by rule, by rule, in all
         self.by_id: dict[object, Job] = {}
-        self.running, self.failed = set(), set()  # ids
+        self.running, self.failed, self.interrupted = set(), set(), set()  # ids
         self.failures: dict[tuple, list[Failure]] = {}  # the failed attempts of a group
         self._groups: dict[object, tuple] = {}  # id -> ids
         self._awaited: set[object] = set()  # ids of groups that start, whose own records are still to come
@@ -85,13 +85,20 @@ class Jobs:
         self.failed.update(ids)
         self.failures.setdefault(ids, []).append(failure)
 
+    def interrupt(self, ids: tuple) -> None:
+        """The user ended a job; what it failed of before is no longer what it ended of."""
+        self.running.difference_update(ids)
+        self.interrupted.update(ids)
+
     def failed_for_good(self) -> list[list[Failure]]:
         """The failed attempts of each group that has failed and was not started again."""
         return [own for ids, own in self.failures.items() if set(ids) & self.failed]
 
     def done_again(self) -> list[list[Failure]]:
         """The failed attempts of each group that was done later."""
-        return [own for ids, own in self.failures.items() if not set(ids) & (self.failed | self.running)]
+        return [
+            own for ids, own in self.failures.items() if not set(ids) & (self.failed | self.running | self.interrupted)
+        ]
 
     def may_be_long(self, job: Job) -> bool:
         """Whether jobs like this one take long, as far as is known."""
@@ -101,9 +108,12 @@ class Jobs:
         """See `lines.seconds_left`."""
         gone = self.done + Counter(self.by_id[jobid].rule for jobid in self.failed & self.by_id.keys())
         unfinished = self.planned - gone
-        unfinished["(from a checkpoint)"] = max(0, self.total - (gone + unfinished).total())
+        left = max(0, self.total - gone.total())
+        unfinished["(from a checkpoint)"] = max(0, left - unfinished.total())
+        share = left / max(1, unfinished.total())  # of fewer jobs it is not known which they are
         running = [(self.by_id[i].rule, (now - self.by_id[i].start) / len(self.group(i))) for i in self.running]
         elapsed = now - min((job.start for job in self.by_id.values()), default=now)
+        unfinished = {rule: n * share for rule, n in unfinished.items()}
         return lines.seconds_left(unfinished=unfinished, finished=self._seconds, running=running, elapsed=elapsed)
 
 

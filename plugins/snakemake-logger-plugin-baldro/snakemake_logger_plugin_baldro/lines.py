@@ -12,6 +12,7 @@ from typing import TextIO
 from .logs import newest_first
 
 LABEL_WIDTH = 60  # of the label's column, at most
+TRAINS = re.compile(r"\bbaldro train ")
 VALIDATION_ERRORS = ("WorkflowError", "BaldroError")  # their message says all; where it was raised adds nothing
 BOILERPLATE = "For further error details see the cluster/cloud log and the log files of the involved rule(s)."
 
@@ -21,6 +22,8 @@ class Job:
     """What a JOB_INFO or JOB_ERROR record says of its job."""
 
     rule: str
+    step: str
+    """what it is called in a line: the stage of a run that it trains, else its rule"""
     label: str
     """the wildcards' values; one that begins with - is an ending of the one before"""
     wildcards: str
@@ -35,8 +38,8 @@ class Job:
 
     @property
     def name(self) -> str:
-        """Rule and all wildcards."""
-        return f"{self.rule}  {self.wildcards}".rstrip()
+        """Step and all wildcards."""
+        return f"{self.step}  {self.wildcards}".rstrip()
 
 
 def read_job(record: LogRecord) -> Job:
@@ -45,6 +48,7 @@ def read_job(record: LogRecord) -> Job:
     command = str(getattr(record, "shellcmd", None) or "").strip()
     return Job(
         rule=rule,
+        step=(TRAINS.search(command) and stage_of(wildcards.get("run"))) or rule,
         label=" ".join(str(value) for value in wildcards.values() if value).replace(" -", "-"),
         wildcards=", ".join(f"{name}={value}" for name, value in wildcards.items()),
         start=record.created,
@@ -52,6 +56,17 @@ def read_job(record: LogRecord) -> Job:
         logs=tuple(Path(str(path)).absolute() for path in getattr(record, "log", None) or ()),
         is_target=not (command or getattr(record, "output", True)),
     )
+
+
+def stage_of(run: object) -> str:
+    """The stage of a run, by its id: a base model and a finetuned one are trained by one rule; empty if it is no id."""
+    from baldro.errors import BaldroError  # here, because every Snakemake process imports this package
+    from baldro.runs import Run
+
+    try:
+        return Run.parse(str(run)).stage
+    except BaldroError:
+        return ""
 
 
 def as_one(jobs: Sequence[Job]) -> Job:
@@ -62,6 +77,7 @@ def as_one(jobs: Sequence[Job]) -> Job:
     return replace(
         jobs[0],
         rule="+".join(dict.fromkeys(job.rule for job in jobs)),
+        step="+".join(dict.fromkeys(job.step for job in jobs)),
         label=labels[0] if len(labels) == 1 else f"{labels[0]} and {len(labels) - 1} more",
         wildcards="; ".join(dict.fromkeys(job.wildcards for job in jobs)),
         start=min(job.start for job in jobs),
@@ -82,7 +98,7 @@ def duration(seconds: float, digits: int = 1) -> str:
 
 def seconds_left(
     *,
-    unfinished: Mapping[str, int],
+    unfinished: Mapping[str, float],
     finished: Mapping[str, Sequence[float]],
     running: Sequence[tuple[str, float]],
     elapsed: float,
@@ -108,10 +124,10 @@ def seconds_left(
 
 
 def finished_columns(job: Job, seconds: float, *, rules: Iterable[str], known: Iterable[Job]) -> str:
-    """Rule, label and time of a job that is done, aligned with the lines of other rules and known jobs."""
-    rule_width = max(map(len, [job.rule, *rules]))
+    """Step, label and time of a job that is done, aligned with the lines of other rules and known jobs."""
+    step_width = max(map(len, [job.step, *rules]))
     label_width = min(LABEL_WIDTH, max(len(each.label) for each in [job, *known]))
-    columns = f"{job.rule:<{rule_width}}", f"{job.label:<{label_width}}", f"{duration(seconds):>6}"
+    columns = f"{job.step:<{step_width}}", f"{job.label:<{label_width}}", f"{duration(seconds):>6}"
     return "  ".join(filter(None, columns))
 
 
@@ -122,10 +138,11 @@ def count_table(counts: Mapping[str, int], total: int) -> list[str]:
     return [f"{rule:<{width}}  {n:>{len(str(total))}}" for rule, n in rows]
 
 
-def last_line(*, done: int | None, failed: int, total: int, seconds: float) -> str:
+def last_line(*, done: int | None, failed: int, interrupted: int = 0, total: int, seconds: float) -> str:
     """How the workflow ended; `done` is None if jobs were not counted."""
-    not_run = 0 if done is None else total - done - failed
-    parts = [f"{failed} failed"] * bool(failed) + [f"{not_run} not run"] * bool(not_run)
+    not_run = 0 if done is None else total - done - failed - interrupted
+    counts = {"failed": failed, "interrupted": interrupted, "not run": not_run}
+    parts = [f"{n} {how}" for how, n in counts.items() if n]
     head = f"of {total} jobs" if done is None else f"{done} of {total} jobs done"
     return ", ".join([head, *parts, f"after {duration(seconds)}"]) if parts else f"{head} in {duration(seconds)}"
 
