@@ -7,10 +7,16 @@ import socket
 import subprocess
 import sys
 import time
+from importlib import import_module
+from types import SimpleNamespace
 
 import pytest
 
 from baldro import warm
+from baldro.benchmarks import KINDS, module_of
+from baldro.runs import source
+
+fingerprint = import_module("baldro.runs.fingerprint")  # the package has a function of that name
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="no warm process on this machine")
 
@@ -166,3 +172,14 @@ def test_a_fork_that_cannot_use_the_gpu_starts_the_verb_anew(tmp_path, monkeypat
 def test_another_python_starts_in_the_ordinary_way(server, monkeypatch):
     monkeypatch.setattr(sys, "prefix", "/another")
     assert warm.run(["metrics", "--help"]) is None
+
+
+def test_the_code_of_an_evaluation_is_read_before_the_first_fork(monkeypatch):
+    monkeypatch.setattr(warm, "LOADED", ())
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    fingerprint._fingerprint.cache_clear()
+    source._of_code.cache_clear()
+    warm.Server.load(SimpleNamespace(environment=None), os.environ)
+    read = source._of_code.cache_info().misses
+    assert all(fingerprint.fingerprint("score", own=(module_of(kind),)) for kind in KINDS)
+    assert source._of_code.cache_info().misses == read > 0

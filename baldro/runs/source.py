@@ -19,6 +19,8 @@ NEWLINE, INDENT, DEDENT = "\n", "\t", "\b"
 LAYOUT = {tokenize.ENCODING, tokenize.COMMENT, tokenize.NL, tokenize.ENDMARKER}
 FORMATTED = ("FSTRING", "TSTRING")
 """Literals that later versions of Python cut into tokens."""
+BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+"""Fields of a syntax tree in which statements stand."""
 BEFORE_PARENTHESES = {"=", "+=", "-=", "*=", "/=", "|=", "&=", "return", "import"}
 BEFORE_CONDITION = {"if", "elif", "while", "with"}
 
@@ -45,11 +47,8 @@ def imports(source: str) -> frozenset[str]:
 
     A relative import is not seen; the project has none.
     """
-    tree, names = ast.parse(source), set()
-    aside = {id(each) for node in ast.walk(tree) if _is_typing_only(node) for each in ast.walk(node)}
-    for node in ast.walk(tree):
-        if id(node) in aside:
-            continue
+    names = set()
+    for node in _statements(source):
         if isinstance(node, ast.ImportFrom) and node.module:
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
@@ -105,12 +104,22 @@ def _cut(source: str) -> list[Span]:
         return line, column if text.isascii() else len(text.encode()[:column].decode())
 
     found: list[ast.AST] = []
-    for node in ast.walk(ast.parse(source)):
+    for node in _statements(source):
         if _is_text(node) or _is_typing_only(node):
             found.append(node)
         elif isinstance(node, ast.Raise | ast.Assert):
             found += _strings(node.exc if isinstance(node, ast.Raise) else node.msg)
     return [(place(n.lineno, n.col_offset), place(n.end_lineno, n.end_col_offset)) for n in found]
+
+
+def _statements(source: str) -> Iterator[ast.stmt]:
+    """Every statement but those in a block for type checkers only; expressions, which are most of a tree, hold none."""
+    queue: list[ast.AST] = [ast.parse(source)]
+    for node in queue:
+        if isinstance(node, ast.stmt):
+            yield node
+        if not _is_typing_only(node):
+            queue += [each for name in BLOCKS for each in getattr(node, name, ())]
 
 
 def _strings(node: ast.AST | None) -> Iterator[ast.AST]:

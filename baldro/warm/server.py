@@ -129,7 +129,9 @@ class Server:
         except Exception:
             self.environment = {}  # no job's: each says itself what is wrong
         # The code is read now, and every fork finds it read. Not above: who asks for a fork needs none of it.
-        import_module("baldro.runs").fingerprint("train", "metrics")
+        kinds = import_module("baldro.benchmarks")
+        own = tuple(map(kinds.module_of, kinds.KINDS))
+        import_module("baldro.runs").fingerprint("train", "score", "metrics", own=own)
 
     def listen(self, job: int) -> None:
         """A signal for a job; or its `baldro` was killed, and so it is killed."""

@@ -7,13 +7,15 @@ import torch
 
 from baldro.plan import cost
 from baldro.plan.gpus import GPU
-from benchmarks.gpu import scoring, steps
+from benchmarks.gpu import generating, scoring, steps
 from benchmarks.gpu.planned import Planned, card, memory_of
 from benchmarks.gpu.record import Context
 from benchmarks.gpu.work import QUICK, SHAPES, Shape, build, copy_rate, free, matrix_peak, sequences
 
 OFF = 1.5
 """How far an estimate of the plan may be off before its constant is to be corrected."""
+THIRD = 2
+"""Models that transformers' `generate_batch` is timed on, the first ones; more would take the time of the others."""
 
 
 def rows(context: Context) -> Iterator[dict[str, Any] | str]:
@@ -61,7 +63,11 @@ def _of_shape(
             return
         model = build(shape, dtype=dtype, device=context.device)
         own = peak["fp32" if dtype == torch.float32 else "bf16"]
-        yield from scoring.rows(model, shape, planned, gpu, own, context.device, count=count, limit=limit)
+        yield from scoring.rows(model, shape, planned, gpu, own, context.device, count=count)
+        prompts = count * len(scoring.ANSWERS)
+        yield from generating.rows(
+            model, shape, planned, gpu, context.device, count=prompts, limit=limit, third=place < THIRD
+        )
         del model
         free(context.device)
     yield from steps.rows(shape, planned, gpu, peak, context, batch=batch, place=place)

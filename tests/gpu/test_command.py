@@ -45,6 +45,8 @@ def test_everything_in_small(tmp_path):
     assert {row["precision"] for row in steps} == {"bf16-only", "bf16", "fp32", "bf16, LoRA 32"} and all(
         row["s"] for row in steps
     )
+    batched = [row for row in found["Fast"]["rows"] if row.get("scoring", "").startswith("generate_batch")]
+    assert [row["type"] for row in batched] == ["float32", "bfloat16"] and batched[0]["note"].startswith("0 of 12 ")
     [table] = found["A real result"]["notes"]
     assert "NPO + BalDRO-DV" in table and "SimNPO" in table
     assert "NPO + BalDRO-DV" in (tmp_path / "gpu.md").read_text()
@@ -80,3 +82,26 @@ def test_a_section_that_fails_or_lasts_leaves_the_others(tmp_path, monkeypatch):
     assert [s["rows"] for s in told] == [[{"a": 1.0}], [{"a": True}], [], [{"a": 2.0}]]
     assert told[0]["notes"] == ["ended by ValueError: no"] and told[1]["notes"][0].startswith("cut off")
     assert "pip install a_package_that_is_not_there" in told[2]["notes"][0] and told[3]["notes"] == ["a note"]
+
+
+@pytest.mark.parametrize(
+    ("came", "said"),
+    [(2, "1 of 3 texts are lost"), (3, "1 of 3 texts are lost: a kernel"), (0, "MemoryError: no room")],
+)
+def test_what_generate_batch_fails_of_is_a_line_of_the_table(came, said):
+    import torch
+    from transformers.generation.continuous_batching.requests import GenerationOutput
+
+    from benchmarks.gpu import generating, work
+
+    class Model:
+        def generate_batch(self, _inputs, **_options):
+            if not came:
+                raise MemoryError("no room")
+            made = [GenerationOutput(request_id=str(i), generated_tokens=[5, 1, 5]) for i in range(came)]
+            made[-1].error = "a kernel\nfailed" if came == 3 else None
+            return {one.request_id: one for one in made}
+
+    given = dict(prompts=[(2,)] * 3, mine=[[5]] * 3, one=work.Timed(1.0, None), plan=1.0, eos=1, limit=2)
+    row = generating._continuous(Model(), work.QUICK[0], torch.float32, torch.device("cpu"), **given)
+    assert row["note"].endswith(said) and row["s"] is None and not row["failed"]

@@ -54,6 +54,21 @@ async def walk(items):
             pass
 '''
 RECORDED = "a8a4f9d37b04067e556160e43c1543c7d084c14bbc48dc43148d342a790ee6fe"
+EVERY_BLOCK = """
+class A:
+    def f():
+        try:
+            pass
+        except E:
+            raise E("WORDS")
+        else:
+            raise E("WORDS")
+        finally:
+            raise E("WORDS")
+        match a:
+            case 1:
+                assert a, "WORDS"
+"""
 OTHERS = [f"3.{minor}" for minor in range(11, 16) if minor != sys.version_info.minor]
 
 
@@ -96,6 +111,7 @@ def test_another_version_of_python_finds_the_same_in_every_file(version, tmp_pat
         ('raise E(f"{x} is wrong", 3) from None\n', 'raise E("x" f"is {not_x}", 3) from None\n'),
         ('raise E("code", "short")\n', 'raise E(\n    "code",\n    "a longer one",\n)\n'),
         ('assert x, "why"\n', 'assert x, "why not"\n'),
+        tuple(EVERY_BLOCK.replace("WORDS", words) for words in ("short", "longer")),
         ("if TYPE_CHECKING:\n    import a\nx = 1\n", "x = 1\n"),
         ("x = 0, 1\n", "x = (\n    0,\n    1,\n)\n"),
         ("x = [0, 1]\n", "x = [\n    0,\n    1,\n]\n"),
