@@ -20,7 +20,8 @@ from baldro.metrics import METRICS
 from baldro.records import failure, per_sample
 from baldro.records import metrics as evaluations
 from baldro.records import run as trainings
-from baldro.runs import HYPERPARAMETERS, IDENTITY, STAGES
+from baldro.runs import HYPERPARAMETERS, IDENTITY
+from baldro.stages import STAGE_OF, STAGES
 
 COSTS = ("seconds", "steps", "tokens", "tokens_per_second", "peak_memory_bytes")
 POINT = ("parent", *HYPERPARAMETERS)
@@ -146,7 +147,7 @@ def _same_definitions(rows: list[dict[str, Any]]) -> None:
 
 def _costs(run: Mapping[str, Any], path: Path) -> dict[str, float]:
     if not path.is_file():
-        if run["objective"] in STAGES["none"].kinds:  # they are trained by other runs
+        if not STAGES[STAGE_OF[run["objective"]]].trains:  # its model is trained by another run
             return {}
         raise BaldroError(
             "run-record-missing",
