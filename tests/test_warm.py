@@ -15,6 +15,7 @@ import pytest
 from baldro import warm
 from baldro.benchmarks import KINDS, module_of
 from baldro.runs import source
+from baldro.warm.server import Server
 
 fingerprint = import_module("baldro.runs.fingerprint")  # the package has a function of that name
 
@@ -175,11 +176,11 @@ def test_another_python_starts_in_the_ordinary_way(server, monkeypatch):
 
 
 def test_the_code_of_an_evaluation_is_read_before_the_first_fork(monkeypatch):
-    monkeypatch.setattr(warm, "LOADED", ())
+    monkeypatch.setattr("baldro.warm.server.LOADED", ())
     monkeypatch.setattr(os, "environ", dict(os.environ))
     fingerprint._fingerprint.cache_clear()
     source._of_code.cache_clear()
-    warm.Server.load(SimpleNamespace(environment=None), os.environ)
+    Server.load(SimpleNamespace(environment=None), os.environ)
     read = source._of_code.cache_info().misses
     assert all(fingerprint.fingerprint("score", own=(module_of(kind),)) for kind in KINDS)
     assert source._of_code.cache_info().misses == read > 0
