@@ -1,6 +1,7 @@
 """A SLURM of the tests' own on this host (the script `cluster`), and checkouts in which Snakemake runs on it."""
 
 import importlib.util
+import json
 import os
 import shutil
 import signal
@@ -10,7 +11,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,12 +49,12 @@ PATIENCE = 3
 """Every wait below is so many times what an idle machine needs at most: a slow or loaded one fails no test by that alone."""
 
 
-def until(seconds: float, what: str, happens: Callable[[], Any]) -> Any:
-    """Wait for something true, and return it."""
+def until(seconds: float, what: str | Callable[[], str], happens: Callable[[], Any], every: float = 0.2) -> Any:
+    """Wait for something true, and return it; `what` says what did not happen, when it is clear that it did not."""
     deadline = time.monotonic() + PATIENCE * seconds
     while not (found := happens()):
-        assert time.monotonic() < deadline, f"after {seconds} s: {what}"
-        time.sleep(0.2)
+        assert time.monotonic() < deadline, f"after {PATIENCE * seconds} s: {what if isinstance(what, str) else what()}"
+        time.sleep(every)
     return found
 
 
@@ -63,7 +64,7 @@ def ask(*command: str) -> str:
 
 @dataclass(frozen=True)
 class Cluster:
-    """Four nodes; and how to break them."""
+    """Eight nodes; and how to break them."""
 
     folder: Path
 
@@ -93,7 +94,7 @@ class Cluster:
 
     def repair(self) -> None:
         """All nodes up and idle again, nothing in the queue."""
-        for name in ("slurmctld", *(f"slurmd-n{i}" for i in (1, 2, 3, 4))):
+        for name in ("slurmctld", *(path.stem for path in self.folder.glob("slurmd-n*.pid"))):
             if not is_running(self.daemon(name)):
                 self.start(name)
         until(
@@ -180,36 +181,69 @@ class Snakemake:
             said = {"stdout": file, "stderr": subprocess.STDOUT}
             self.process = subprocess.Popen(command, cwd=self.checkout.folder, env=self.checkout.environment(), **said)
 
-    def end(self, seconds: float = 300, code: int = 0) -> str:
-        """Wait for its end; returns what it said."""
+    def end(self, seconds: float = 300, code: int | None = 0) -> str:
+        """Wait for its end, with this exit status unless it is None; returns what it said."""
         try:
             status = self.process.wait(PATIENCE * seconds)
         except subprocess.TimeoutExpired:
             pytest.fail(f"Snakemake does not end:\n{self.said()}\n{ask('squeue')}")
-        assert status == code, self.said()
+        assert code in (None, status), self.said()
         return self.said()
 
     def said(self) -> str:
         return self.output.read_text()
 
-    def training(self, seconds: float = 120, without: str = "") -> dict[str, tuple[str, str]]:
-        """Run -> SLURM job and node of the runs in the midst of training; waits until there is one (besides `without`)."""
-        return until(
-            seconds,
-            f"nothing trains:\n{self.said()}",
-            lambda: {run: job for run, job in self._training().items() if run != without},
-        )
+    @contextmanager
+    def caught(self, *runs: str) -> Iterator[list[tuple[str, str]]]:
+        """SLURM job and nodes of each run in the midst of training; their processes are stopped, as if nodes hung, until the block ends.
 
-    def _training(self) -> dict[str, tuple[str, str]]:
-        found = {}
-        for line in ask("squeue", "--noheader", "--states=RUNNING", "--format=%i|%N|%Z").splitlines():
-            job, node, where = line.split("|")
-            log = self.checkout.folder / f"logs/slurm/{job}.log"
-            lines = log.read_text().splitlines() if Path(where) == self.checkout.folder and log.is_file() else []
-            here = [i for i, text in enumerate(lines) if text.startswith("unlearn ") and "  step " in text]
-            if here and not any("Finished jobid" in text or text.startswith("score ") for text in lines[here[-1] :]):
-                found[lines[here[-1]].split()[1]] = (job, node)
-        return found
+        So a training has not ended when something happens to it, however fast the machine is.
+        """
+        asleep: dict[str, set[int]] = {}
+        found: dict[str, tuple[str, str]] = {}
+
+        def all_are() -> bool:
+            for run in runs:
+                if run not in found and (job := self._training(run)):
+                    found[run], asleep[run] = job, put_to_sleep(self.checkout.folder, run)
+            return len(found) == len(runs)
+
+        try:
+            until(120, lambda: f"not all of {runs} train:\n{self.said()}", all_are, every=0.1)
+            yield [found[run] for run in runs]
+        finally:
+            for pid in set().union(*asleep.values()):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+    def _training(self, run: str) -> tuple[str, str] | None:
+        """By its lease, whose process lives, and a line of progress of the job's present start."""
+        try:
+            owner = json.loads((self.checkout.folder / f"results/runs/{run}/.lease").read_text())
+            log = (self.checkout.folder / f"logs/slurm/{owner['job']}.log").read_text()
+        except FileNotFoundError:
+            return None
+        if not is_running(owner["pid"]) or "  step " not in log.rpartition("\nSNAKEMAKE\n")[2]:
+            return None
+        nodes = ask("squeue", "--noheader", "--states=all", f"--jobs={owner['job']}", "--format=%N").strip()
+        return owner["job"], nodes
+
+
+def pass_the_limit(snakemake: Snakemake, run: str) -> None:
+    """SLURM takes up to half a minute to notice; SIGTERM is there when the processes go on, SIGKILL some seconds away."""
+    with snakemake.caught(run) as ((job, _),):
+        ask("scontrol", "update", f"JobId={job}", "EndTime=now")
+        log = snakemake.checkout.folder / f"logs/slurm/{job}.log"
+        until(90, "the limit is not noticed", lambda: "DUE TO TIME LIMIT" in log.read_text())
+
+
+def put_to_sleep(folder: Path, run: str) -> set[int]:
+    """Stop every process of a run; returns their ids."""
+    asleep = {pid for pid, command in processes(folder).items() if run in command}
+    for pid in asleep:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+    return asleep
 
 
 @pytest.fixture(scope="session")
@@ -241,6 +275,16 @@ def copy_of(checkout: Any, folder: Path) -> Any:
     """Another checkout with the same files; times of files are kept."""
     shutil.copytree(checkout.folder, folder, symlinks=True)
     return checkouts.Checkout(folder)
+
+
+def say_often(checkout: Any) -> None:
+    """Have trainings say twice a second how far they are, by which they are caught."""
+    checkout.edit("workflow/rules/unlearn.smk", "baldro train ", "baldro train --every 0.5 ")
+
+
+def by_seed(checkout: Any) -> dict[int, Path]:
+    """Folders of the unlearning runs."""
+    return {int(path.name.rpartition("--seed=")[2]): path for path in checkout.folder.glob("results/runs/*--npo*")}
 
 
 def tables(folder: Path) -> dict[str, bytes]:

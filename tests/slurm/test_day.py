@@ -1,4 +1,4 @@
-"""A cluster's day in minutes: 100 runs that sleep, die, are cancelled and requeued as a seed has it; and two Snakemakes are killed."""
+"""A cluster's day in minutes: 50 runs that sleep, die, are cancelled and requeued as a seed has it; and two Snakemakes are killed."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ import yaml
 from .conftest import FAST, ROOT, until
 
 pytestmark = pytest.mark.slurm
-RUNS = 100
+RUNS = 50
 SNAKEFILE = """
 import sys
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,19 @@ import pandas as pd
 import pytest
 import yaml
 
-from .conftest import PATIENCE, ROOT, Snakemake, ask, copy_of, nano, processes, tables
+from .conftest import (
+    PATIENCE,
+    ROOT,
+    Snakemake,
+    ask,
+    by_seed,
+    copy_of,
+    nano,
+    pass_the_limit,
+    processes,
+    say_often,
+    tables,
+)
 
 pytestmark = pytest.mark.slurm
 NEEDS = {"mem_mb": 2000, "train_minutes": 7, "score_minutes": 3}
@@ -119,48 +132,80 @@ def test_jobs_ask_for_what_the_models_entry_says(packed, cluster):
         assert (job["Partition"], job["MinMemoryNode"], job["TresPerJob"]) == ("gpu", "2000M", "gres:gpu:1")
 
 
-def test_a_job_of_two_gpus_is_a_training_of_two_processes(fresh, on_slurm, tmp_path_factory):
-    """Each with its share of the model; and in the end the tables of the same here."""
-    here, there = (copy_of(fresh, tmp_path_factory.mktemp(name) / "checkout") for name in ("here", "there"))
-    model = nano()
-    model["nano"] |= {"needs": NEEDS | {"gpu": 2, "shard": True}}
-    for checkout in (here, there):
-        checkout.write("two.yaml", models=model, name="two", variant=["base", "baldro-dv"])
-    on_slurm(there, "two.yaml")
-    here.snakemake("two.yaml", "--cores", "2", seconds=PATIENCE * 540)
-    assert tables(there.folder) == tables(here.folder)
-    rows = [row for row in accounts(there) if "unlearn" in row["rules"]]
-    assert rows and all(row["gpus"] == 2 for row in rows)
-    runs = list(there.folder.glob("results/runs/*--npo*/run.json"))
-    assert len(runs) == 2 and all(json.loads(run.read_text())["device"].startswith("2 x cpu") for run in runs)
+SEVERAL = {"one node": 1, "late": 2, "lost": 3}
+"""Seeds of runs of several processes: on the GPUs of one node, and on those of two past their time limit or without the second one."""
 
 
-def lose_the_second_node(snakemake: Snakemake) -> None:
+def lose_the_second_node(snakemake: Snakemake, run: str) -> None:
     """In the midst of a training: its slurmd and all processes of the job there."""
-    nodes = next(iter(snakemake.training().values()))[1]
-    _, second = ask("scontrol", "show", "hostnames", nodes).split()
-    snakemake.cluster.kill(f"slurmd-{second}")
-    for pid in processes(snakemake.checkout.folder):
-        with suppress(OSError):  # it has ended meanwhile
-            if f"SLURMD_NODENAME={second}\0".encode() in Path(f"/proc/{pid}/environ").read_bytes():
-                os.kill(pid, signal.SIGKILL)
+    with snakemake.caught(run) as ((_, nodes),):
+        _, second = ask("scontrol", "show", "hostnames", nodes).split()
+        snakemake.cluster.kill(f"slurmd-{second}")
+        for pid in processes(snakemake.checkout.folder):
+            with suppress(OSError):  # it has ended meanwhile
+                if f"SLURMD_NODENAME={second}\0".encode() in Path(f"/proc/{pid}/environ").read_bytes():
+                    os.kill(pid, signal.SIGKILL)
 
 
-def test_a_job_of_two_nodes_is_a_training_of_all_their_gpus(fresh, cluster, tmp_path_factory):
-    """And its scoring; here as many processes of one node do the same. The first attempt loses the second node."""
+@pytest.fixture(scope="module")
+def several(fresh, cluster, tmp_path_factory) -> tuple[Any, Any]:
+    """Checkouts after runs of several processes: of one node here, and on a cluster's nodes, where faults hit them."""
     here, there = (copy_of(fresh, tmp_path_factory.mktemp(name) / "checkout") for name in ("here", "there"))
+    single = f"wildcards.run.endswith('--seed={SEVERAL['one node']}')"
     for checkout, needs in ((here, {"gpu": 4}), (there, {"gpu": 2, "nodes": 2})):
         model = nano()
         model["nano"] |= {"needs": NEEDS | needs | {"shard": True}}
-        checkout.write("nodes.yaml", models=model, name="nodes", variant="baldro-dv", epochs=150)
-    snakemake = Snakemake(there, cluster, "nodes.yaml")
-    snakemake.start()
-    lose_the_second_node(snakemake)
-    snakemake.end(540)
+        say_often(checkout)
+        seeds = list(SEVERAL.values())
+        checkout.write("several.yaml", models=model, name="several", variant="baldro-dv", seed=seeds, epochs=60)
+    fewer = ("--set-resources", f"unlearn:gpu=2 if {single} else 4")
+    here.snakemake("several.yaml", "--cores", "2", *fewer, seconds=PATIENCE * 540)
+    runs = by_seed(here)
+    fewer = ("--set-resources", f"unlearn:nodes=1 if {single} else 2", "unlearn:slurm_extra='--exclusive'")
+    snakemake = Snakemake(there, cluster, "several.yaml", fewer)
+    with ThreadPoolExecutor() as pool:
+        snakemake.start()
+        acts = [
+            pool.submit(act, snakemake, runs[SEVERAL[name]].name)
+            for name, act in (("late", pass_the_limit), ("lost", lose_the_second_node))
+        ]
+        snakemake.end(540)
+    for act in acts:
+        act.result()
     cluster.repair()
-    here.snakemake("nodes.yaml", "--cores", "2", seconds=PATIENCE * 540)
+    return here, there
+
+
+def of_several(checkout: Any, name: str) -> tuple[list[dict[str, Any]], str]:
+    """What the jobs of a run came to, and what it ran on."""
+    run = by_seed(checkout)[SEVERAL[name]]
+    rows = [row for row in accounts(checkout) if row["runs"] == [run.name]]
+    return rows, json.loads((run / "run.json").read_text())["device"]
+
+
+def test_jobs_of_several_processes_end_in_the_same_tables_as_here(several):
+    """Trained and scored by all of them, each with its share of the model; here as many processes of one node do the same."""
+    here, there = several
     assert tables(there.folder) == tables(here.folder)
-    lost, row = [row for row in accounts(there) if "unlearn" in row["rules"]]
-    assert "of this job was lost: " in lost["reason"] and (row["state"], row["gpus"]) == ("COMPLETED", 4)
-    (run,) = there.folder.glob("results/runs/*--npo*/run.json")
-    assert json.loads(run.read_text())["device"].startswith("4 x cpu")
+    assert {row["gpus"] for row in accounts(there)} == {2, 4}
+
+
+def test_a_job_of_two_gpus_is_a_training_of_two_processes(several):
+    (row,), device = of_several(several[1], "one node")
+    assert (row["state"], row["gpus"]) == ("COMPLETED", 2) and device.startswith("2 x cpu")
+
+
+def test_a_job_of_two_nodes_is_a_training_of_all_their_gpus_and_tried_again_without_one(several):
+    (lost, row), device = of_several(several[1], "lost")
+    assert "of this job was lost: " in lost["reason"]
+    assert (row["state"], row["gpus"]) == ("COMPLETED", 4) and device.startswith("4 x cpu")
+
+
+def test_the_time_limit_of_a_job_reaches_both_of_its_nodes(several):
+    """All processes end together and leave a checkpoint, from which the next attempt goes on."""
+    (late, row), device = of_several(several[1], "late")
+    assert (late["state"], late["gpus"], row["state"], row["gpus"]) == ("TIMEOUT", 4, "COMPLETED", 4)
+    assert late["reason"].startswith("time limit of ")
+    run = by_seed(several[1])[SEVERAL["late"]]
+    assert "continues" in (several[1].folder / f"logs/unlearn/{run.name}.log").read_text()
+    assert device.startswith("4 x cpu")
