@@ -12,7 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -170,11 +170,14 @@ class Snakemake:
     config: str
     options: tuple[str, ...] = ()
     process: subprocess.Popen | None = None
-    output: Path = field(init=False)
+
+    @property
+    def output(self) -> Path:
+        """What it says, and what it said before it was started again."""
+        return self.checkout.folder / "said.txt"
 
     def start(self) -> None:
         """Start it, or start it again."""
-        self.output = self.checkout.folder / "said.txt"
         command = [sys.executable, "-m", "snakemake", "--configfile", self.config]
         command += ["--profile", "workflow/profiles/slurm", *FAST, *self.options]
         with self.output.open("a") as file:
@@ -257,18 +260,6 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
     subprocess.run([HERE / "cluster", "up", folder], check=True, timeout=120)
     yield Cluster(folder)
     subprocess.run([HERE / "cluster", "down", folder], check=True, timeout=120)
-
-
-@pytest.fixture(scope="session")
-def on_slurm(cluster) -> Callable[..., str]:
-    """Run Snakemake in a checkout on the cluster, to its end; returns what it said."""
-
-    def run(checkout: Any, config: str, *options: str, code: int = 0, seconds: float = 540) -> str:
-        snakemake = Snakemake(checkout, cluster, config, options)
-        snakemake.start()
-        return snakemake.end(seconds, code)
-
-    return run
 
 
 def copy_of(checkout: Any, folder: Path) -> Any:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -37,8 +36,18 @@ def accounts(checkout: Any) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
+def both(here: Any, there: Snakemake, *options: str, code: int = 0) -> str:
+    """The same experiment here and on the cluster, at the same time, as the one waits where the other computes; what was said there."""
+    there.start()
+    try:
+        here.snakemake(there.config, "--cores", "2", *options, code=code, seconds=PATIENCE * 540)
+        return there.end(540, code)
+    finally:
+        there.process.kill()
+
+
 @pytest.fixture(scope="module")
-def cut(fresh, on_slurm, tmp_path_factory) -> tuple[Any, Any, str]:
+def cut(fresh, cluster, tmp_path_factory) -> tuple[Any, Any, str]:
     """Checkouts after config.yaml, cut to two unlearning runs: here, and on the cluster; and what was said there."""
     here, there = (copy_of(fresh, tmp_path_factory.mktemp(name) / "checkout") for name in ("here", "there"))
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -55,9 +64,7 @@ def cut(fresh, on_slurm, tmp_path_factory) -> tuple[Any, Any, str]:
     }
     for checkout in (here, there):
         (checkout.folder / "cut.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    said = on_slurm(there, "cut.yaml")
-    here.snakemake("cut.yaml", "--cores", "2", seconds=PATIENCE * 540)
-    return here, there, said
+    return here, there, both(here, Snakemake(there, cluster, "cut.yaml"))
 
 
 def test_the_default_experiment_ends_in_the_same_tables_as_here(cut):
@@ -78,26 +85,29 @@ def test_only_what_holds_a_model_goes_to_the_queue(cut, cluster):
     assert "unlearn" in page and len(pd.read_csv(there.folder / "results/reports/fictional/slurm.csv")) == len(rows)
 
 
-def test_a_second_run_does_nothing_here_or_there(cut, on_slurm):
+def test_a_second_run_does_nothing_here_or_there(cut, cluster):
     _, there, _ = cut
     before = len(accounts(there))
-    assert "Nothing to be done" in on_slurm(there, "cut.yaml")
+    snakemake = Snakemake(there, cluster, "cut.yaml")
+    snakemake.start()
+    assert "Nothing to be done" in snakemake.end()
     assert len(accounts(there)) == before
     assert there.planned("cut.yaml") == {}  # with the local profile
 
 
 @pytest.fixture(scope="module")
-def packed(fresh, on_slurm, tmp_path_factory) -> tuple[Any, str]:
-    """Six runs, three to a job, one of which diverges; and what was said."""
-    checkout = copy_of(fresh, tmp_path_factory.mktemp("packed") / "checkout")
+def packed(fresh, cluster, tmp_path_factory) -> tuple[Any, Any, str]:
+    """Checkouts after six runs, one of which diverges: here alone, there three to a job; and what was said there."""
+    here, there = (copy_of(fresh, tmp_path_factory.mktemp(name) / "checkout") for name in ("here", "there"))
     models = {"nano": nano()["nano"] | {"needs": NEEDS | {"runs_per_job": 3}}}
     rates = ["1e-3", "1e30", "2e-3", "3e-3", "4e-3", "5e-3"]
-    checkout.write("packed.yaml", name="packed", models=models, variant="base", lr=rates)
-    return checkout, on_slurm(checkout, "packed.yaml", code=1)
+    for checkout in (here, there):
+        checkout.write("packed.yaml", name="packed", models=models, variant="base", lr=rates)
+    return here, there, both(here, Snakemake(there, cluster, "packed.yaml"), code=1)
 
 
 def test_runs_share_a_job_and_fail_alone(packed):
-    checkout, said = packed
+    _, checkout, said = packed
     packs = [row for row in accounts(checkout) if "unlearn" in row["rules"]]
     assert [len(row["runs"]) for row in packs] == [3, 3]  # and what diverged was not tried again
     assert [row["asked_seconds"] for row in packs] == [3 * 60 * 10] * 2
@@ -111,17 +121,13 @@ def test_runs_share_a_job_and_fail_alone(packed):
     assert "baldro train: " in failed["reason"] and failed["job"] in said and line
 
 
-def test_packed_runs_are_what_they_are_alone(packed, tmp_path):
-    checkout, _ = packed
-    alone = copy_of(checkout, tmp_path / "checkout")
-    for folder in (*alone.folder.glob("results/runs/*--npo*"), alone.folder / "results/reports"):
-        shutil.rmtree(folder)
-    alone.snakemake("packed.yaml", "--cores", "2", code=1)
-    assert tables(alone.folder) == tables(checkout.folder)
+def test_packed_runs_are_what_they_are_alone(packed):
+    here, there, _ = packed
+    assert tables(there.folder) == tables(here.folder)
 
 
 def test_jobs_ask_for_what_the_models_entry_says(packed, cluster):
-    checkout, _ = packed
+    _, checkout, _ = packed
     jobs = [job for job in cluster.jobs() if job["WorkDir"] == str(checkout.folder)]
     minutes = {"finetune": 7, "reference": 3, "score": 3, "unlearn": 10}
     for job in jobs:
@@ -158,18 +164,14 @@ def several(fresh, cluster, tmp_path_factory) -> tuple[Any, Any]:
         say_often(checkout)
         seeds = list(SEVERAL.values())
         checkout.write("several.yaml", models=model, name="several", variant="baldro-dv", seed=seeds, epochs=60)
-    fewer = ("--set-resources", f"unlearn:gpu=2 if {single} else 4")
-    here.snakemake("several.yaml", "--cores", "2", *fewer, seconds=PATIENCE * 540)
-    runs = by_seed(here)
-    fewer = ("--set-resources", f"unlearn:nodes=1 if {single} else 2", "unlearn:slurm_extra='--exclusive'")
-    snakemake = Snakemake(there, cluster, "several.yaml", fewer)
+    runs = {int(run.rpartition("--seed=")[2]): run for run in there.planned("several.yaml")["unlearn"]}
+    snakemake = Snakemake(there, cluster, "several.yaml", ("--set-resources", f"unlearn:nodes=1 if {single} else 2"))
     with ThreadPoolExecutor() as pool:
-        snakemake.start()
         acts = [
-            pool.submit(act, snakemake, runs[SEVERAL[name]].name)
+            pool.submit(act, snakemake, runs[SEVERAL[name]])
             for name, act in (("late", pass_the_limit), ("lost", lose_the_second_node))
         ]
-        snakemake.end(540)
+        both(here, snakemake, "--set-resources", f"unlearn:gpu=2 if {single} else 4")
     for act in acts:
         act.result()
     cluster.repair()

@@ -256,7 +256,7 @@ def kill_and_cancel(experiment: Experiment) -> None:
     """Snakemake is killed in the midst of all trainings, and the next one cancels its jobs."""
     snakemake = experiment.snakemake
     snakemake.start()
-    with snakemake.caught(*experiment.runs.values()):
+    with snakemake.caught(*experiment.runs.values()) as found:
         experiment.notes["after Ctrl-C"] = [experiment.continued(run) for run in experiment.runs]
         kill(snakemake)
         waits, before = snakemake.options, len(snakemake.said())
@@ -264,6 +264,8 @@ def kill_and_cancel(experiment: Experiment) -> None:
         snakemake.start()
         said_since(snakemake, before, "3 jobs of an earlier run are cancelled")
     snakemake.options = waits
+    earlier = {job for job, _ in found}
+    until(60, "jobs are not cancelled", lambda: not earlier & set(snakemake.cluster.queue(experiment.folder)))
 
 
 def kill_and_wait(experiment: Experiment) -> None:
