@@ -212,7 +212,7 @@ class Snakemake:
             return len(found) == len(runs)
 
         try:
-            until(120, lambda: f"not all of {runs} train:\n{self.said()}", all_are, every=0.1)
+            until(300, lambda: f"not all of {runs} train:\n{self.said()}", all_are, every=0.1)
             yield [found[run] for run in runs]
         finally:
             for pid in set().union(*asleep.values()):

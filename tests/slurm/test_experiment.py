@@ -157,7 +157,7 @@ def lose_the_second_node(snakemake: Snakemake, run: str) -> None:
 def several(fresh, cluster, tmp_path_factory) -> tuple[Any, Any]:
     """Checkouts after runs of several processes: of one node here, and on a cluster's nodes, where faults hit them."""
     here, there = (copy_of(fresh, tmp_path_factory.mktemp(name) / "checkout") for name in ("here", "there"))
-    single = f"wildcards.run.endswith('--seed={SEVERAL['one node']}')"
+    single = f"any(part in wildcards.run for part in ('pretrain', 'retain', '--seed={SEVERAL['one node']}'))"
     for checkout, needs in ((here, {"gpu": 4}), (there, {"gpu": 2, "nodes": 2})):
         model = nano()
         model["nano"] |= {"needs": NEEDS | needs | {"shard": True}}
@@ -165,13 +165,17 @@ def several(fresh, cluster, tmp_path_factory) -> tuple[Any, Any]:
         seeds = list(SEVERAL.values())
         checkout.write("several.yaml", models=model, name="several", variant="baldro-dv", seed=seeds, epochs=60)
     runs = {int(run.rpartition("--seed=")[2]): run for run in there.planned("several.yaml")["unlearn"]}
-    snakemake = Snakemake(there, cluster, "several.yaml", ("--set-resources", f"unlearn:nodes=1 if {single} else 2"))
+    nodes, gpus = (
+        [f"{rule}:{what} if {single} else {most}" for rule in ("finetune", "score", "unlearn")]
+        for what, most in (("nodes=1", 2), ("gpu=2", 4))
+    )
+    snakemake = Snakemake(there, cluster, "several.yaml", ("--set-resources", *nodes))
     with ThreadPoolExecutor() as pool:
         acts = [
             pool.submit(act, snakemake, runs[SEVERAL[name]])
             for name, act in (("late", pass_the_limit), ("lost", lose_the_second_node))
         ]
-        both(here, snakemake, "--set-resources", f"unlearn:gpu=2 if {single} else 4")
+        both(here, snakemake, "--set-resources", *gpus)
     for act in acts:
         act.result()
     cluster.repair()

@@ -331,4 +331,6 @@ def test_a_killed_snakemake_is_started_again_and_cancels_its_jobs(restarts):
 def test_a_killed_snakemake_is_started_again_and_submits_no_job_twice(restarts, run):
     """Whether it was requeued meanwhile, or had to be requeued on another node, or had ended."""
     assert restarts.states(run)[2:] == ["COMPLETED"]
-    assert restarts.continued(run)
+    assert run == "moved" or restarts.continued(
+        run
+    )  # what woke up on a lost node may have done it, which its successor hands over
