@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from .conftest import FAST, ROOT, until
+from .conftest import ROOT
+from .machine import until
+from .started import FAST
 
 pytestmark = pytest.mark.slurm
 RUNS = 50

@@ -13,19 +13,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from .conftest import (
-    PATIENCE,
-    ROOT,
-    Snakemake,
-    ask,
-    by_seed,
-    copy_of,
-    nano,
-    pass_the_limit,
-    processes,
-    say_often,
-    tables,
-)
+from .conftest import ROOT, by_seed, copy_of, nano, tables
+from .machine import PATIENCE, ask, processes
+from .started import Snakemake, pass_the_limit, say_often
 
 pytestmark = pytest.mark.slurm
 NEEDS = {"mem_mb": 2000, "train_minutes": 7, "score_minutes": 3}
