@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .machine import ask, processes, until
-from .started import Snakemake, Watch
+from .machine import ask
+from .started import Snakemake, Watch, check_nothing_is_left
 
 CONFIG = "faults.yaml"
 RUNS = 7
@@ -59,17 +59,9 @@ class Experiment:
             assert (self.folder / file).read_bytes() == (self.undisturbed / file).read_bytes(), file
 
     def check_nothing_is_left(self) -> None:
-        """No job, process, lease or submission; no checkpoint but for what a metrics job is to read; and no file was made twice."""
-        cluster = self.snakemake.cluster
-        cluster.repair()
-        until(60, lambda: f"processes are left: {processes(self.folder)}", lambda: not processes(self.folder))
-        self.watch.over.set()
-        self.watch.join()
-        assert not cluster.queue(self.folder)
-        assert not list(self.folder.glob("results/runs/*/.lease"))
-        assert not list(self.folder.glob(".snakemake/baldro-slurm/*"))
-        assert {path.name for path in self.folder.glob("results/runs/*/checkpoint/*")} == {"finished"}
-        assert not self.watch.twice(), self.snakemake.said()
+        """But for what a metrics job is to read."""
+        self.snakemake.cluster.repair()
+        check_nothing_is_left(self.snakemake, self.watch, kept={"finished"})
         made = [name for name in self.watch.seen if any(run in name for run in self.runs.values())]
         assert len(made) == 4 * len(self.runs)  # files that the watch saw
 

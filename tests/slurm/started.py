@@ -145,3 +145,16 @@ def put_to_sleep(folder: Path, run: str) -> set[int]:
 def say_often(checkout: Any) -> None:
     """Have trainings say twice a second how far they are, by which they are caught."""
     checkout.edit("workflow/rules/unlearn.smk", "baldro train ", "baldro train --every 0.5 ")
+
+
+def check_nothing_is_left(snakemake: Snakemake, watch: Watch, *, kept: set[str]) -> None:
+    """No job, process, lease or submission; in checkpoints only what is `kept`; and no file was made twice."""
+    folder = snakemake.checkout.folder
+    until(60, lambda: f"processes are left: {processes(folder)}", lambda: not processes(folder))
+    watch.over.set()
+    watch.join()
+    assert not snakemake.cluster.queue(folder)
+    assert not list(folder.glob("results/runs/*/.lease"))
+    assert not list(folder.glob(".snakemake/baldro-slurm/*"))
+    assert {path.name for path in folder.glob("results/runs/*/checkpoint/*")} == kept
+    assert not watch.twice(), snakemake.said()

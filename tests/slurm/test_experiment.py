@@ -15,7 +15,7 @@ import yaml
 
 from .conftest import ROOT, by_seed, copy_of, nano, tables
 from .machine import PATIENCE, ask, processes
-from .started import Snakemake, pass_the_limit, say_often
+from .started import Snakemake, Watch, check_nothing_is_left, pass_the_limit, say_often
 
 pytestmark = pytest.mark.slurm
 NEEDS = {"mem_mb": 2000, "train_minutes": 7, "score_minutes": 3}
@@ -37,8 +37,8 @@ def both(here: Any, there: Snakemake, *options: str, code: int = 0) -> str:
 
 
 @pytest.fixture(scope="module")
-def cut(fresh, cluster, tmp_path_factory) -> tuple[Any, Any, str]:
-    """Checkouts after config.yaml, cut to two unlearning runs: here, and on the cluster; and what was said there."""
+def cut(fresh, cluster, tmp_path_factory) -> tuple[Any, Snakemake, Watch]:
+    """config.yaml, cut to two unlearning runs, is done: in a checkout here, and on the cluster, which was watched."""
     here, there = (copy_of(fresh, tmp_path_factory.mktemp(name) / "checkout") for name in ("here", "there"))
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     tiny = yaml.safe_load((ROOT / "models.yaml").read_text())["tiny"]
@@ -54,17 +54,20 @@ def cut(fresh, cluster, tmp_path_factory) -> tuple[Any, Any, str]:
     }
     for checkout in (here, there):
         (checkout.folder / "cut.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    return here, there, both(here, Snakemake(there, cluster, "cut.yaml"))
+    snakemake, watch = Snakemake(there, cluster, "cut.yaml"), Watch(there.folder)
+    watch.start()
+    both(here, snakemake)
+    return here, snakemake, watch
 
 
 def test_the_default_experiment_ends_in_the_same_tables_as_here(cut):
-    here, there, said = cut
-    assert tables(there.folder) == tables(here.folder)
-    assert said.splitlines()[-1].startswith("16 of 16 jobs done in ")
+    here, snakemake, _ = cut
+    assert tables(snakemake.checkout.folder) == tables(here.folder)
+    assert snakemake.said().splitlines()[-1].startswith("16 of 16 jobs done in ")
 
 
-def test_only_what_holds_a_model_goes_to_the_queue(cut, cluster):
-    _, there, _ = cut
+def test_only_what_holds_a_model_goes_to_the_queue(cut):
+    there = cut[1].checkout
     rows = accounts(there)
     runs = Counter("+".join(row["rules"]) for row in rows for _ in row["runs"])
     assert runs == {"finetune": 3, "reference": 1, "score": 2, "unlearn": 2}
@@ -75,10 +78,16 @@ def test_only_what_holds_a_model_goes_to_the_queue(cut, cluster):
     assert "unlearn" in page and len(pd.read_csv(there.folder / "results/reports/fictional/slurm.csv")) == len(rows)
 
 
-def test_a_second_run_does_nothing_here_or_there(cut, cluster):
-    _, there, _ = cut
+def test_where_nothing_happens_nothing_is_left(cut):
+    _, snakemake, watch = cut
+    check_nothing_is_left(snakemake, watch, kept=set())
+    assert len(watch.seen) == 2 * 6  # files a run
+
+
+def test_a_second_run_does_nothing_here_or_there(cut):
+    _, snakemake, _ = cut
+    there = snakemake.checkout
     before = len(accounts(there))
-    snakemake = Snakemake(there, cluster, "cut.yaml")
     snakemake.start()
     assert "Nothing to be done" in snakemake.end()
     assert len(accounts(there)) == before
