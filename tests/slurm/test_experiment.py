@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -206,11 +207,13 @@ def test_a_job_of_two_nodes_is_a_training_of_all_their_gpus_and_tried_again_with
     assert (row["state"], row["gpus"]) == ("COMPLETED", 4) and device.startswith("4 x cpu")
 
 
-def test_the_time_limit_of_a_job_reaches_both_of_its_nodes(several):
+def test_the_time_limit_of_a_job_reaches_both_of_its_nodes(several, cluster):
     """All processes end together and leave a checkpoint, from which the next attempt goes on."""
     (late, row), device = of_several(several[1], "late")
     assert (late["state"], late["gpus"], row["state"], row["gpus"]) == ("TIMEOUT", 4, "COMPLETED", 4)
     assert late["reason"].startswith("time limit of ")
+    second = "".join(path.read_text() for path in cluster.folder.glob("log/slurmd-n*.log"))
+    assert re.search(rf"STEP {late['job']}\.0 ON \w+ CANCELLED .* DUE TO TIME LIMIT", second)
     run = by_seed(several[1])[SEVERAL["late"]]
     assert "continues" in (several[1].folder / f"logs/unlearn/{run.name}.log").read_text()
     assert device.startswith("4 x cpu")
