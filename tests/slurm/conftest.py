@@ -3,28 +3,23 @@
 import importlib.util
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import threading
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from .disturbed import CONFIG, RUNS, STEPS, Experiment
+from .machine import Cluster
+from .started import Snakemake, Watch, say_often
+
 os.environ["PATH"] += f"{os.pathsep}/usr/sbin"  # where the daemons are
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 INSTALL = "apt-get install --no-install-recommends slurm-wlm slurmdbd mariadb-server"
-FAST = ["--seconds-between-status-checks", "2", "--latency-wait", "5"]
-"""In place of the profile's patience with networked file systems."""
-RESULTS = ("run.json", "train.csv", "dynamics.parquet", "samples.parquet", "metrics.json", "per_sample.parquet")
 
 SPEC = importlib.util.spec_from_file_location("checkouts", ROOT / "tests/workflow/conftest.py")
 checkouts = importlib.util.module_from_spec(SPEC)
@@ -44,174 +39,6 @@ def why_not() -> str | None:
     return None
 
 
-PATIENCE = 3
-"""Every wait below is so many times what an idle machine needs at most: a slow or loaded one fails no test by that alone."""
-
-
-def until(seconds: float, what: str, happens: Callable[[], Any]) -> Any:
-    """Wait for something true, and return it."""
-    deadline = time.monotonic() + PATIENCE * seconds
-    while not (found := happens()):
-        assert time.monotonic() < deadline, f"after {seconds} s: {what}"
-        time.sleep(0.2)
-    return found
-
-
-def ask(*command: str) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """Four nodes; and how to break them."""
-
-    folder: Path
-
-    def daemon(self, name: str) -> int:
-        """Process id of slurmctld, or of slurmd-n1, ..."""
-        return int((self.folder / f"{name}.pid").read_text())
-
-    def kill(self, name: str) -> None:
-        """kill -9 a daemon; its node's jobs live on."""
-        os.kill(self.daemon(name), signal.SIGKILL)
-
-    def start(self, name: str) -> None:
-        """Start a daemon again."""
-        command = ["slurmctld"] if name == "slurmctld" else ["slurmd", "-N", name.removeprefix("slurmd-")]
-        environment = {**os.environ, "SLURM_CONF": str(self.folder / "slurm.conf")}
-        subprocess.run(command, check=True, env=environment, timeout=60)
-
-    def jobs(self) -> list[dict[str, str]]:
-        """Every job that SLURM remembers."""
-        said = ask("scontrol", "--oneliner", "show", "job")
-        return [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in said.splitlines()]
-
-    def queue(self, folder: Path) -> list[str]:
-        """Ids of the live jobs of a checkout."""
-        rows = [line.split("|") for line in ask("squeue", "--noheader", "--format=%i|%Z").splitlines()]
-        return [job for job, where in rows if Path(where) == folder]
-
-    def repair(self) -> None:
-        """All nodes up and idle again, nothing in the queue."""
-        for name in ("slurmctld", *(f"slurmd-n{i}" for i in (1, 2, 3, 4))):
-            if not is_running(self.daemon(name)):
-                self.start(name)
-        until(
-            60,
-            "slurmctld does not answer",
-            lambda: not subprocess.run(["scontrol", "ping"], capture_output=True).returncode,
-        )
-        subprocess.run(["scancel", "--user", "root"], check=True, timeout=60)
-        until(60, "jobs are left", lambda: not ask("squeue", "--noheader").strip())
-        until(60, "nodes are not idle", lambda: set(ask("sinfo", "--noheader", "--format=%t").split()) == {"idle"})
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
-def processes(folder: Path) -> dict[int, str]:
-    """Processes that work in a folder, by its path in their command line or as their working directory: pid -> command."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            here = os.readlink(entry / "cwd") == str(folder)
-        except OSError:
-            continue
-        if here or str(folder) in command:
-            found[int(entry.name)] = command
-    return {pid: command for pid, command in found.items() if is_running(pid)}
-
-
-class Watch(threading.Thread):
-    """Looks at the unlearning runs' results all the time: what became of each file, so that none is written twice unnoticed."""
-
-    def __init__(self, folder: Path):
-        super().__init__(daemon=True)
-        self.folder, self.over = folder, threading.Event()
-        self.began = time.monotonic()
-        self.seen: defaultdict[str, list[tuple[float, int | None]]] = defaultdict(list)
-        """File -> (seconds, its number on the disk, or None once it is gone), a pair a change."""
-
-    def run(self) -> None:
-        while not self.over.wait(0.02):
-            found: dict[str, int | None] = dict.fromkeys(self.seen)
-            for path in self.folder.glob("results/runs/*--npo*/*"):
-                if path.name in RESULTS:
-                    with suppress(FileNotFoundError):
-                        found[f"{path.parent.name}/{path.name}"] = path.stat().st_ino
-            for name, now in found.items():
-                if not self.seen[name] or self.seen[name][-1][1] != now:
-                    self.seen[name].append((time.monotonic() - self.began, now))
-
-    def twice(self) -> str:
-        """The files that were written more than once, a line each with its story.
-
-        One that a job deletes before it starts, and puts back as an earlier job had left it, was written once.
-        """
-        stories = self.seen.items()
-        return "\n".join(f"{name}: {story}" for name, story in stories if len({now for _, now in story} - {None}) > 1)
-
-
-@dataclass
-class Snakemake:
-    """A Snakemake that runs in a checkout as a user of the cluster starts it."""
-
-    checkout: Any
-    cluster: Cluster
-    config: str
-    options: tuple[str, ...] = ()
-    process: subprocess.Popen | None = None
-    output: Path = field(init=False)
-
-    def start(self) -> None:
-        """Start it, or start it again."""
-        self.output = self.checkout.folder / "said.txt"
-        command = [sys.executable, "-m", "snakemake", "--configfile", self.config]
-        command += ["--profile", "workflow/profiles/slurm", *FAST, *self.options]
-        with self.output.open("a") as file:
-            said = {"stdout": file, "stderr": subprocess.STDOUT}
-            self.process = subprocess.Popen(command, cwd=self.checkout.folder, env=self.checkout.environment(), **said)
-
-    def end(self, seconds: float = 300, code: int = 0) -> str:
-        """Wait for its end; returns what it said."""
-        try:
-            status = self.process.wait(PATIENCE * seconds)
-        except subprocess.TimeoutExpired:
-            pytest.fail(f"Snakemake does not end:\n{self.said()}\n{ask('squeue')}")
-        assert status == code, self.said()
-        return self.said()
-
-    def said(self) -> str:
-        return self.output.read_text()
-
-    def training(self, seconds: float = 120, without: str = "") -> dict[str, tuple[str, str]]:
-        """Run -> SLURM job and node of the runs in the midst of training; waits until there is one (besides `without`)."""
-        return until(
-            seconds,
-            f"nothing trains:\n{self.said()}",
-            lambda: {run: job for run, job in self._training().items() if run != without},
-        )
-
-    def _training(self) -> dict[str, tuple[str, str]]:
-        found = {}
-        for line in ask("squeue", "--noheader", "--states=RUNNING", "--format=%i|%N|%Z").splitlines():
-            job, node, where = line.split("|")
-            log = self.checkout.folder / f"logs/slurm/{job}.log"
-            lines = log.read_text().splitlines() if Path(where) == self.checkout.folder and log.is_file() else []
-            here = [i for i, text in enumerate(lines) if text.startswith("unlearn ") and "  step " in text]
-            if here and not any("Finished jobid" in text or text.startswith("score ") for text in lines[here[-1] :]):
-                found[lines[here[-1]].split()[1]] = (job, node)
-        return found
-
-
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory) -> Iterator[Cluster]:
     """A running SLURM; stopped afterwards, jobs and all. Must not be missing where BALDRO_REQUIRE_SLURM=1 (as in CI)."""
@@ -225,22 +52,15 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
     subprocess.run([HERE / "cluster", "down", folder], check=True, timeout=120)
 
 
-@pytest.fixture(scope="session")
-def on_slurm(cluster) -> Callable[..., str]:
-    """Run Snakemake in a checkout on the cluster, to its end; returns what it said."""
-
-    def run(checkout: Any, config: str, *options: str, code: int = 0, seconds: float = 540) -> str:
-        snakemake = Snakemake(checkout, cluster, config, options)
-        snakemake.start()
-        return snakemake.end(seconds, code)
-
-    return run
-
-
 def copy_of(checkout: Any, folder: Path) -> Any:
     """Another checkout with the same files; times of files are kept."""
     shutil.copytree(checkout.folder, folder, symlinks=True)
     return checkouts.Checkout(folder)
+
+
+def by_seed(checkout: Any) -> dict[int, Path]:
+    """Folders of the unlearning runs."""
+    return {int(path.name.rpartition("--seed=")[2]): path for path in checkout.folder.glob("results/runs/*--npo*")}
 
 
 def tables(folder: Path) -> dict[str, bytes]:
@@ -254,3 +74,38 @@ def nano() -> dict[str, Any]:
     """The small experiment's model, trained quickly."""
     stage = {"lr": "2e-3", "epochs": 1}
     return {"nano": yaml.safe_load(checkouts.SMALL)["models"]["nano"] | {"pretrain": stage, "finetune": stage}}
+
+
+@pytest.fixture(scope="session")
+def undisturbed(fresh, tmp_path_factory) -> Any:
+    """A checkout after a local run of the experiment that will be disturbed."""
+    checkout = copy_of(fresh, tmp_path_factory.mktemp("undisturbed") / "checkout")
+    say_often(checkout)
+    seeds = list(range(1, 1 + RUNS))
+    checkout.write(CONFIG, models=nano(), name="faults", variant="baldro-dv", seed=seeds, epochs=STEPS // 2)
+    checkout.snakemake(CONFIG, "--cores", "2", "--until", "unlearn", seconds=900)
+    return checkout
+
+
+@pytest.fixture(scope="session")
+def begin(cluster, undisturbed, tmp_path_factory) -> Iterator[Any]:
+    """Make an experiment of these seeds' runs, which are to be done on the cluster; the others are there."""
+    begun = []
+
+    def made(seeds: dict[str, int], *options: str) -> Experiment:
+        checkout = copy_of(undisturbed, tmp_path_factory.mktemp("disturbed") / "checkout")
+        folders = by_seed(checkout)
+        for seed in seeds.values():
+            shutil.rmtree(folders[seed])
+        watch = Watch(checkout.folder)
+        watch.start()
+        snakemake = Snakemake(checkout, cluster, CONFIG, ("--until", "unlearn", *options))
+        runs = {fault: folders[seed].name for fault, seed in seeds.items()}
+        begun.append(snakemake)
+        return Experiment(snakemake, undisturbed.folder, runs, watch)
+
+    yield made
+    for snakemake in begun:
+        if snakemake.process and snakemake.process.poll() is None:
+            snakemake.process.kill()
+    cluster.repair()

@@ -1,4 +1,4 @@
-"""A cluster's day in minutes: 100 runs that sleep, die, are cancelled and requeued as a seed has it; and two Snakemakes are killed."""
+"""A cluster's day in minutes: 50 runs that sleep, die, are cancelled and requeued as a seed has it; and two Snakemakes are killed."""
 
 import os
 import signal
@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from .conftest import FAST, ROOT, until
+from .conftest import ROOT
+from .machine import until
+from .started import FAST
 
 pytestmark = pytest.mark.slurm
-RUNS = 100
+RUNS = 50
 SNAKEFILE = """
 import sys
 
