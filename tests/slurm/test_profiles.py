@@ -1,6 +1,5 @@
 """The two profiles, without a cluster: what they say, and that rules and they do not contradict each other."""
 
-import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,7 +15,7 @@ IN_THE_QUEUE = {"finetune", "reference", "unlearn", "score"}
 
 
 def rules() -> dict[str, str]:
-    texts = [text for path in RULES for text in re.split(r"\n(?:rule|checkpoint) ", path.read_text())[1:]]
+    texts = [text for path in RULES for text in path.read_text().split("\nrule ")[1:]]
     return {text.partition(":")[0]: text for text in texts}
 
 

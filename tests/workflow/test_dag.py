@@ -187,7 +187,7 @@ def test_jobs_ask_for_what_their_model_needs(checkout):
     options = ("--workflow-profile", "none", "--dry-run", "--forceall", "--set-resources", "unlearn:micro_batch=16")
     said = checkout.snakemake(config, *options, "--printshellcmds")
     asked: dict[str, list[dict[str, int]]] = {}
-    listed = r"^(?:rule|checkpoint) (\w+):(?:\n    .*)*?\n    resources: (.*)"
+    listed = r"^rule (\w+):(?:\n    .*)*?\n    resources: (.*)"
     for rule, resources in re.findall(listed, said.stdout + said.stderr, re.MULTILINE):
         pairs = [pair.split("=") for pair in resources.split(", ")]
         mine = {name: int(value) for name, value in pairs if name not in ("tmpdir", "mem", "mem_mib", "keep")}

@@ -29,9 +29,7 @@ def jobs(checkout, config: str, *targets: str) -> dict[str, list[str]]:
     said = checkout.snakemake(config, "--workflow-profile", "none", "--dry-run", "--printshellcmds", *targets)
     found: dict[str, list[str]] = {}
     for rule, text in re.findall(
-        r"^(?:local)?(?:rule|checkpoint) (\w+):\n((?:    .*\n|\n(?=baldro))+.*)",
-        said.stdout + said.stderr,
-        re.MULTILINE,
+        r"^(?:local)?rule (\w+):\n((?:    .*\n|\n(?=baldro))+.*)", said.stdout + said.stderr, re.MULTILINE
     ):
         found.setdefault(rule, []).append(text)
     return found
@@ -65,9 +63,7 @@ def test_what_starts_outside_waits_for_its_weights(new, definition, parts, finet
 def test_what_needs_the_network_or_no_model_stays_on_this_machine(fresh):
     """A dry run does not tell: to it every job is local."""
     files = [fresh.folder / "Snakefile", *sorted(fresh.folder.glob("workflow/rules/*.smk"))]
-    rules = re.findall(
-        r"^(?:rule|checkpoint) (\w+):\n((?:    .*\n|\n)+)", "".join(path.read_text() for path in files), re.MULTILINE
-    )
+    rules = re.findall(r"^rule (\w+):\n((?:    .*\n|\n)+)", "".join(path.read_text() for path in files), re.MULTILINE)
     local = {name for name, text in rules if "    localrule: True\n" in text}
     assert local == {"benchmark", "model", "weights", "classifier", "tasks", "metrics", "report", "all"}
     assert {name for name, _ in rules} - local == {"finetune", "reference", "unlearn", "score"}

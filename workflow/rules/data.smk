@@ -1,11 +1,7 @@
-"""Benchmark -> one table of records.
-
-A checkpoint, as all that is looked up before anything trains (models.smk): Snakemake then looks at the bytes again when it is done.
-One that is made anew and comes out as it was, after a failure or an edit, makes nothing anew.
-"""
+"""Benchmark -> one table of records."""
 
 
-checkpoint benchmark:
+rule benchmark:
     """All splits of a benchmark: generated, or read from a folder or the hub and checked."""
     input:
         files=ancient(data_files),

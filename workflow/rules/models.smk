@@ -1,7 +1,7 @@
 """Model -> where it comes from; base, target and retain models."""
 
 
-checkpoint model:
+rule model:
     """Look up a model's places and try its prompt, before anything is trained on it."""
     input:
         files=ancient(description_files),
@@ -23,7 +23,7 @@ checkpoint model:
         "--max-new-tokens {resources.max_new_tokens} --output {output}"
 
 
-checkpoint weights:
+rule weights:
     """Bring weights that come from outside into the cache of this machine, before any job needs them: a cluster's nodes have no hub."""
     input:
         model="results/models/{model}.json",
@@ -41,7 +41,7 @@ checkpoint weights:
         "baldro download --log {log} --model {input.model} --part {wildcards.part} --output {output}"
 
 
-checkpoint classifier:
+rule classifier:
     """The same for a benchmark's fluency classifier."""
     input:
         files=ancient(classifier_files),
@@ -59,7 +59,7 @@ checkpoint classifier:
         "baldro download --log {log} --place {params.place:q} --output {output}"
 
 
-checkpoint tasks:
+rule tasks:
     """The tasks of lm-evaluation-harness that a benchmark names: whether there are such, and their data, for a cluster's nodes have no hub."""
     input:
         files=ancient(task_files),

@@ -10,7 +10,7 @@ is read from their records; an attribute that is missing costs its part of a lin
     GROUP_INFO    jobs               the same for jobs that run as one; a JOB_INFO of each follows
     SHELLCMD      shellcmd, cmd      its command, shown with --printshellcmds
     JOB_FINISHED  job_id             a job is done; its line waits for the PROGRESS that follows
-    PROGRESS      total              number of jobs; after a checkpoint another
+    PROGRESS      total              number of jobs, which grows at a checkpoint
     JOB_ERROR     jobid, rule_name, rule_msg, aux, log, shellcmd                a job failed
     GROUP_ERROR   job_error_info, slurm                   a group failed; a JOB_ERROR of each follows, which adds nothing
     ERROR                            an exception: a job's, or the workflow's own
@@ -127,9 +127,8 @@ class LogHandler(LogHandlerBase):
 
     def say_planned(self, job: Job, reason: object) -> None:
         if self.lists_jobs:
-            self.say(
-                (f"{job.rule}  {job.wildcards}".rstrip(), "bold")
-            )  # by its rule, as --until and --set-resources know it
+            by_rule = f"{job.rule}  {job.wildcards}".rstrip()  # as --until and --set-resources know it
+            self.say((by_rule, "bold"))
             if "reason" not in self.quiet:
                 self.say((f"    {textwrap.shorten(str(reason), REASON_WIDTH)}", "dim"))
 
@@ -149,18 +148,10 @@ class LogHandler(LogHandlerBase):
         self.jobs.finish(getattr(record, "job_id", None), record)
 
     def on_progress(self, record: LogRecord) -> None:
-        total = getattr(record, "total", None) or self.jobs.total
-        fewer, self.jobs.total = self.jobs.total - total, total
+        self.jobs.total = getattr(record, "total", None) or self.jobs.total
         for job, seconds in self.jobs.count():
             if self.lists_jobs and not job.is_target:
                 self.say_finished(job, seconds, record.created)
-        if fewer > 0 and self.lists_jobs:
-            self.say(
-                (
-                    f"{fewer} job{'s' * (fewer > 1)} less: what {'they read' if fewer > 1 else 'it reads'} is as it was",
-                    "dim",
-                )
-            )
 
     def say_finished(self, job: Job, seconds: float, now: float) -> None:
         count, left = self.jobs.progress(), self.jobs.seconds_left(now)

@@ -108,12 +108,9 @@ class Jobs:
         """See `lines.seconds_left`."""
         gone = self.done + Counter(self.by_id[jobid].rule for jobid in self.failed & self.by_id.keys())
         unfinished = self.planned - gone
-        left = max(0, self.total - gone.total())
-        unfinished["(from a checkpoint)"] = max(0, left - unfinished.total())
-        share = left / max(1, unfinished.total())  # of fewer jobs it is not known which they are
+        unfinished["(from a checkpoint)"] = max(0, self.total - (gone + unfinished).total())
         running = [(self.by_id[i].rule, (now - self.by_id[i].start) / len(self.group(i))) for i in self.running]
         elapsed = now - min((job.start for job in self.by_id.values()), default=now)
-        unfinished = {rule: n * share for rule, n in unfinished.items()}
         return lines.seconds_left(unfinished=unfinished, finished=self._seconds, running=running, elapsed=elapsed)
 
 

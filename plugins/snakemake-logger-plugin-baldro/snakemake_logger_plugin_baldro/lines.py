@@ -98,7 +98,7 @@ def duration(seconds: float, digits: int = 1) -> str:
 
 def seconds_left(
     *,
-    unfinished: Mapping[str, float],
+    unfinished: Mapping[str, int],
     finished: Mapping[str, Sequence[float]],
     running: Sequence[tuple[str, float]],
     elapsed: float,
