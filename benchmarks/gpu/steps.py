@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baldro.errors import OutOfMemory
+from baldro.models import DTYPES
 from baldro.plan import passes
 from baldro.plan.gpus import GPU
 from baldro.prompts.batches import Batch, collate
@@ -45,10 +47,24 @@ class Case:
     """None: the largest that the plan finds room for."""
     textbook: bool = True
     objective: str = "npo"
+    optimiser: str = "adamw"
+    lora_base: str | None = None
 
     @property
     def label(self) -> str:
-        return self.precision + (f", LoRA {self.lora_rank}" if self.lora_rank else "")
+        own = [self.optimiser] if self.optimiser != "adamw" else []
+        own += [f"LoRA {self.lora_rank}"] if self.lora_rank else []
+        return ", ".join([self.precision, *own, *([self.lora_base] if self.lora_base else [])])
+
+    @property
+    def storage(self) -> str:
+        """Cases of one storage share a model: bf16 weights, or float32 ones."""
+        return "bf16-only" if DTYPES[self.precision] == torch.bfloat16 else "bf16"
+
+    @property
+    def order(self) -> tuple[bool, bool, bool]:
+        """Adapters last, since they change the model, and a 4-bit base behind them; before them what needs the textbook's second model."""
+        return self.lora_rank is not None, self.lora_base is not None, not self.textbook
 
 
 def cases(place: int) -> list[Case]:
@@ -57,13 +73,17 @@ def cases(place: int) -> list[Case]:
     full = [Case("bf16-only", v) for v in variants]
     masters = [Case("bf16", v) for v in variants]
     lora = [Case("bf16", "baldro-dv", lora_rank=32, textbook=False)]
+    small = []
+    if find_spec("bitsandbytes"):
+        small = [Case("bf16-stochastic", "baldro-dv", optimiser="adamw-8bit", textbook=False)]
+        lora += [Case("bf16", "baldro-dv", lora_rank=32, lora_base="nf4", textbook=False)]
     if place > 1:
         return [*full[2:], *lora]
     if place == 1:
-        return [*full, *masters[2:], *lora]
+        return [*full, *small, *masters[2:], *lora]
     pieces = [Case("bf16", v, micro_batch=8, textbook=False) for v in variants[1:]]
     others = [Case("bf16", "baldro-dv", objective=o, textbook=False) for o in ("simnpo", "satimp")]
-    return [*full[:1], *masters, *pieces, *others, Case("fp32", "base"), *lora]
+    return [*full[:1], *small, *masters, *pieces, *others, Case("fp32", "base"), *lora]
 
 
 class Bench:
@@ -78,12 +98,14 @@ class Bench:
         self, shape: Shape, precision: str, *, device: torch.device, forget: list[Tokens], retain: list[Tokens]
     ):
         self.shape, self.precision, self.device = shape, precision, device
-        self.dtype = torch.bfloat16 if precision == "bf16-only" else torch.float32
+        self.dtype = DTYPES[precision]
         self.model = build(shape, dtype=self.dtype, device=device)
         self.before = build(shape, dtype=self.dtype, device=device, seed=1).eval()
         self.forget, self.retain = forget, retain
         self.forget_batch, self.retain_batch = collate(forget, device), collate(retain, device)
         self._samples: dict[str, list[Sample]] = {}
+        self.adapted = False
+        """Whether the model has adapters, and is of no use to other cases."""
 
     def samples(self, precision: str) -> list[Sample]:
         """The forget samples with the reference's log-probabilities, computed as a run of this precision computes."""
@@ -122,9 +144,9 @@ def rows(
     forget, retain = (sequences(batch, shape.vocab_size, seed=seed) for seed in (1, 2))
     wanted = cases(place)
     for storage in ("bf16-only", "bf16"):  # the smaller first: where the larger does not fit, there is something
-        some = [case for case in wanted if (case.precision == "bf16-only") == (storage == "bf16-only")]
+        some = [case for case in wanted if case.storage == storage]
         bench = None
-        for case in sorted(some, key=lambda case: (case.lora_rank is not None, not case.textbook)):
+        for case in sorted(some, key=lambda case: case.order):
             if context.left() < 0:
                 return
             run = planned.run(**_fields(case, batch))
@@ -134,6 +156,9 @@ def rows(
                 continue
             for textbook in (True, False) if case.textbook else (False,):
                 try:
+                    if bench and bench.adapted:
+                        bench = None
+                        free(context.device)
                     bench = bench or Bench(shape, storage, device=context.device, forget=forget, retain=retain)
                     yield _measured(bench, case, run, micro_batch, planned, gpu, peak, textbook=textbook)
                     break
@@ -151,7 +176,9 @@ def rows(
 
 def _fields(case: Case, batch: int) -> dict[str, Any]:
     fields = {"objective": case.objective, "precision": case.precision, "variant": case.variant, "batch_size": batch}
+    fields |= {"optimiser": case.optimiser} if case.optimiser != "adamw" else {}
     fields |= {"lora_rank": case.lora_rank, "lora_alpha": 64} if case.lora_rank else {}
+    fields |= {"lora_base": case.lora_base} if case.lora_base else {}
     return fields | ({"dv_beta": DV_BETA} if case.variant == "baldro-dv" else {})
 
 
@@ -178,7 +205,9 @@ def _measured(
     if case.lora_rank:
         from baldro.training.adapters import Adapters
 
-        Adapters(model, rank=case.lora_rank, alpha=64)
+        bench.adapted = True
+        Adapters(model, rank=case.lora_rank, alpha=64, four_bit=torch.bfloat16 if case.lora_base else None)
+        model.to(bench.device)
     step = Step(model, run, micro_batch=micro_batch, autocast=autocast, cache=ReferenceCache())
     optimizer = optimiser(model, run)
     for group in optimizer.param_groups:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -42,9 +43,9 @@ def test_everything_in_small(tmp_path):
     ]
     assert constants == ["TRAIN_SHARE", "SCORE_SHARE", "LAUNCH", "BANDWIDTH_SHARE"]
     steps = [row for row in found["Fast"]["rows"] if "step" in row]
-    assert {row["precision"] for row in steps} == {"bf16-only", "bf16", "fp32", "bf16, LoRA 32"} and all(
-        row["s"] for row in steps
-    )
+    precisions = {"bf16-only", "bf16", "fp32", "bf16, LoRA 32"}
+    precisions |= {"bf16-stochastic, adamw-8bit", "bf16, LoRA 32, nf4"} if find_spec("bitsandbytes") else set()
+    assert {row["precision"] for row in steps} == precisions and all(row["s"] for row in steps)
     batched = [row for row in found["Fast"]["rows"] if row.get("scoring", "").startswith("generate_batch")]
     assert [row["type"] for row in batched] == ["float32", "bfloat16"] and batched[0]["note"].startswith("0 of 12 ")
     [table] = found["A real result"]["notes"]
