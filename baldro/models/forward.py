@@ -10,10 +10,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 
 from baldro.errors import BaldroError
-from baldro.models import heads
+from baldro.models import heads, norms
 from baldro.prompts.batches import Batch
 
 HEAD_ELEMENTS = 2**26
@@ -130,6 +131,13 @@ def full_float32() -> None:
     switch GPUs to TF32, whose 11 bits move a float32 run by 1e-3, without a word.
     """
     torch.set_float32_matmul_precision("highest")
+
+
+@contextmanager
+def twice_differentiable() -> Iterator[None]:
+    """Passes within have a second derivative, which the fastest kernels of attention and of norms lack."""
+    with sdpa_kernel(SDPBackend.MATH), norms.as_written():
+        yield
 
 
 def recompute_activations(model: nn.Module) -> None:

@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from baldro.durable.files import read_json, write_json
 from baldro.errors import BaldroError
-from baldro.models import checkpoint, heads, hub
+from baldro.models import checkpoint, heads, hub, norms
 from baldro.places import Source, resolve
 
 transformers.utils.logging.disable_progress_bar()
@@ -30,6 +30,7 @@ def load(start: str, *, precision: str | None = None) -> nn.Module:
     dtype = "auto" if precision is None else DTYPES[precision]
     model = from_place(start, AutoModelForCausalLM, dtype=dtype)
     heads.check(model, start)
+    norms.fuse(model)
     return model
 
 

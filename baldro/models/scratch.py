@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from baldro.models import norms
+
 POSITIONS = 512
 """Positions of such a model, if its definition does not say."""
 
@@ -37,4 +39,6 @@ def build(architecture: Mapping[str, Any], texts: Iterable[str], *, seed: int) -
     torch.manual_seed(seed)
     shape.setdefault("max_position_embeddings", POSITIONS)
     ends = {"bos_token_id": made.bos_token_id, "eos_token_id": made.eos_token_id, "pad_token_id": made.pad_token_id}
-    return LlamaForCausalLM(LlamaConfig(vocab_size=len(made), tie_word_embeddings=True, **ends, **shape)), made
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=len(made), tie_word_embeddings=True, **ends, **shape))
+    norms.fuse(model)
+    return model, made

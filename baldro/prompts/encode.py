@@ -83,17 +83,19 @@ def encode(
     prompt = Prompt.of(prompt)
     if end and not prompt.chat and tokenizer.eos_token_id is None:
         raise BaldroError("no-end-of-sequence", "the tokenizer has no end-of-sequence token; allowed: one that has")
-    rendered = [render(tokenizer, prompt, question, answer) for question, answer in pairs]
+    known: dict[str, tuple[str, str]] = {}
+    rendered = [render(tokenizer, prompt, question, answer, known) for question, answer in pairs]
     texts = [before + r.before + r.answer + (r.end or "") for r in rendered]
     coded = _coded(tokenizer, prompt, texts)
-    asked = _coded(tokenizer, prompt, [before + r.before for r in rendered])
+    prompts = list(dict.fromkeys(before + r.before for r in rendered))  # of several answers to a question, once
+    asked = {text: len(ids) for text, (ids, _) in zip(prompts, _coded(tokenizer, prompt, prompts), strict=True)}
     result = []
     for i, (ids, offsets) in enumerate(coded):
         border = len(texts[i]) - len(rendered[i].end or "")
         behind = [t for t, (begin, _) in enumerate(offsets) if begin >= border] if rendered[i].end else []
         ending = min(behind, default=len(ids))
         body, tail = ids[:ending], ids[ending:]
-        start = len(asked[i][0])
+        start = asked[before + rendered[i].before]
         body = body if keep is None else body[: start + keep]
         start = max(start, 1)
         if start >= len(body):

@@ -24,11 +24,18 @@ class Rendered:
     """Text of the chat template after the answer, perhaps empty; None: a plain prompt, whose answers end in the end of sequence."""
 
 
-def render(tokenizer: Any, prompt: Prompt | str, question: str, answer: str) -> Rendered:
+def render(
+    tokenizer: Any,
+    prompt: Prompt | str,
+    question: str,
+    answer: str,
+    known: dict[str, tuple[str, str]] | None = None,
+) -> Rendered:
     """The text of one question and answer.
 
     Args:
         prompt: as `Prompt.of` takes it.
+        known: what the chat template makes of a question without an answer and with a stand-in, kept here for its other answers.
 
     Raises:
         BaldroError: no {question} in the text, no chat template, one that fails, that reads a clock without a declared date, or that drops
@@ -41,8 +48,10 @@ def render(tokenizer: Any, prompt: Prompt | str, question: str, answer: str) -> 
                 "prompt-without-question", f"prompt {prompt.text!r} lacks {{question}}; allowed: with it, or chat"
             )
         return Rendered(before=prompt.text.replace("{question}", question), answer=answer, end=None)
-    asked = conversation(tokenizer, prompt, question)
-    whole, probe = (conversation(tokenizer, prompt, question, text) for text in (answer, PROBE))
+    known = {} if known is None else known
+    if question not in known:
+        known[question] = conversation(tokenizer, prompt, question), conversation(tokenizer, prompt, question, PROBE)
+    (asked, probe), whole = known[question], conversation(tokenizer, prompt, question, answer)
     head, found, end = probe.rpartition(PROBE)
     kept = len(whole) - len(end)
     whitespace = len(whole[len(head) :]) - len(whole[len(head) :].lstrip())

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from baldro.models import norms
 from baldro.plan.gpus import GPU
 from baldro.scoring.decoder import Decoder
 from baldro.scoring.drafts import Row
@@ -56,9 +57,13 @@ def rows(
             pass
         return [row.said for row in made], decoder.passes_per_answer
 
-    eos = _common(ours(-1)[0], limit)
-    (mine, usual), theirs = ours(eos), list[list[int]]()
-    one = timed(lambda: ours(eos), device, repetitions=1)
+    def measured(eos: int, gold: list[list[int]] | None = None) -> tuple[Timed, list[list[int]], float]:
+        said: list[Any] = []
+        taken = timed(lambda: said.append(ours(eos, gold)), device, repetitions=1)
+        return taken, *said[-1]
+
+    eos, theirs = _common(ours(-1)[0], limit), list[list[int]]()
+    one, mine, usual = measured(eos)
     other = tried(
         lambda: timed(
             lambda: theirs.__setitem__(slice(None), _generate(model, prompts, eos, limit)), device, repetitions=1
@@ -76,8 +81,7 @@ def rows(
     )  # fmt: skip
     half = [[*row[: len(row) // 2], *row[len(row) // 2 + 1 :]] for row in mine]  # a token in the middle is left out
     for name, gold in {"right": mine, "right for half": half, "of other rows": [*mine[1:], mine[0]]}.items():
-        made, passes = ours(eos, gold)
-        two = timed(lambda gold=gold: ours(eos, gold), device, repetitions=1)
+        two, made, passes = measured(eos, gold)
         different = sum(a != b for a, b in zip(made, mine, strict=True))
         wrong = bool(different) and dtype == torch.float32
         yield row(
@@ -125,6 +129,7 @@ def _common(made: list[list[int]], limit: int) -> int:
     return min(firsts, key=distance)
 
 
+@norms.as_written()
 @torch.inference_mode()
 def _generate(model: nn.Module, prompts: list[tuple[int, ...]], eos: int, limit: int) -> list[list[int]]:
     device, made = next(model.parameters()).device, []
@@ -144,6 +149,7 @@ class Lost(RuntimeError):
     """Some texts did not come back: it logs an error and returns the others."""
 
 
+@norms.as_written()
 def batched(model: nn.Module, prompts: Sequence[Sequence[int]], *, eos: int, limit: int) -> list[list[int]]:
     """New tokens of each prompt before the end of its text.
 

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from baldro.models import norms
 from baldro.prompts.encode import Tokens
 from baldro.runs import Run
 from baldro.training.update import Sample
@@ -46,7 +47,9 @@ def llama(*, width: int = 128, layers: int = 2, seed: int = 0, dropout: float = 
         vocab_size=vocab, **shape, max_position_embeddings=1024, initializer_range=0.1, tie_word_embeddings=True,
         attention_dropout=dropout, bos_token_id=0, eos_token_id=1, pad_token_id=1,
     )  # fmt: skip
-    return LlamaForCausalLM(config)
+    model = LlamaForCausalLM(config)
+    norms.fuse(model)
+    return model
 
 
 def moved(model: nn.Module, *, by: float, seed: int) -> nn.Module:

@@ -18,6 +18,7 @@ CHECKS: list[Callable[[torch.device, bool], Check]] = [
     updates.update_bf16,
     updates.update_bf16_only,
     updates.micro_batches,
+    updates.second_derivative,
     updates.chunked_head,
     training.rounding,
     training.float32,

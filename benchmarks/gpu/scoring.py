@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from baldro.models import norms
 from baldro.plan.gpus import GPU
 from baldro.prompts.encode import Tokens
 from baldro.scoring.likelihood import likelihoods
@@ -77,6 +78,7 @@ def tried(function: Callable[[], Any]) -> Any:
         return None
 
 
+@norms.as_written()
 @torch.inference_mode()
 def _whole_logits(model: nn.Module, some: list[Tokens]) -> list[float]:
     """Mean negative log-likelihood of each answer."""

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baldro.errors import OutOfMemory
-from baldro.models import DTYPES
+from baldro.models import DTYPES, norms
 from baldro.plan import passes
 from baldro.plan.gpus import GPU
 from baldro.prompts.batches import Batch, collate
@@ -279,6 +279,7 @@ def _agreement(bench: Bench, samples: list[Sample], run: Run, step: Step, autoca
     return max(float((a - b).norm() / b.norm()) for a, b in zip(*found, strict=True))
 
 
+@norms.as_written()
 def _textbook(bench: Bench, run: Run, autocast: Any) -> None:
     logp_BT = _answer_logp(bench.model, bench.forget_batch, autocast)
     with torch.no_grad():

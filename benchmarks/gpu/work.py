@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, LlamaConfig
 
+from baldro.models import norms
 from baldro.prompts.encode import Tokens
 
 
@@ -73,7 +74,9 @@ def build(shape: Shape, *, dtype: torch.dtype, device: torch.device, seed: int =
         eos_token_id=1,
     )
     with device:
-        return AutoModelForCausalLM.from_config(config, dtype=dtype)
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    norms.fuse(model)
+    return model
 
 
 def lengths(draw: random.Random) -> tuple[int, int]:

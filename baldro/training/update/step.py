@@ -5,9 +5,9 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from baldro.methods import combiners
+from baldro.models import twice_differentiable
 from baldro.prompts.encode import Tokens
 from baldro.runs import COMBINERS, Run
 from baldro.training.update.forward import Forward
@@ -116,7 +116,7 @@ class Step:
     def _hessian_vector_products(self, parts: Sequence[Scope], along: Sequence[list[Tensor]]) -> list[Tensor]:
         """Sum of Hessian-vector products: each half's Hessian times a vector, by a second derivative of each piece's loss."""
         parameters = self.gradients.parameters
-        with sdpa_kernel(SDPBackend.MATH):  # the faster kernels of attention have no second derivative
+        with twice_differentiable():
             halves = [
                 (half, share, vector)
                 for part in parts
