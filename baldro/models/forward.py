@@ -14,25 +14,33 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 
 from baldro.errors import BaldroError
-from baldro.models import heads, norms
+from baldro.models import heads, norms, packing
 from baldro.prompts.batches import Batch
 
 HEAD_ELEMENTS = 2**26
 """Logits in memory at a time; more are computed again in the backward pass instead of being kept."""
 
 
-def hidden_and_targets(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+def hidden_and_targets(model: nn.Module, batch: Batch, *, whole: bool = False) -> tuple[Tensor, Tensor, Tensor]:
     """One forward pass of the body; positions that predict no answer token are left out.
+
+    Args:
+        whole: the pass has every position of the padded rows, since something else reads them.
 
     Returns:
         hidden (N, H), target ids (N,), and mask (B, T): True where sample b has a t-th answer token, row by row the order of N.
     """
-    mask = {} if batch.read_BL is None else {"attention_mask": batch.read_BL.long()}
-    hidden_BLH = body(model, input_ids=batch.ids_BL, use_cache=False, **mask)
     predicts_BL = batch.answer_BL[:, 1:]
     count_B = batch.answer_BL.sum(1)
     mask_BT = torch.arange(int(count_B.max()), device=count_B.device) < count_B[:, None]
-    return hidden_BLH[:, :-1][predicts_BL], batch.ids_BL[:, 1:][predicts_BL], mask_BT
+    target_N = batch.ids_BL[:, 1:][predicts_BL]
+    own = None if whole or batch.lengths is None else packing.layout(model, batch.lengths - 1, count_B.device)
+    if own:  # the last token of a row predicts nothing
+        hidden_1NH = body(model, **packing.inputs(batch.ids_BL, own), use_cache=False)
+        return hidden_1NH[0][predicts_BL.reshape(-1)[own.slot_N]], target_N, mask_BT
+    mask = {} if batch.read_BL is None else {"attention_mask": batch.read_BL.long()}
+    hidden_BLH = body(model, input_ids=batch.ids_BL, use_cache=False, **mask)
+    return hidden_BLH[:, :-1][predicts_BL], target_N, mask_BT
 
 
 def body(model: nn.Module, **inputs: Any) -> Tensor:

@@ -23,17 +23,20 @@ class Batch:
     """True on answer tokens, the end of sequence included."""
     read_BL: Tensor | None = None
     """True on tokens, where the padding is on the left."""
+    lengths: np.ndarray | None = None
+    """Tokens of each row (B,), where the padding is on the right."""
 
 
 def collate(sequences: Sequence[Tokens], device: torch.device | str = "cpu") -> Batch:
     """The sequences as one right-padded batch."""
-    length = max(len(s.ids) for s in sequences)
+    lengths = np.array([len(s.ids) for s in sequences])
+    length = int(lengths.max())
     ids_BL = torch.zeros(len(sequences), length, dtype=torch.long)
     answer_BL = torch.zeros(len(sequences), length, dtype=torch.bool)
     for b, s in enumerate(sequences):
         ids_BL[b, : len(s.ids)] = torch.tensor(s.ids)
         answer_BL[b, s.start : len(s.ids)] = True
-    return Batch(ids_BL=ids_BL.to(device), answer_BL=answer_BL.to(device))
+    return Batch(ids_BL=ids_BL.to(device), answer_BL=answer_BL.to(device), lengths=lengths)
 
 
 def collate_left(sequences: Sequence[Tokens], device: torch.device | str, *, width: int, filling: int) -> Batch:

@@ -58,7 +58,7 @@ class Forward:
         groups = [[s.tokens for s in forget], others, list(retain)]
         batch = batched(self.model, [tokens for group in groups for tokens in group], width)
         with self.autocast(), activations_behind(self.model, self.run.rmu_layer) as behind:
-            hidden_NH, target_N, _ = hidden_and_targets(self.model, batch)
+            hidden_NH, target_N, _ = hidden_and_targets(self.model, batch, whole=self.run.rmu_layer is not None)
         found, row, at = [], 0, 0
         for group in groups:
             counts = [tokens.answer for tokens in group]

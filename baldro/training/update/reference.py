@@ -67,7 +67,7 @@ def cache_reference(
             with autocast():
                 batch = batched(model, some, width)
                 with activations_behind(model, None if at_head else run.rmu_layer) as behind:
-                    hidden_NH, _, _ = hidden_and_targets(model, batch)
+                    hidden_NH, _, _ = hidden_and_targets(model, batch, whole=not at_head)
             values_NH = (
                 hidden_NH if at_head else behind[0][batch.answer_BL] if width is None else behind[0].flatten(0, 1)
             )

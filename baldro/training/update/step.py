@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from baldro.methods import combiners
-from baldro.models import twice_differentiable
+from baldro.models import packing, twice_differentiable
 from baldro.prompts.encode import Tokens
 from baldro.runs import COMBINERS, Run
 from baldro.training.update.forward import Forward
@@ -40,6 +40,7 @@ class Step:
         autocast: Callable[[], AbstractContextManager] = nullcontext,
         cache: ReferenceCache | None = None,
     ):
+        packing.prepare(model)
         self.run, self.micro_batch, self.devices = run, micro_batch, devices or DeviceGroup()
         self.forward = Forward(model, run, cache=cache or ReferenceCache(), autocast=autocast)
         self.gamma = 1.0 if run.forget_weight is None else run.forget_weight
