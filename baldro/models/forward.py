@@ -37,7 +37,7 @@ def hidden_and_targets(model: nn.Module, batch: Batch, *, whole: bool = False) -
     own = None if whole or batch.lengths is None else packing.layout(model, batch.lengths - 1, count_B.device)
     if own:  # the last token of a row predicts nothing
         hidden_1NH = body(model, **packing.inputs(batch.ids_BL, own), use_cache=False)
-        return hidden_1NH[0][predicts_BL.reshape(-1)[own.slot_N]], target_N, mask_BT
+        return hidden_1NH[0][own.of_tokens(predicts_BL)], target_N, mask_BT
     mask = {} if batch.read_BL is None else {"attention_mask": batch.read_BL.long()}
     hidden_BLH = body(model, input_ids=batch.ids_BL, use_cache=False, **mask)
     return hidden_BLH[:, :-1][predicts_BL], target_N, mask_BT
@@ -139,6 +139,21 @@ def full_float32() -> None:
     switch GPUs to TF32, whose 11 bits move a float32 run by 1e-3, without a word.
     """
     torch.set_float32_matmul_precision("highest")
+
+
+@contextmanager
+def any_shape() -> Iterator[None]:
+    """Attention within by kernels that take every shape alike.
+
+    torch prefers cuDNN's on Hopper cards and newer, which builds a plan for each batch and length that it has not seen, for 55 ms to 1 s:
+    in generation every pass is one. Its backward pass adds in one order, which other kernels' does not, so that training keeps it.
+    """
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    try:
+        yield
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)
 
 
 @contextmanager

@@ -22,9 +22,11 @@ NAME = "sdpa_packed"
 """Transformers' name of this attention; without a layout it is sdpa, whose place it takes."""
 WORTH = 0.9
 """Share of real tokens from which on padding costs less than moving rows."""
+STEP = 16
+"""On a GPU rows are padded to a multiple of so many positions: cuDNN's attention builds a plan for each new shape (see `any_shape`)."""
 LIMITS = ("sliding_window", "attention_chunk_size")
 """What a config calls the positions that a token sees, where they are not all: rows up to so long are as without it."""
-TRIED = ((1, 2, 3, 4, 5, 6, 7), (7, 3, 5))
+TRIED = ((5, 3), (1, 2, 3, 4, 5))
 """Tokens on which the two ways are compared."""
 CLOSE = {torch.float64: 1e-9, torch.float32: 1e-3}
 """Largest difference of hidden states, in units of the largest of them; 5e-2 in 16 bits. A wrong position or mask is off by 0.1 to 1."""
@@ -34,7 +36,8 @@ CLOSE = {torch.float64: 1e-9, torch.float32: 1e-3}
 class Layout:
     """Where tokens are, side by side and in padded rows."""
 
-    rows: int
+    shape: tuple[int, int]
+    """(B, L), where L may be more than the longest row has."""
     slot_N: Tensor
     """Of each token, its place."""
     token_S: Tensor
@@ -43,16 +46,20 @@ class Layout:
     @classmethod
     def of(cls, lengths: np.ndarray, device: torch.device) -> "Layout":
         """Of rows of so many tokens."""
-        longest, first = int(lengths.max()), np.cumsum(lengths) - lengths
-        place_L = np.arange(longest)
+        step, first = STEP if device.type == "cuda" else 1, np.cumsum(lengths) - lengths
+        place_L = np.arange(-(-int(lengths.max()) // step) * step)
         token_BL = first[:, None] + np.minimum(place_L, lengths[:, None] - 1)
         slot_N = np.flatnonzero(place_L < lengths[:, None])
-        return cls(len(lengths), *(torch.from_numpy(x).to(device) for x in (slot_N, token_BL.ravel())))
+        return cls(token_BL.shape, *(torch.from_numpy(x).to(device) for x in (slot_N, token_BL.ravel())))
+
+    def of_tokens(self, x_BL: Tensor) -> Tensor:
+        """What padded rows have at each token, (N,)."""
+        return x_BL[self.slot_N // self.shape[1], self.slot_N % self.shape[1]]
 
     def padded(self, x_1hND: Tensor) -> Tensor:
         """(1, heads, N, D) -> (B, heads, L, D)."""
         x_SHD = _Moved.apply(x_1hND[0].transpose(0, 1), self.token_S, self.slot_N)
-        return x_SHD.unflatten(0, (self.rows, -1)).transpose(1, 2)
+        return x_SHD.unflatten(0, self.shape).transpose(1, 2)
 
     def packed(self, x_BLhD: Tensor) -> Tensor:
         """(B, L, heads, D) -> (1, N, heads, D)."""
@@ -113,9 +120,9 @@ def prepare(model: nn.Module) -> None:
     config = model.config.get_text_config()
     if config._attn_implementation != "sdpa":
         return
-    longest = getattr(config, "max_position_embeddings", None) or len(TRIED[0])
+    longest = getattr(config, "max_position_embeddings", None) or len(TRIED[-1])
     config._attn_implementation = NAME
-    if longest < len(TRIED[0]) or not _same(model):
+    if longest < len(TRIED[-1]) or not _same(model):
         config._attn_implementation = "sdpa"
 
 
@@ -131,10 +138,9 @@ def layout(model: nn.Module, lengths: np.ndarray, device: torch.device) -> Layou
 
 def inputs(ids_BL: Tensor, layout: Layout) -> dict[str, Any]:
     """What a body takes: tokens and their positions (1, N), and a mask that stands for itself, so that none is made."""
-    longest = len(layout.token_S) // layout.rows
     return dict(
-        input_ids=ids_BL[:, :longest].reshape(-1)[layout.slot_N][None],
-        position_ids=(layout.slot_N % longest)[None],
+        input_ids=layout.of_tokens(ids_BL)[None],
+        position_ids=(layout.slot_N % layout.shape[1])[None],
         attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool, device=ids_BL.device),
         packed=layout,
     )
@@ -157,6 +163,6 @@ def _same(model: nn.Module) -> bool:
         return False
     finally:
         model.train(training)
-    expected_NH, found_NH = apart_BLH.flatten(0, 1)[made.slot_N], side_1NH[0]
+    expected_NH, found_NH = made.of_tokens(apart_BLH), side_1NH[0]
     most = CLOSE.get(found_NH.dtype, 5e-2) * float(expected_NH.abs().max())
     return found_NH.shape == expected_NH.shape and float((found_NH - expected_NH).abs().max()) <= most

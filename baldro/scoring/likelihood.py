@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 
 from baldro.errors import BaldroError, fits
-from baldro.models import full_float32, heads, hidden_and_targets, token_logp
+from baldro.models import any_shape, full_float32, heads, hidden_and_targets, token_logp
 from baldro.models.forward import HEAD_ELEMENTS, body
 from baldro.prompts.batches import by_length, collate
 from baldro.prompts.encode import Tokens
@@ -74,6 +74,7 @@ def token_statistics(model: nn.Module, sequences: Sequence[Tokens]) -> list[dict
 
 
 @fits("a smaller batch_tokens, or a GPU with more memory (`baldro plan` estimates it)")
+@any_shape()
 @torch.inference_mode()
 def reference(model: nn.Module, sequences: Sequence[Tokens], *, batch_tokens: int = 16384) -> pd.DataFrame:
     """log r(y_t | before) of each answer: what NPO compares with.

@@ -9,7 +9,7 @@ from torch import nn
 
 from baldro.durable.progress import Progress
 from baldro.errors import fits
-from baldro.models import full_float32
+from baldro.models import any_shape, full_float32
 from baldro.prompts.encode import Tokens
 from baldro.prompts.prompt import Prompt
 from baldro.records.evidence import COLUMNS
@@ -22,6 +22,7 @@ from baldro.scoring.prepare import SectionInputs, prepare
 
 
 @fits("a smaller batch_tokens, or a GPU with more memory (`baldro plan` estimates it)")
+@any_shape()
 def evidence(
     model: nn.Module,
     tokenizer: Any,

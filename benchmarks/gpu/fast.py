@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from baldro.models import full_float32
 from baldro.plan import cost
 from baldro.plan.gpus import GPU
 from benchmarks.gpu import generating, scoring, steps
@@ -21,6 +22,7 @@ THIRD = 2
 def rows(context: Context) -> Iterator[dict[str, Any] | str]:
     """The card's own figures, then model by model, then the plan's constants as this card has them."""
     device, quick = context.device, context.quick
+    full_float32()
     size, elements = (256, 10**6) if quick else (8192, 2**28)
     peak = {name: matrix_peak(device, dtype, size=size) for name, dtype in _TYPES.items()}
     rate = copy_rate(device, elements=elements)

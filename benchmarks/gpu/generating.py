@@ -5,13 +5,14 @@ taken, and keys and values lie in pages.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from baldro.models import norms
+from baldro.models import any_shape, norms
 from baldro.plan.gpus import GPU
 from baldro.scoring.decoder import Decoder
 from baldro.scoring.drafts import Row
@@ -49,6 +50,7 @@ def rows(
     dtype, (_, plan) = next(model.parameters()).dtype, planned.scoring(gpu)
     prompts = [s.ids[: s.start] for s in sequences(count, shape.vocab_size, seed=9)]
 
+    @any_shape()
     def ours(eos: int, gold: list[list[int]] | None = None) -> tuple[list[list[int]], float]:
         """Continuations, by drafts of these if there are any, and passes per answer."""
         decoder = Decoder(model, eos=eos, max_new_tokens=limit, drafts=gold is not None)
@@ -169,10 +171,12 @@ def batched(model: nn.Module, prompts: Sequence[Sequence[int]], *, eos: int, lim
     pages = -(-(max(map(len, prompts)) + limit) // PAGE)
     room: dict[str, Any] = dict(page_size=PAGE, num_blocks=pages * len(prompts), max_memory_percent=MEMORY)
     room["max_batch_tokens"] = min(PASS, sum(map(len, prompts)))
+    if "auto_switch_to_flash" in {field.name for field in fields(ContinuousBatchingConfig)}:  # not yet in 5.17
+        room["auto_switch_to_flash"] = False
     made = model.generate_batch(
         [list(prompt) for prompt in prompts],  # without a config it takes the model's own, of which some sample
         generation_config=GenerationConfig(do_sample=False, eos_token_id=eos, pad_token_id=eos, max_new_tokens=limit),
-        continuous_batching_config=ContinuousBatchingConfig(auto_switch_to_flash=False, **room),
+        continuous_batching_config=ContinuousBatchingConfig(**room),
     )
     errors = [one.error for one in made.values() if one.error is not None]
     if errors or len(made) != len(prompts):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from baldro.models import norms
+from baldro.models import any_shape, norms
 from baldro.plan.gpus import GPU
 from baldro.prompts.encode import Tokens
 from baldro.scoring.likelihood import likelihoods
@@ -49,6 +49,7 @@ def rows(
         some, asked = [*some, *more], [*asked, *((seed, q) for q in own)]
     mine: list[float] = [0.0] * len(some)
 
+    @any_shape()
     def ours() -> None:
         for batch, found in likelihoods(model, some, asked, batch_tokens=BATCH_TOKENS):
             for i, row in zip(batch, found, strict=True):

@@ -139,7 +139,9 @@ def second_derivative(device: torch.device, quick: bool) -> Check:
         network.zero_grad(set_to_none=True)
         Step(network, run, micro_batch=3).accumulate(forget, made[1])
         found.append({name: p.grad.detach().cpu().double() for name, p in network.named_parameters()})
-    return compare("an update with a second derivative is float64's, fp32", {"uno": [distances(found[1], found[0])]}, FP32)
+    return compare(
+        "an update with a second derivative is float64's, fp32", {"uno": [distances(found[1], found[0])]}, FP32
+    )
 
 
 def chunked_head(device: torch.device, quick: bool) -> Check:
