@@ -117,8 +117,8 @@ AttentionMaskInterface.register(NAME, sdpa_mask)
 
 def prepare(model: nn.Module) -> None:
     """Let a model's rows go through it without padding, if it says the same so; its other passes stay as they are."""
-    config = model.config.get_text_config()
-    if config._attn_implementation != "sdpa":
+    config = model.config.get_text_config() if hasattr(model, "config") else None
+    if config is None or config._attn_implementation != "sdpa":
         return
     longest = getattr(config, "max_position_embeddings", None) or len(TRIED[-1])
     config._attn_implementation = NAME

@@ -14,14 +14,19 @@ LINK_SHARE = 0.6
 """Assumed share of the peak of what GPUs send each other."""
 NETWORK = 25e9
 """Assumed bytes a second between nodes (200 Gbit/s)."""
-LAUNCH = 6e-4
-"""Assumed seconds that a layer's kernels take to be launched, at least: what bounds small models and decoding."""
+LAUNCH = 1e-3
+"""Assumed seconds that a layer's kernels take to be launched in a pass, at least: what bounds small models, small passes and decoding
+(measured: 0.9 to 1.3 ms on a virtual machine with an H200, benchmarks/results)."""
+ADAPTERS = 1.6
+"""Assumed ratio of a pass with adapters to one with as much arithmetic and none: small products, casts and sums beside each matrix
+(measured there on Llama-2-7B, rank 32)."""
 UNPACKED = 0.5 + 2
 """Bytes per parameter of a 4-bit base that are read, and written in 16 bits, before each product."""
 DECOMPOSED = 5e11
 """Assumed FLOP/s of a decomposition in fp64, which is far from the peak of any GPU."""
-COPIED = 52
-"""Bytes per parameter that bf16-stochastic reads and writes beside: float32 copies of weight and gradient, and what is drawn."""
+COPIED = 120
+"""Bytes per parameter that bf16-stochastic reads and writes beside: float32 copies of weight and gradient, what is drawn, and what is made
+of them on the way (measured there, by its time)."""
 
 
 def train_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
@@ -39,9 +44,10 @@ def train_seconds(experiment: Experiment, run: Run, gpu: GPU) -> float:
     work = P * passes.per_row(run, 1 + backward, at_once)
     work += A * passes.per_row(run, 3 + again, at_once) if run.lora_rank else 0  # adapters are beside the parameters
     flops = 2 * (work * schedule.drawn + P * passes.rows_once(run, rows)) * amounts.row_tokens(experiment, run)
-    arithmetic = flops / (TRAIN_SHARE * _peak(gpu, run.precision)) / among
+    arithmetic = flops / (TRAIN_SHARE * _peak(gpu, run.precision)) / among * (ADAPTERS if run.lora_rank else 1)
+    forward, both = _step_passes(experiment, run)
     sent = schedule.total * _sent(experiment, run) / _link(experiment, run, gpu)
-    launched = max(arithmetic, sent, schedule.total * (3 + again) * depth * LAUNCH)
+    launched = max(arithmetic, sent, schedule.total * (forward + (3 + again) * both) * depth * LAUNCH)
     traffic = schedule.total * (
         _updated(run) * A / (among if amounts.split(experiment, run) else 1) + _unpacked(experiment, run)
     )

@@ -18,7 +18,8 @@ DATA = (".csv", ".j2")
 """Files of a package that are no Python and make numbers or pages."""
 
 OPENED = (
-    *("models.__init__", "models.checkpoint", "models.forward", "models.heads", "models.places", "models.scratch"),
+    *("models.__init__", "models.checkpoint", "models.forward", "models.heads", "models.norms", "models.packing"),
+    *("models.places", "models.scratch"),
     *("records.benchmark", "jobs.run_inputs", "jobs.inputs", "prompts"),
 )
 """From files to a model and token ids: what every stage begins with that holds a model."""
@@ -30,8 +31,8 @@ BENCHMARK = (
 MODULES: dict[str, tuple[str, ...]] = {
     "benchmark": (*BENCHMARK, "places"),
     "model": (
-        *("models.checkpoint", "models.description", "models.heads", "models.places", "models.scratch"),
-        *("places", "prompts.encode", "prompts.prompt", "prompts.render", "prompts.template"),
+        *("models.checkpoint", "models.description", "models.heads", "models.norms", "models.places"),
+        *("models.scratch", "places", "prompts.encode", "prompts.prompt", "prompts.render", "prompts.template"),
     ),
     "train": (
         *OPENED,

@@ -8,6 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from baldro.methods import variants as robust
+from baldro.models import packing
 from baldro.plan import amounts, passes
 from baldro.prompts.encode import Tokens
 from baldro.runs import COMBINERS, OBJECTIVES, VARIANTS, Run
@@ -51,6 +52,7 @@ def counted(model, run: Run, micro_batch: int) -> dict[str, float]:
         key = stage[0] if stage[0] == "once" else ("trained" if torch.is_grad_enabled() else "forward")
         rows[key] += len(arguments[0])
 
+    packing.prepare(model)  # which tries a few tokens
     hook = model.model.layers[0].register_forward_hook(count)
     forget, retain = batch(run)
     cache = cache_reference(model, run, forget=[s.tokens for s in forget], retain=retain)

@@ -4,8 +4,10 @@ A weight is one of 16 values times the scale of its block of 64; scales are in 8
 weight. A layer computes with the values that this gives, so these, not the loaded ones, are what training starts from.
 """
 
+from types import MethodType
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def quantised(layer: nn.Linear, *, computed: torch.dtype) -> nn.Linear:
@@ -22,7 +24,13 @@ def quantised(layer: nn.Linear, *, computed: torch.dtype) -> nn.Linear:
         made = Linear4bit(layer.in_features, layer.out_features, bias=bias, compute_dtype=computed, **options)
     made.weight = Params4bit(layer.weight.detach(), requires_grad=False, module=made, **options)
     made.bias = layer.bias
+    made.forward = MethodType(_forward, made)
     return made
+
+
+def _forward(layer: nn.Linear, x: Tensor) -> Tensor:
+    """As a layer of torch does under autocast: bitsandbytes gives back the type of its input, in which the whole MLP would be kept."""
+    return type(layer).forward(layer, x.to(layer.compute_dtype))
 
 
 def plain(layer: nn.Linear) -> nn.Linear:

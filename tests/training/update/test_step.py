@@ -6,6 +6,7 @@ import pytest
 import torch
 from refusals import refused
 
+from baldro.models import packing
 from baldro.training.update import Sample
 
 from .conftest import CLOSE, VARIANTS
@@ -40,9 +41,13 @@ def test_npo_starts_at_13_86_and_needs_a_reference(book):
 def passes(book, run, forget, retain, micro_batch):
     """(rows, with gradients) of every forward pass."""
     calls = []
-    hook = book.model.base_model.register_forward_pre_hook(
-        lambda _, args, given: calls.append((len(given["input_ids"]), torch.is_grad_enabled())), with_kwargs=True
-    )
+
+    def count(_module, _arguments, given):
+        rows = given["packed"].shape[0] if "packed" in given else len(given["input_ids"])
+        calls.append((rows, torch.is_grad_enabled()))
+
+    packing.prepare(book.model)  # which tries a few tokens
+    hook = book.model.base_model.register_forward_pre_hook(count, with_kwargs=True)
     book.ours(run, forget, retain, micro_batch=micro_batch)
     hook.remove()
     assert max(rows for rows, _ in calls) <= micro_batch
