@@ -32,6 +32,9 @@ from benchmarks.gpu.work import Shape, build, free, gigabytes, sequences, timed
 BETA, DV_BETA = 0.1, 2.0
 AGREE = {"fp32": 1e-4, "bf16": 5e-2, "bf16-only": 1e-1}
 """Largest relative difference of the gradients that are compared: bf16 keeps 8 bits, and the two ways add in another order."""
+SOFTMAX = 3
+"""So many times as much for BalDRO-DV, whose weights are a softmax of losses that are sums over some 36 tokens: where these are 0.06 nats
+off in each way, weights are by 3 % (0.07 was measured on an H200, where base and BalDRO-G had 0.02)."""
 COMPARED = 4
 """Matrices whose gradients are compared: the first and last ones of the model, all of a small one."""
 
@@ -245,7 +248,8 @@ def _measured(
 def _row(shape: Shape, case: Case, run: Run, *, why: str = "", **found: Any) -> dict[str, Any]:
     mine, theirs, agreement = found.get("mine"), found.get("theirs"), found.get("agreement")
     plan_seconds, plan_bytes = found.get("estimate", (None, None))
-    wrong = agreement is not None and not agreement <= AGREE[case.precision]
+    allowed = AGREE[case.precision] * (SOFTMAX if case.variant == "baldro-dv" else 1)
+    wrong = agreement is not None and not agreement <= allowed
     return {
         "model": shape.name,
         "step": f"{case.objective} {case.variant}",
