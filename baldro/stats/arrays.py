@@ -5,6 +5,8 @@ from numpy.typing import ArrayLike
 
 from baldro.errors import BaldroError
 
+ROUNDING = 1e-12  # relative: statistics closer than this are the same number, summed in another order
+
 
 def finite_vector(values: ArrayLike, what: str) -> np.ndarray:
     """`values` as float64 of shape (N,), N >= 1.

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 from scipy.stats import t as student_t
 
 from baldro.errors import BaldroError
+from baldro.stats.arrays import ROUNDING
 from baldro.stats.intervals import Interval, mean_interval
-from baldro.stats.redraws import ROUNDING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,8 @@ def _over_seeds(apart_SC: np.ndarray, scale: float, level: float) -> Effect:
         return Effect(difference=None, p=None, **counted)
     own = known_SC.any(axis=1)
     means = np.where(known_SC, apart_SC, 0)[own].sum(axis=1) / known_SC[own].sum(axis=1)
-    return Effect(difference=mean_interval(means, level), p=_p(means, ROUNDING * scale), **counted)
+    close = ROUNDING * scale
+    return Effect(difference=mean_interval(means, level, close=close), p=_p(means, close), **counted)
 
 
 def _p(means: np.ndarray, close: float) -> float | None:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import t as student_t
 
 from baldro.errors import BaldroError
-from baldro.stats.arrays import finite_vector
+from baldro.stats.arrays import ROUNDING, finite_vector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,10 +31,11 @@ class Interval:
         return f"{self.mean:.4g} [{self.low:.4g}, {self.high:.4g}] (n = {self.n})"
 
 
-def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
+def mean_interval(values: ArrayLike, level: float = 0.95, *, close: float | None = None) -> Interval:
     """Mean of independent seeds with its Student t interval: mean +- t_{(1+level)/2, n-1} s / sqrt(n).
 
-    values: (n,), one a seed; level in (0, 1). s is the sample standard deviation (n - 1). With n = 1, `low` and `high`
+    values: (n,), one a seed; level in (0, 1). s is the sample standard deviation (n - 1); up to `close` it is 0, as seeds
+    that are alike but for rounding have no spread (default: `ROUNDING` times the largest value). With n = 1, `low` and `high`
     are None. Raises BaldroError on NaN, no values or a level outside (0, 1). Source: Student 1908 (Biometrika 6:1).
 
     >>> print(mean_interval([0.61, 0.63, 0.62]))
@@ -46,7 +47,9 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     mean, n = float(values.mean()), len(values)
     if n == 1:
         return Interval(mean=mean, low=None, high=None, n=1)
-    half = float(student_t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n))
+    spread = float(values.std(ddof=1))
+    spread = 0.0 if spread <= (ROUNDING * np.abs(values).max() if close is None else close) else spread
+    half = float(student_t.ppf((1 + level) / 2, n - 1) * spread / np.sqrt(n))
     return Interval(mean=mean, low=mean - half, high=mean + half, n=n)
 
 
@@ -73,7 +76,8 @@ def paired_difference(
             "no-shared-seed", f"paired_difference: seeds {sorted(a.keys())} and {sorted(b.keys())}; none is shared"
         )
     left, right = (finite_vector([side[seed] for seed in shared], "paired_difference") for side in (a, b))
-    return mean_interval(left - right, level)
+    close = ROUNDING * max(np.abs(left).max(), np.abs(right).max())  # a - b is no more exact than a and b
+    return mean_interval(left - right, level, close=close)
 
 
 def checked_level(level: float) -> float:

@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from baldro.errors import BaldroError
-from baldro.stats.arrays import finite_matrix, finite_vector
-from baldro.stats.redraws import ROUNDING
+from baldro.stats.arrays import ROUNDING, finite_matrix, finite_vector
 
 BLOCK = 1000  # relabellings made at once
 

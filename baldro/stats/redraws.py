@@ -8,9 +8,8 @@ from scipy.stats import norm
 from scipy.stats import t as student_t
 
 from baldro.errors import BaldroError
+from baldro.stats.arrays import ROUNDING
 from baldro.stats.intervals import Interval, checked_level
-
-ROUNDING = 1e-12  # relative: statistics closer than this are the same number, summed in another order
 
 
 def check_redraws(n: int, level: float, what: str) -> None:

@@ -26,6 +26,8 @@ def test_one_seed_has_no_interval():
 
 def test_seeds_that_agree_leave_no_width():
     assert mean_interval([0.5, 0.5]) == Interval(mean=0.5, low=0.5, high=0.5, n=2)
+    found = paired_difference({0: 0.175, 1: 0.2, 2: 0.175}, {0: 0.125, 1: 0.15, 2: 0.125})  # a KS distance has steps
+    assert found.low == found.high == pytest.approx(0.05), "three times the same two steps, and rounding"
 
 
 @given(VALUES, st.integers(0, 100))
