@@ -11,7 +11,7 @@ Shape legend: B rows, H width.
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import MethodType
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +29,7 @@ def fuse(model: nn.Module) -> None:
     """Let the norms of a model that are w x / sqrt(mean(x^2) + eps) use torch's kernel on a GPU, in place."""
     for module in model.modules():
         if _epsilon(module) is not None and _is_plain(module):
-            module.forward = MethodType(_forward, module)
+            module.forward = partial(_forward, module)  # a method would not survive pickling
 
 
 @contextmanager

@@ -248,7 +248,7 @@ def _measured(
 def _row(shape: Shape, case: Case, run: Run, *, why: str = "", **found: Any) -> dict[str, Any]:
     mine, theirs, agreement = found.get("mine"), found.get("theirs"), found.get("agreement")
     plan_seconds, plan_bytes = found.get("estimate", (None, None))
-    allowed = AGREE[case.precision] * (SOFTMAX if case.variant == "baldro-dv" else 1)
+    allowed = AGREE.get(case.precision, 0) * (SOFTMAX if case.variant == "baldro-dv" else 1)
     wrong = agreement is not None and not agreement <= allowed
     return {
         "model": shape.name,

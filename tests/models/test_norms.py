@@ -1,6 +1,7 @@
 """Which norms torch's kernel stands for, and that a CPU's stay as they are."""
 
 import copy
+import pickle
 from importlib import import_module
 
 import pytest
@@ -40,7 +41,7 @@ def test_on_a_gpu_the_kernel_is_called_where_it_is_the_same_function(mixed, monk
     x_BH = torch.randn(3, 16, dtype=torch.bfloat16 if mixed else torch.float32)
     expected, called = made(x_BH), []
     norms.fuse(made)
-    other = copy.deepcopy(made)
+    other = pickle.loads(pickle.dumps(copy.deepcopy(made)))
     monkeypatch.setattr(torch.Tensor, "is_cuda", True)
     monkeypatch.setattr(F, "rms_norm", lambda *args: called.append(args[0]) or torch.rms_norm(*args))
     assert float((made(x_BH) - expected).abs().max()) < 1e-5

@@ -4,7 +4,7 @@ A weight is one of 16 values times the scale of its block of 64; scales are in 8
 weight. A layer computes with the values that this gives, so these, not the loaded ones, are what training starts from.
 """
 
-from types import MethodType
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ def quantised(layer: nn.Linear, *, computed: torch.dtype) -> nn.Linear:
         made = Linear4bit(layer.in_features, layer.out_features, bias=bias, compute_dtype=computed, **options)
     made.weight = Params4bit(layer.weight.detach(), requires_grad=False, module=made, **options)
     made.bias = layer.bias
-    made.forward = MethodType(_forward, made)
+    made.forward = partial(_forward, made)
     return made
 
 
