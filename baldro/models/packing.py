@@ -116,8 +116,11 @@ AttentionMaskInterface.register(NAME, sdpa_mask)
 
 
 def prepare(model: nn.Module) -> None:
-    """Let a model's rows go through it without padding, if it says the same so; its other passes stay as they are."""
-    config = model.config.get_text_config() if hasattr(model, "config") else None
+    """Let a model's rows go through it without padding, if it says the same so; its other passes stay as they are.
+
+    A model that is split over devices stays as it was when it was split: a pass without gradients would leave its weights gathered.
+    """
+    config = model.config.get_text_config() if hasattr(model, "config") and not hasattr(model, "run_body") else None
     if config is None or config._attn_implementation != "sdpa":
         return
     longest = getattr(config, "max_position_embeddings", None) or len(TRIED[-1])

@@ -21,7 +21,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from baldro.durable.lease import Interrupted, Lease, Stop
 from baldro.durable.progress import Progress
 from baldro.errors import BaldroError, fits
-from baldro.models import recompute_activations
+from baldro.models import packing, recompute_activations
 from baldro.prompts.encode import Tokens
 from baldro.runs import Run
 from baldro.training import shards
@@ -167,6 +167,7 @@ def train(
 def _to_devices(model: nn.Module, device: torch.device, devices: DeviceGroup) -> nn.Module:
     """Put the model on this process's device, whole or its share of it."""
     if devices.split:
+        packing.prepare(model)
         shards.shard(model, device=device, size=devices.size)
         return model
     return model.to(device)
