@@ -53,6 +53,14 @@ class Decoder:
         """Passes that a row which has finished took part in, on average."""
         return self.passes_of_answers / max(1, self.answers)
 
+    def begin(self, row: Row, tokens: Sequence[int], choices: Sequence[int]) -> None:
+        """Let a new row say what another pass over its prompt and some tokens behind it has settled: no pass is taken twice.
+
+        Args:
+            choices: the model's own in the place of each token; at least one.
+        """
+        self._say(row, tokens, choices)
+
     @torch.inference_mode()
     def __call__(self, rows: Sequence[Row], *, batch_tokens: int) -> Iterator[Row]:
         """Yields each row when it has finished.
@@ -60,7 +68,9 @@ class Decoder:
         Args:
             batch_tokens: padded tokens whose keys and values are in memory, at most (one row may exceed it).
         """
-        waiting = sorted(rows, key=lambda row: len(row.prompt))  # taken from the end: too little memory shows at once
+        yield from self._over(rows)
+        # Taken from the end: too little memory shows at once.
+        waiting = sorted((row for row in rows if not row.over), key=lambda row: len(row.unread()))
         slots = max((len(row.prompt) for row in rows), default=0) + self.new
         most = min(len(rows), SEQUENCES, max(1, batch_tokens * JOINING // ((JOINING + 1) * slots)))
         some, room, running = -(-most // JOINING), Room(rows=most, slots=slots), list[Row]()
@@ -81,10 +91,13 @@ class Decoder:
                 fed, back = self._pass(part, room)
                 stay = _stay(part, back)
                 running = [part[stay[0][i]] for i in room.settle(fed, *stay)]
-            for row in part:
-                if row.over:
-                    self.answers, self.passes_of_answers = self.answers + 1, self.passes_of_answers + row.passes
-                    yield row
+            yield from self._over(part)
+
+    def _over(self, rows: Sequence[Row]) -> Iterator[Row]:
+        for row in rows:
+            if row.over:
+                self.answers, self.passes_of_answers = self.answers + 1, self.passes_of_answers + row.passes
+                yield row
 
     def _pass(self, rows: Sequence[Row], cache: DynamicCache, *, beside: int = 0) -> tuple[int, list[int]]:
         """One forward pass over what each row has not read yet and its draft; the rows say what the model chose.

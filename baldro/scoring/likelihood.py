@@ -1,4 +1,4 @@
-"""Per answer token: its log-probability, whether it is the argmax, and mean and deviation of the log-probabilities at its position.
+"""Per answer token: its log-probability, the model's own choice and whether it is that, mean and deviation of the log-probabilities.
 
 Shape legend: B sequences, L positions, N answer tokens of all sequences, V vocabulary, H width.
 """
@@ -27,7 +27,7 @@ NO_STATISTICS: dict[str, Any] = dict(
     tokens=0,
     avg_loss=float("nan"),
     **{name: torch.empty(0, dtype=dtype).numpy() for name, dtype in
-       dict(logp=torch.float32, hit=torch.bool, mu=torch.float32, sigma=torch.float32).items()},
+       dict(logp=torch.float32, hit=torch.bool, choice=torch.int64, mu=torch.float32, sigma=torch.float32).items()},
 )  # fmt: skip
 """The columns of a row on which no likelihood is taken."""
 
@@ -68,7 +68,7 @@ def common_prefix(sequences: Sequence[Tokens]) -> int:
 
 @torch.inference_mode()
 def token_statistics(model: nn.Module, sequences: Sequence[Tokens]) -> list[dict[str, Any]]:
-    """Per sequence: tokens, avg_loss, and per answer token logp, hit (it is the argmax), mu, sigma (mean, deviation of log p)."""
+    """Per sequence: tokens, avg_loss, and per answer token logp, hit (it is the argmax), choice (the argmax), mu, sigma (of log p)."""
     hidden_NH, target_N, _ = hidden_and_targets(model, collate(sequences, next(model.parameters()).device))
     return _statistics(model, hidden_NH, target_N, [s.answer for s in sequences])
 
@@ -182,13 +182,15 @@ def _statistics(model: nn.Module, hidden_NH: Tensor, target_N: Tensor, counts: S
     head = heads.head(model)
     rows = max(1, (HEAD_ELEMENTS if hidden_NH.is_cuda else CPU_ELEMENTS) // head.out_features)
     parts = [_of_logits(head(h), t) for h, t in zip(hidden_NH.split(rows), target_N.split(rows), strict=True)]
-    logp, hit, mu, sigma = (torch.cat(column).cpu().split(list(counts)) for column in zip(*parts, strict=True))
+    logp, choice, mu, sigma = (torch.cat(column).cpu().split(list(counts)) for column in zip(*parts, strict=True))
+    targets = target_N.cpu().split(list(counts))
     return [
         dict(
             tokens=len(logp[i]),
             avg_loss=-float(logp[i].double().mean()),
             logp=logp[i].numpy(),
-            hit=hit[i].numpy(),
+            hit=(choice[i] == targets[i]).numpy(),
+            choice=choice[i].numpy(),
             mu=mu[i].numpy(),
             sigma=sigma[i].numpy(),
         )
@@ -201,4 +203,4 @@ def _of_logits(logits_NV: Tensor, target_N: Tensor) -> tuple[Tensor, Tensor, Ten
     p_NV = logp_NV.exp()
     mu_N = torch.linalg.vecdot(p_NV, logp_NV)
     square_N = torch.linalg.vecdot(p_NV, (logp_NV - mu_N[:, None]).square_())  # E[x^2] - E[x]^2 would cancel
-    return logp_NV.gather(-1, target_N[:, None])[:, 0], logits_NV.argmax(-1) == target_N, mu_N, square_N.sqrt()
+    return logp_NV.gather(-1, target_N[:, None])[:, 0], logits_NV.argmax(-1), mu_N, square_N.sqrt()

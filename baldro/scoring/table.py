@@ -1,7 +1,7 @@
 """The table of evidence: a model's likelihoods, continuations and gradient norms, row by row."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -62,8 +62,9 @@ def evidence(
     result = frame.assign(gradient_norm=float("nan"), generation=None, clean=float("nan"))
     result["sequence"] = [value for each in inputs for value in each.hashes]
     result["end"] = [n for each in inputs for n in ([s.end for s in each.sequences] or [0] * len(each.frame))]
-    result = pd.concat([result, pd.DataFrame(_likelihoods(model, inputs, batch_tokens, label, check))], axis=1)
-    texts = _generations(model, tokenizer, inputs, batch_tokens, label, check)
+    statistics = _likelihoods(model, inputs, batch_tokens, label, check)
+    result = pd.concat([result, pd.DataFrame(statistics)], axis=1)
+    texts = _generations(model, tokenizer, inputs, _known(inputs, statistics), batch_tokens, label, check)
     result["generation"] = pd.Series(texts, dtype=object)  # else None would become NaN
     if gradient_norms:
         result["gradient_norm"] = _gradient_norms(model, inputs, label, check)
@@ -103,10 +104,30 @@ def _share_of_answers(sequences: Sequence[Tokens], questions: Sequence[Any]) -> 
     return sorted(i for g in shares for i in groups[g])
 
 
+Choices = tuple[Sequence[int], Sequence[int]]  # tokens, and what the model would have chosen in the place of each
+
+
+def _known(inputs: Sequence[SectionInputs], statistics: Sequence[dict[str, Any]]) -> dict[tuple[int, int], Choices]:
+    """By section and prompt: what the likelihoods' passes have already said of a continuation.
+
+    They read the right answer and its end behind the prompt, where the answer's sequence begins with the prompt's own tokens.
+    """
+    known, first = {}, 0
+    for at, each in enumerate(inputs):
+        for g, (prompt, i) in enumerate(zip(each.prompts, each.gold, strict=False) if each.sequences else ()):
+            sequence, n = each.sequences[i], len(prompt)
+            if sequence.start <= n < len(sequence.ids) and sequence.ids[:n] == prompt:
+                choice = statistics[first + i]["choice"].tolist()
+                known[at, g] = sequence.ids[n:], choice[n - sequence.start :]
+        first += len(each.frame)
+    return known
+
+
 def _generations(
     model: nn.Module,
     tokenizer: Any,
     inputs: Sequence[SectionInputs],
+    known: Mapping[tuple[int, int], Choices],
     batch_tokens: int,
     label: str,
     check: Callable[[], None],
@@ -124,7 +145,12 @@ def _generations(
     with several.in_step(model):
         for (new, stop, ends), members in together.items():
             decoder = Decoder(model, eos=own | ends, max_new_tokens=new, finished=generation.stopped(tokenizer, stop))
-            places = {Row(inputs[at].prompts[g], inputs[at].drafts[g]): (at, inputs[at].gold[g]) for at, g in members}
+            places = {}
+            for at, g in members:
+                row = Row(inputs[at].prompts[g], inputs[at].drafts[g])
+                if (at, g) in known:
+                    decoder.begin(row, *known[at, g])
+                places[row] = at, inputs[at].gold[g]
             for row in decoder(list(places), batch_tokens=batch_tokens):
                 check()
                 made[places[row]] = generation.cut(tokenizer.decode(row.said, skip_special_tokens=True), stop)

@@ -1,4 +1,4 @@
-"""Drafts change no text, whatever they say and however long they are, and pay where they are right."""
+"""Drafts change no text, whatever they say and however long they are, and pay where they are right; nor does what another pass has said."""
 
 import pytest
 import torch
@@ -63,8 +63,18 @@ def plain(model, prompt):
     return said
 
 
+@torch.inference_mode()
+def choices(model, prompt, tokens):
+    """The model's own in the place of each token, from one pass."""
+    logits = model(input_ids=torch.tensor([[*prompt, *tokens]]), use_cache=False).logits[0]
+    return logits[len(prompt) - 1 : -1].argmax(-1).tolist()
+
+
 def check(model, data, prompts, batch_tokens):
-    """Drafts right to some token, or whole with the end of sequence and more behind it; of any length in each pass."""
+    """Drafts right to some token, or whole with the end of sequence and more behind it; of any length in each pass.
+
+    Of some rows a pass over the draft and some tokens more has come before.
+    """
     texts = [plain(model, prompt) for prompt in prompts]
     gold = []
     for text in texts:
@@ -72,8 +82,16 @@ def check(model, data, prompts, batch_tokens):
         gold.append([*text[:right], *data.draw(TOKENS)] if data.draw(st.booleans()) else [*text, EOS, *text])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Drafts, "width", lambda self, rows, most, beside=0: data.draw(st.integers(0, most)))
-        options = dict(eos=EOS, max_new_tokens=NEW, finished=finished, gold=gold, batch_tokens=batch_tokens)
-        assert generate(model, prompts, **options) == texts
+        options = dict(eos=EOS, max_new_tokens=NEW, finished=finished)
+        assert generate(model, prompts, **options, gold=gold, batch_tokens=batch_tokens) == texts
+        made, rows = decoder.Decoder(model, **options), []
+        for prompt, answer in zip(prompts, gold, strict=True):
+            rows.append(Row(prompt, answer))
+            read = [*answer, *data.draw(TOKENS)]
+            if read and data.draw(st.booleans()):
+                made.begin(rows[-1], read, choices(model, prompt, read))
+        assert len(list(made(rows, batch_tokens=batch_tokens))) == len(rows)
+        assert [row.said for row in rows] == texts
 
 
 @settings(max_examples=10)

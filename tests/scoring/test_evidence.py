@@ -14,7 +14,11 @@ from transformers import MambaConfig, MambaForCausalLM, MistralConfig, MistralFo
 
 from baldro import scoring as score
 from baldro.benchmarks import KINDS
+from baldro.models import token_logp
+from baldro.prompts.batches import collate
+from baldro.prompts.encode import Tokens, encode
 from baldro.scoring import likelihood
+from baldro.scoring.decoder import Decoder
 
 COLUMNS = [
     *("section", "index", "candidate", "question", "text", "tokens", "end", "avg_loss", "logp", "hit", "mu", "sigma"),
@@ -68,6 +72,44 @@ def test_the_table_is_what_the_definitions_say(whole, kind, pair, prompt, record
     hits = np.concatenate(taken["hit"].tolist())
     assert hits.sum() < len(hits)
     assert hits.any() or "verbmem" in set(records["split"])  # both kinds were looked at
+
+
+@pytest.fixture(scope="module")
+def knowing(pair, prompt, tofu):
+    """The model, after it has learnt some answers by heart, and the beginning of others."""
+    model, tokenizer = copy.deepcopy(pair[0]), pair[1]
+    rows = tofu[tofu["split"].isin(["retain_perturbed", "forget10_perturbed"])].groupby("split").head(8)
+    sequences = encode(tokenizer, prompt, list(zip(rows["question"], rows["answer"], strict=True)), longest=512)
+    begun = [Tokens(ids=s.ids[: s.start + 2], start=s.start) for s in sequences]
+    sequences = [
+        b if part else s for s, b, part in zip(sequences, begun, rows["split"] != "retain_perturbed", strict=True)
+    ]
+    batch = collate(sequences, torch.device("cpu"))
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    for _ in range(80):
+        logp_BT, mask_BT = token_logp(model, batch)
+        (-logp_BT[mask_BT].mean()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return model, tokenizer
+
+
+@pytest.mark.parametrize("new", [3, 40])
+def test_what_the_likelihoods_have_read_is_not_generated_again(knowing, prompt, tofu, plain, monkeypatch, new):
+    """Answers known by heart take no pass, others begin where the model leaves the answer; every text is transformers' own."""
+    read = []
+
+    def counted(self, rows, cache, **options):
+        read.extend(rows)
+        return inner(self, rows, cache, **options)
+
+    inner = Decoder._pass
+    monkeypatch.setattr(Decoder, "_pass", counted)
+    taken = take(knowing, prompt, tofu, max_new_tokens=new)
+    same(taken, plain(*knowing, prompt, tofu, split="forget10", holdout="holdout10", max_new_tokens=new))
+    generated = taken[taken["generation"].notna()]
+    known, begun = (generated["hit"].map(of) for of in (all, lambda hit: hit[0] and not hit.all()))
+    assert begun.any() and 8 <= known.sum() < len(known) and len({id(row) for row in read}) <= (~known).sum()
 
 
 @pytest.mark.parametrize("tokens", [1, 150])
