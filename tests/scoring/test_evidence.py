@@ -120,7 +120,8 @@ def test_batches_and_order_do_not_matter(whole, kind, pair, prompt, records, tok
 
 def test_the_head_in_pieces_is_the_head(whole, pair, prompt, tofu, monkeypatch):
     taken = whole("tofu")
-    monkeypatch.setattr(likelihood, "CPU_ELEMENTS", 5 * 400)  # five positions at a time
+    monkeypatch.setattr(likelihood, "CPU_HEAD", 12 * 400)  # twelve positions at a time, and of these five
+    monkeypatch.setattr(likelihood, "CPU_ELEMENTS", 5 * 400)
     same(take(pair, prompt, tofu), taken.to_dict("records"))
 
 
