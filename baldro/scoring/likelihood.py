@@ -22,7 +22,7 @@ from baldro.scoring import cache as caches
 from baldro.scoring import several
 
 CPU_ELEMENTS = 2**21
-"""Logits of which statistics are taken at a time on a CPU: they should stay in its cache. Many small pieces cost a GPU more than they save."""
+"""Logits of which statistics are taken at a time on a CPU: they should stay in its cache. A GPU loses more by small pieces."""
 CPU_HEAD = 2**24
 """Logits that a product of the head makes at a time there: of few rows it takes twice the time a row (40 and 340 of 49,152 words)."""
 NO_STATISTICS: dict[str, Any] = dict(
